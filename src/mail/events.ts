@@ -1,0 +1,139 @@
+/**
+ * What happens in Postern, as values. Stages emit these; only `observe` decides what becomes a log line, a metric or an alert.
+ * Names are past tense and are the `event` of the log line (see docs/logs.md).
+ */
+import type { Holder, Origin, TerminalState } from "./message.ts";
+import type { Reply } from "./reply.ts";
+
+/** How one attempt ended, as the metric `delivery_attempts_total` counts it. */
+export type AttemptOutcome = "delivered" | "deferred" | "held" | "bounced" | "ambiguous";
+
+/** The four delays of a delivery in ms: session start to 250, 250 to attempt, attempt to ready connection, ready connection to reply. */
+export interface Delays {
+  readonly beforeQueueMs: number;
+  readonly inQueueMs: number;
+  readonly connectMs: number;
+  readonly transmitMs: number;
+}
+
+interface AboutRecipient {
+  readonly queueId: string;
+  readonly recipient: string;
+  readonly upstream: string;
+  /** What the next hop said, verbatim; absent where it said nothing. */
+  readonly reply?: Reply | undefined;
+}
+
+/** One event map for the whole process; `type` is the event's name. */
+export type PosternEvent =
+  | { readonly type: "daemon.started"; readonly version: string; readonly listeners: readonly string[] }
+  | { readonly type: "daemon.stopping"; readonly reason: string }
+  | { readonly type: "daemon.stopped" }
+  | { readonly type: "listener.bound"; readonly listener: string; readonly address: string; readonly port: number; readonly tls: string }
+  | { readonly type: "session.opened"; readonly session: string; readonly listener: string; readonly client: string; readonly device: string; readonly implicitTls: boolean }
+  | { readonly type: "session.secured"; readonly session: string; readonly listener: string; readonly device: string; readonly tls: string; readonly cipher: string }
+  | {
+      readonly type: "session.closed";
+      readonly session: string;
+      readonly listener: string;
+      readonly device: string;
+      readonly tls?: string | undefined;
+      readonly messages: number;
+      readonly durationMs: number;
+    }
+  /** A connection, command or message was refused. `reason` is a short fixed word, used as a metric label. */
+  | {
+      readonly type: "session.rejected";
+      readonly session: string;
+      readonly listener: string;
+      readonly client?: string | undefined;
+      readonly device: string;
+      readonly reason: string;
+      readonly reply: Reply;
+      /** The offending value, escaped and cut; never a credential. */
+      readonly detail?: string | undefined;
+      /** What the administrator can do about it. */
+      readonly remedy?: string | undefined;
+    }
+  /** A device's syntax was repaired. One per session and kind. */
+  | { readonly type: "session.repaired"; readonly session: string; readonly listener: string; readonly device: string; readonly quirk: string; readonly detail: string }
+  | {
+      readonly type: "message.accepted";
+      readonly queueId: string;
+      readonly session: string;
+      readonly origin: Origin;
+      readonly reversePath: string;
+      readonly originalSender?: string | undefined;
+      readonly recipients: readonly string[];
+      readonly sizeBytes: number;
+      readonly messageId: string;
+      readonly subject?: string | undefined;
+      readonly repairs: readonly string[];
+      /** Last octet of the content to the 250, in seconds for the histogram. */
+      readonly acceptSeconds: number;
+    }
+  | { readonly type: "message.generated"; readonly queueId: string; readonly about: string; readonly recipients: readonly string[]; readonly sizeBytes: number }
+  | {
+      readonly type: "attempt.finished";
+      readonly queueId: string;
+      readonly attempt: number;
+      readonly upstream: string;
+      readonly outcome: AttemptOutcome;
+      readonly recipients: number;
+      /** host:port and address reached, where a connection was made. */
+      readonly remote?: string | undefined;
+      readonly tls?: string | undefined;
+      readonly reusedConnection: boolean;
+      /** Protocol stage that decided the outcome. */
+      readonly stage: string;
+      readonly reply?: Reply | undefined;
+      /** The fault in words where there was no reply (time-out, reset, certificate). */
+      readonly fault?: string | undefined;
+      /** The next hop's own id of the message, where its reply told one. */
+      readonly upstreamId?: string | undefined;
+      readonly remedy?: string | undefined;
+      readonly delays: Delays;
+    }
+  | (AboutRecipient & { readonly type: "recipient.delivered"; readonly latencySeconds: number })
+  | (AboutRecipient & { readonly type: "recipient.deferred"; readonly nextAttemptAt: number; readonly cause: string; readonly remedy?: string | undefined })
+  | (AboutRecipient & { readonly type: "recipient.held"; readonly heldBy: Holder; readonly cause: string; readonly remedy?: string | undefined })
+  | (AboutRecipient & { readonly type: "recipient.bounced"; readonly cause: string; readonly remedy?: string | undefined })
+  | (AboutRecipient & { readonly type: "recipient.expired"; readonly cause: string })
+  | { readonly type: "recipient.deleted"; readonly queueId: string; readonly recipient: string; readonly upstream: string; readonly operator: string }
+  | { readonly type: "operator.acted"; readonly verb: string; readonly queueIds: readonly string[]; readonly recipients: number; readonly operator: string }
+  | { readonly type: "upstream.connected"; readonly upstream: string; readonly remote: string; readonly tls?: string | undefined; readonly connectMs: number }
+  | { readonly type: "upstream.connect.failed"; readonly upstream: string; readonly stage: string; readonly cause: string; readonly reply?: Reply | undefined; readonly remedy?: string | undefined }
+  | { readonly type: "upstream.auth.succeeded"; readonly upstream: string }
+  | { readonly type: "upstream.auth.failed"; readonly upstream: string; readonly cause: string; readonly reply?: Reply | undefined; readonly remedy?: string | undefined }
+  /** Every reply that ends a command of ours towards an upstream, for `upstream_replies_total`. */
+  | { readonly type: "upstream.replied"; readonly upstream: string; readonly stage: string; readonly reply: Reply }
+  | { readonly type: "upstream.throttled"; readonly upstream: string; readonly waitMs: number; readonly reply?: Reply | undefined }
+  /** The door closed: nothing goes out by it but probes. */
+  | { readonly type: "upstream.held"; readonly upstream: string; readonly cause: string; readonly remedy?: string | undefined; readonly nextProbeAt: number }
+  | { readonly type: "upstream.released"; readonly upstream: string; readonly heldMs: number; readonly recipients: number }
+  /** Unreachable for the moment: nothing is tried before `resumeAt`. */
+  | { readonly type: "upstream.paused"; readonly upstream: string; readonly cause: string; readonly resumeAt: number }
+  | { readonly type: "queue.opened"; readonly path: string; readonly schemaVersion: number; readonly waiting: number }
+  | { readonly type: "queue.recovered"; readonly ambiguousRecipients: number; readonly sweptContent: number }
+  | { readonly type: "queue.committed"; readonly seconds: number; readonly operations: number }
+  | { readonly type: "queue.failed"; readonly cause: string }
+  | { readonly type: "queue.full"; readonly freeBytes: number; readonly floorBytes: number }
+  | { readonly type: "queue.corrupt"; readonly queueId: string; readonly cause: string }
+  | { readonly type: "history.pruned"; readonly messages: number }
+  | { readonly type: "config.reload.ignored"; readonly reason: string }
+  | { readonly type: "alert.raised"; readonly alert: string; readonly subject: string; readonly text: string; readonly remedy?: string | undefined }
+  | { readonly type: "alert.cleared"; readonly alert: string; readonly subject: string };
+
+export type EventName = PosternEvent["type"];
+export type EventOf<N extends EventName> = Extract<PosternEvent, { type: N }>;
+
+/** Hands an event to whoever watches. Never throws and never waits: a stage must not fail because it was observed. */
+export type Emit = (event: PosternEvent) => void;
+
+/** States in which a recipient leaves the queue, by the event that says so. */
+export const FINAL_EVENT: Readonly<Record<TerminalState, EventName>> = {
+  delivered: "recipient.delivered",
+  bounced: "recipient.bounced",
+  expired: "recipient.expired",
+  deleted: "recipient.deleted",
+};
