@@ -1,0 +1,289 @@
+/**
+ * The queue: owner of every accepted message, from the commit that lets us say 250 to the commit that makes its last recipient final.
+ *
+ * Asynchronous and free of SQL, so that another implementation (PostgreSQL, several nodes) can stand behind it; the suite in
+ * test/conformance runs on each. Stages meet only here: `receive` writes, `deliver` claims and settles, `admin` looks and operates.
+ */
+import type { AcceptedMessage, Envelope, Holder, RecipientState, TerminalState } from "../mail/message.ts";
+import type { AttemptOutcome, Delays } from "../mail/events.ts";
+import type { Reply } from "../mail/reply.ts";
+
+// ---- accepting -----------------------------------------------------------------------------------------------------------
+
+/** Takes one message in. Memory is bounded: content goes to the spool as it comes, in rows of at most 256 KiB. */
+export interface MessageWriter {
+  /**
+   * Adds octets, which are copied before this returns. A returned promise asks the caller to wait before the next write;
+   * it resolves when there is room again, and rejects with a PosternError when the spool failed.
+   */
+  write(octets: Uint8Array): Promise<void> | undefined;
+  /**
+   * Makes the message durable. Resolves only after content and envelope are fsynced: the caller may then answer 250 and take
+   * responsibility (RFC 5321 §6.1).
+   *
+   * @throws PosternError E_SPOOL_FULL below the floor of free space, E_SPOOL_FAILED when the commit failed
+   */
+  commit(envelope: Envelope): Promise<AcceptedMessage>;
+  /** Drops what was written. Does nothing after commit. */
+  abort(): void;
+}
+
+/** What a stage needs to put messages into the queue. */
+export interface MessageSink {
+  /**
+   * Starts a message. Its queue id is fixed here, because Received and X-Postern-Id carry it.
+   * Nothing is on disk before the first full block or the commit.
+   */
+  open(): MessageWriter & { readonly queueId: string };
+  /** Why nothing can be accepted now (disk below its floor, spool failed); undefined when all is well. Costs nothing to ask. */
+  refusal(): Reply | undefined;
+}
+
+// ---- delivering ----------------------------------------------------------------------------------------------------------
+
+/** A recipient in a claim. */
+export interface ClaimedRecipient {
+  readonly address: string;
+  /** Position in the envelope; with the queue id it names the recipient for good. */
+  readonly index: number;
+  /** Attempts finished before this one. */
+  readonly attempts: number;
+  /** Milliseconds this recipient was held so far: counts neither to expiry nor to the delay warning. */
+  readonly heldMs: number;
+  /** True when an earlier attempt may have delivered it (answer lost, crash while delivering). */
+  readonly ambiguous: boolean;
+}
+
+/**
+ * A right to deliver: recipients of one message on one lane, in state `delivering`. That state was durable before the claim was
+ * handed out, so a crash leaves no doubt about who may have got the mail. Every claim ends in `settle`; one whose lease ran out
+ * goes back to the queue as ambiguous.
+ */
+export interface Claim {
+  readonly id: number;
+  readonly lane: string;
+  readonly message: AcceptedMessage;
+  readonly recipients: readonly ClaimedRecipient[];
+  /** The stored octets. */
+  readonly content: ContentSource;
+}
+
+/** Stored content, read in blocks of at most 256 KiB with their checksums verified. */
+export interface ContentSource {
+  readonly sizeBytes: number;
+  /** The whole content where it is small and at hand; saves a way to the disk and back. */
+  readonly inMemory: Uint8Array | undefined;
+  /** @throws PosternError E_CONTENT_CORRUPT when a checksum or the length does not agree */
+  blocks(): AsyncIterable<Uint8Array>;
+}
+
+/** What one attempt did for one recipient. Exactly one of five. */
+export type Settlement =
+  | { readonly kind: "delivered"; readonly reply?: Reply | undefined }
+  /** `ambiguous`: the answer was lost after the final dot. */
+  | { readonly kind: "deferred"; readonly dueAt: number; readonly cause: string; readonly reply?: Reply | undefined; readonly ambiguous?: boolean }
+  | { readonly kind: "held"; readonly by: Holder; readonly cause: string; readonly reply?: Reply | undefined }
+  | { readonly kind: "bounced"; readonly cause: string; readonly reply?: Reply | undefined }
+  | { readonly kind: "expired"; readonly cause: string; readonly reply?: Reply | undefined }
+  /** Not tried after all (shutdown, no free connection): back as it was, no attempt counted. */
+  | { readonly kind: "returned"; readonly dueAt: number };
+
+/** The record of an attempt, kept in the history. */
+export interface AttemptRecord {
+  readonly startedAt: number;
+  readonly upstream: string;
+  readonly remote?: string | undefined;
+  readonly tls?: string | undefined;
+  readonly stage: string;
+  readonly outcome: AttemptOutcome;
+  readonly reply?: Reply | undefined;
+  readonly fault?: string | undefined;
+  readonly upstreamId?: string | undefined;
+  readonly remedy?: string | undefined;
+  readonly delays: Delays;
+}
+
+/** A message of our own that enters the queue in the same commit as the settlement that caused it. */
+export interface GeneratedMessage {
+  readonly queueId: string;
+  readonly envelope: Envelope;
+  readonly content: Uint8Array;
+}
+
+/** What `settle` writes in one commit. */
+export interface SettleRequest {
+  readonly claim: Claim;
+  /** One for each recipient of the claim, by its index. */
+  readonly settlements: ReadonlyMap<number, Settlement>;
+  /** Absent when nothing was tried (`returned`). */
+  readonly attempt?: AttemptRecord | undefined;
+  readonly generated?: readonly GeneratedMessage[];
+}
+
+/** Which waiting recipients a claim may take. */
+export interface ClaimRequest {
+  readonly lane: string;
+  /** Most claims wanted, each one message. */
+  readonly limit: number;
+  /** Most recipients of one message in one claim. */
+  readonly recipientsPerMessage: number;
+  readonly leaseMs: number;
+  /** Devices with a delivery in progress, and how many: those with fewer go first. */
+  readonly busyDevices?: ReadonlyMap<string, number>;
+}
+
+/** A lane is the waiting line of one upstream. Its name is the upstream's. */
+export interface LaneState {
+  readonly lane: string;
+  readonly waiting: number;
+  /** Earliest time at which something is due; undefined when nothing waits for time. */
+  readonly nextDueAt: number | undefined;
+  readonly hold: LaneHold | undefined;
+}
+
+/** Why a door is closed. Durable: a restart neither forgets it nor tries everything again. */
+export interface LaneHold {
+  readonly since: number;
+  readonly cause: string;
+  readonly reply?: Reply | undefined;
+  readonly remedy?: string | undefined;
+  /** The message whose attempt closed the door; probed with only when no other waits. */
+  readonly closedBy: string | undefined;
+  readonly nextProbeAt: number;
+  readonly probes: number;
+}
+
+/** Chooses the lane of a recipient, at acceptance and again before each attempt. Pure. */
+export type RouteRecipient = (envelope: Envelope, recipient: string) => string;
+
+/**
+ * Asked while a message is being accepted: may its recipients on this lane be delivered at once? If so they are claimed inside
+ * the commit that accepts them, which saves a commit and a read.
+ */
+export interface ExpressLane {
+  /** Most recipients it takes now; 0 to leave them to the normal claim. A non-zero answer reserves a place until `deliver` or `forget`. */
+  reserve(lane: string, envelope: Envelope, recipients: number): number;
+  /** The commit is done: here is the claim. */
+  deliver(claim: Claim): void;
+  /** The commit failed: the reserved place is free again. */
+  forget(lane: string): void;
+}
+
+/** What `deliver` needs of the queue. */
+export interface DeliveryQueue {
+  claim(request: ClaimRequest): Promise<Claim[]>;
+  /**
+   * Takes one message of a held lane to try the door with: the oldest held by `upstream` that did not close it, else the one that did.
+   * Undefined when none waits.
+   */
+  claimProbe(lane: string, recipientsPerMessage: number, leaseMs: number): Promise<Claim | undefined>;
+  /** Writes the outcome, the history and any report in one commit. Content goes with the last recipient that becomes final. */
+  settle(request: SettleRequest): Promise<void>;
+  /** Extends a claim whose delivery takes long. */
+  renew(claim: Claim, leaseMs: number): Promise<void>;
+  /** Closes a door: everything that waits on the lane is held by `upstream`, and so is what arrives. Returns how many recipients. */
+  holdLane(lane: string, hold: LaneHold): Promise<number>;
+  /** Opens it: all it held is due now. Returns how many recipients. */
+  releaseLane(lane: string): Promise<number>;
+  /** Moves recipients to the lanes that `route` gives now: after a start with another configuration. Returns how many moved. */
+  reroute(): Promise<number>;
+  lanes(): Promise<LaneState[]>;
+  /** Attempts on a lane since `since` (ms since the epoch), oldest first: budgets are counted from history, so they survive a kill. */
+  attemptTimes(lane: string, since: number): Promise<number[]>;
+  /** Called whenever a lane may have something due earlier than before: new mail, release, retry by an operator. */
+  onWork(listener: (lane: string) => void): void;
+  setExpress(lane: ExpressLane | undefined): void;
+  /** A fresh queue id, for generated messages. */
+  newQueueId(): string;
+}
+
+// ---- looking and operating -----------------------------------------------------------------------------------------------
+
+export interface QueueFilter {
+  /** Queue ids; absent means all. */
+  readonly ids?: readonly string[];
+  readonly states?: readonly RecipientState[];
+  readonly lane?: string;
+  readonly client?: string;
+  readonly device?: string;
+  /** Case-insensitive part of the reverse-path or of the recipient's address. */
+  readonly from?: string;
+  readonly to?: string;
+  /** Accepted before this time, ms since the epoch. */
+  readonly acceptedBefore?: number;
+}
+
+/** One recipient with its message, as lists show it. */
+export interface QueueEntry {
+  readonly queueId: string;
+  readonly acceptedAt: number;
+  readonly reversePath: string;
+  readonly recipient: string;
+  readonly state: RecipientState;
+  readonly heldBy: Holder | undefined;
+  readonly lane: string;
+  readonly client: string;
+  readonly device: string;
+  readonly sizeBytes: number;
+  readonly attempts: number;
+  /** Next attempt, for queued and deferred. */
+  readonly dueAt: number | undefined;
+  readonly changedAt: number;
+  readonly cause: string | undefined;
+  readonly reply: Reply | undefined;
+}
+
+/** Everything known of one message. */
+export interface MessageView {
+  readonly message: AcceptedMessage;
+  readonly entries: readonly QueueEntry[];
+  readonly attempts: readonly (AttemptRecord & { readonly number: number; readonly recipients: readonly string[] })[];
+  /** Operators' acts and the queue's own (recovered, released …), oldest first. */
+  readonly history: readonly { readonly at: number; readonly what: string; readonly by: string | undefined }[];
+  /** False once the content was deleted. */
+  readonly hasContent: boolean;
+}
+
+/** Counts that metrics and `status` show. In recipients unless said otherwise. */
+export interface QueueStatistics {
+  readonly waiting: Readonly<Record<"queued" | "delivering" | "deferred" | "held", number>>;
+  /** Since the database was made, reports included in `generated` only. */
+  readonly accepted: number;
+  readonly generated: number;
+  /** Terminal recipients since the database was made, by state. accepted + generated = final + waiting, always. */
+  readonly final: Readonly<Record<TerminalState, number>>;
+  /** Octets of stored content. */
+  readonly contentBytes: number;
+  /** Acceptance time of the oldest waiting recipient. */
+  readonly oldestAcceptedAt: number | undefined;
+  readonly freeBytes: number;
+  readonly lanes: readonly LaneState[];
+}
+
+/** Reading works without the daemon too. */
+export interface QueueReader {
+  list(filter: QueueFilter, limit: number, after?: string): Promise<QueueEntry[]>;
+  show(queueId: string): Promise<MessageView | undefined>;
+  statistics(): Promise<QueueStatistics>;
+  close(): Promise<void>;
+}
+
+/** An operator's act on all recipients that a filter names. `by` is who asked, for the history. */
+export interface OperatorAct {
+  readonly verb: "retry" | "hold" | "release" | "delete";
+  readonly filter: QueueFilter;
+  readonly by: string;
+}
+
+/** What an act did: recipients changed, and those it could not touch because they are being delivered right now. */
+export interface ActResult {
+  readonly changed: readonly { readonly queueId: string; readonly recipient: string; readonly lane: string }[];
+  readonly busy: number;
+}
+
+/** The whole queue. `close` waits for commits under way, then closes the file cleanly. */
+export interface Queue extends MessageSink, DeliveryQueue, QueueReader {
+  act(act: OperatorAct): Promise<ActResult>;
+  /** Resolves when the database had to be closed after a fault; the process must then restart. Never resolves otherwise. */
+  readonly failed: Promise<Error>;
+}

@@ -1,0 +1,82 @@
+/** One way out, whatever it speaks. It moves octets and reports facts; `deliver/judge.ts` alone says what they mean. */
+import type { Reply } from "../mail/reply.ts";
+
+/** Where in the protocol something happened, in order. */
+export const STAGES = ["connect", "greeting", "ehlo", "starttls", "token", "auth", "mail", "rcpt", "data", "content", "final"] as const;
+export type Stage = (typeof STAGES)[number];
+
+/** A "no", or the lack of an answer. */
+export interface Refusal {
+  readonly stage: Stage;
+  /** What the other side said, verbatim; absent when it said nothing. */
+  readonly reply?: Reply | undefined;
+  /** Our own words for what went wrong without a reply: `ECONNREFUSED`, `TIMEOUT`, `CERTIFICATE`, `NO_STARTTLS`, `AADSTS7000215` … and detail. */
+  readonly fault?: { readonly code: string; readonly detail: string } | undefined;
+}
+
+/** One recipient's part of an attempt. */
+export interface RecipientFact {
+  readonly address: string;
+  /** Present when this recipient alone was refused at RCPT. */
+  readonly refusal?: Refusal | undefined;
+}
+
+/** What happened in one attempt, without judgement. */
+export interface AttemptFacts {
+  /** `host:port`, and the address reached where a connection was made. */
+  readonly remote?: string | undefined;
+  readonly tls?: string | undefined;
+  readonly reusedConnection: boolean;
+  /** Time until a ready (authenticated) connection was at hand; 0 when one was waiting. */
+  readonly connectMs: number;
+  /** Ready connection to the last reply. */
+  readonly transmitMs: number;
+  /** Stops the attempt for every recipient that has no refusal of its own. */
+  readonly refusal?: Refusal | undefined;
+  readonly recipients: readonly RecipientFact[];
+  /** The 2xx reply that took responsibility. Exactly one of `refusal` and `accepted`, unless every recipient was refused. */
+  readonly accepted?: Reply | undefined;
+  /** The next hop's id of the message, where its reply told one. */
+  readonly upstreamId?: string | undefined;
+  /** The content was sent whole, but no answer came: it may have been delivered. */
+  readonly ambiguous: boolean;
+}
+
+/** One message on its way out by one door. */
+export interface Delivery {
+  readonly queueId: string;
+  /** Empty string for the null reverse-path. */
+  readonly reversePath: string;
+  readonly recipients: readonly string[];
+  readonly smtpUtf8: boolean;
+  readonly eightBit: boolean;
+  readonly sizeBytes: number;
+  /** Canonical content: CRLF line ends only. Whole in memory where small, else as blocks. */
+  readonly content: { readonly inMemory: Uint8Array | undefined; blocks(): AsyncIterable<Uint8Array> };
+}
+
+/** What a door can take, from its configuration. */
+export interface UpstreamLimits {
+  readonly connections: number;
+  /** undefined: not limited. */
+  readonly messagesPerMinute: number | undefined;
+  readonly recipientsPerMessage: number;
+  readonly maxMessageSizeBytes: number;
+}
+
+/** A way out. Safe for as many concurrent attempts as `limits.connections`. */
+export interface Upstream {
+  readonly name: string;
+  readonly type: "smtp-auth" | "smart-host";
+  readonly limits: UpstreamLimits;
+  /** The only sender this door lets through, where there is one; the null reverse-path goes out as this (product rule for doors with a mailbox). */
+  readonly mailbox: string | undefined;
+  /** Never rejects: every fault is a fact. Aborting closes the connection and gives a refusal with fault `ABORTED`. */
+  attempt(delivery: Delivery, signal: AbortSignal): Promise<AttemptFacts>;
+  /** Opens, secures and authenticates a connection, and keeps it for the next attempt. Undefined when that works. */
+  probe(signal: AbortSignal): Promise<Refusal | undefined>;
+  /** When the secret or certificate ends, where that is known. */
+  readonly credentialExpiresAt: number | undefined;
+  /** Says QUIT on idle connections and ends those in use. */
+  close(): Promise<void>;
+}
