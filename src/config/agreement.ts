@@ -1,0 +1,268 @@
+/** What must agree between keys: references, overlaps, limits. The schema has checked each value by itself. */
+import { isWidePublic, readNetwork } from "./network.ts";
+import { nearest } from "./nearest.ts";
+import type { KeyPath } from "./finding.ts";
+import type { Endpoint } from "./config.ts";
+import type { ParsedFile } from "./schema/index.ts";
+import { formatSize, isLoopback } from "./values.ts";
+
+/** One disagreement. */
+export interface Disagreement {
+  readonly path: KeyPath;
+  readonly message: string;
+  readonly severity: "error" | "warning";
+}
+
+type Named<T> = Readonly<Record<string, T>>;
+
+/** What could be read of a file: of a faulty one, the sections and entries that are right by themselves. */
+export interface Readable {
+  readonly organization?: ParsedFile["organization"] | undefined;
+  readonly listeners: Named<ParsedFile["listeners"][string]>;
+  readonly clients: Named<ParsedFile["clients"][string]>;
+  readonly upstreams: Named<ParsedFile["upstreams"][string]>;
+  /** By position; undefined where one is faulty. */
+  readonly routes: readonly (ParsedFile["routes"][number] | undefined)[];
+  readonly retry?: ParsedFile["retry"] | undefined;
+  readonly admin?: ParsedFile["admin"] | undefined;
+  readonly metrics?: ParsedFile["metrics"] | undefined;
+  /** All names in the file, faulty entries included; undefined where the section itself is missing or no mapping. */
+  readonly names: {
+    readonly listeners?: readonly string[] | undefined;
+    readonly clients?: readonly string[] | undefined;
+    readonly upstreams?: readonly string[] | undefined;
+  };
+  /** False where the list of routes is missing or no list. */
+  readonly hasRoutes: boolean;
+}
+
+/** All disagreements of a file, in no particular order. */
+export function disagreements(file: Readable): Disagreement[] {
+  return [
+    ...emptySections(file),
+    ...organization(file),
+    ...listeners(file),
+    ...endpoints(file),
+    ...clients(file),
+    ...networks(file),
+    ...upstreams(file),
+    ...routes(file),
+    ...sizes(file),
+    ...retry(file),
+  ];
+}
+
+const error = (path: KeyPath, message: string): Disagreement => ({ path, message, severity: "error" });
+const warning = (path: KeyPath, message: string): Disagreement => ({ path, message, severity: "warning" });
+
+/** Says that a name is not there, and which one may have been meant. */
+function unknownName(path: KeyPath, what: string, name: string, known: readonly string[]): Disagreement {
+  const near = nearest(name, known);
+  const hint =
+    near !== undefined ? `did you mean ${near}?` : known.length === 0 ? "there is none" : `known: ${known.slice(0, 20).join(", ")}`;
+  return error(path, `expected the name of ${what}, not ${JSON.stringify(name)}; ${hint}`);
+}
+
+function* emptySections(file: Readable): Generator<Disagreement> {
+  for (const section of ["listeners", "clients", "upstreams"] as const) {
+    if (file.names[section]?.length === 0) yield error([section], "expected at least one");
+  }
+}
+
+function* organization({ organization: own }: Readable): Generator<Disagreement> {
+  if (own === undefined) return;
+  const path = ["organization", "domains"];
+  if (own.domains.length === 0) yield error(path, "expected at least one domain");
+  if (own.domains[0]?.startsWith("*.") === true)
+    yield error([...path, 0], "expected a plain domain first: it completes addresses without one");
+  for (const [index, domain] of own.domains.entries()) {
+    if (own.domains.indexOf(domain) !== index) yield warning([...path, index], `${domain} is listed twice`);
+  }
+}
+
+function* listeners(file: Readable): Generator<Disagreement> {
+  for (const [name, { listen, tls }] of Object.entries(file.listeners)) {
+    const path = ["listeners", name];
+    if (listen.length === 0) yield error([...path, "listen"], "expected at least one address and port");
+    if (tls === undefined) continue;
+    if (tls.certificate !== undefined && tls.key === undefined)
+      yield error([...path, "tls", "certificate"], "expected a key with the certificate");
+    if (tls.key !== undefined && tls.certificate === undefined) yield error([...path, "tls", "key"], "expected a certificate with the key");
+    if (tls.mode === "none" && tls.certificate !== undefined) {
+      yield error([...path, "tls", "mode"], "expected opportunistic, required or implicit, since there is a certificate");
+    }
+  }
+}
+
+/** Two sockets on one port exclude each other when the addresses are equal, or one of them is "every address" of the same family. */
+function* endpoints(file: Readable): Generator<Disagreement> {
+  const all: { path: KeyPath; endpoint: Endpoint }[] = Object.entries(file.listeners).flatMap(([name, { listen }]) =>
+    listen.map((endpoint, index) => ({ path: ["listeners", name, "listen", index], endpoint })),
+  );
+  if (file.admin !== undefined) all.push({ path: ["admin", "listen"], endpoint: file.admin.listen });
+  if (file.metrics?.listen !== undefined) all.push({ path: ["metrics", "listen"], endpoint: file.metrics.listen });
+  for (const [index, later] of all.entries()) {
+    const earlier = all.slice(0, index).find((one) => collide(one.endpoint, later.endpoint));
+    if (earlier !== undefined)
+      yield error(
+        later.path,
+        `${JSON.stringify(later.endpoint.text)} is taken by ${String(earlier.path[0])}.${String(earlier.path[1])}, which listens on ${JSON.stringify(earlier.endpoint.text)}`,
+      );
+  }
+  const admin = file.admin?.listen;
+  if (admin !== undefined && !isLoopback(admin.host)) {
+    yield error(
+      ["admin", "listen"],
+      `expected a loopback address such as "127.0.0.1:8025", not ${JSON.stringify(admin.text)}: there is no sign-in yet. For monitoring from elsewhere use metrics.listen`,
+    );
+  }
+}
+
+function collide(a: Endpoint, b: Endpoint): boolean {
+  if (a.port !== b.port || a.port === 0) return false;
+  const [hostA, hostB] = [a.host, b.host];
+  if (hostA === undefined || hostB === undefined || hostA === hostB) return true;
+  if (hostA.includes(":") !== hostB.includes(":")) return false;
+  return [hostA, hostB].some((host) => host === "0.0.0.0" || host === "::");
+}
+
+function* clients(file: Readable): Generator<Disagreement> {
+  for (const [name, client] of Object.entries(file.clients)) {
+    const path = ["clients", name];
+    for (const key of ["networks", "senders", "recipients"] as const) {
+      if (client[key].length === 0)
+        yield error(
+          [...path, key],
+          `expected at least one: with an empty list this client can ${key === "networks" ? "never connect" : "send nothing"}`,
+        );
+    }
+    if (client.listeners?.length === 0)
+      yield error([...path, "listeners"], "expected at least one, or leave the key out for all listeners");
+    for (const [index, listener] of (client.listeners ?? []).entries()) {
+      const known = file.names.listeners;
+      if (known !== undefined && !known.includes(listener)) yield unknownName([...path, "listeners", index], "a listener", listener, known);
+    }
+  }
+  const all = Object.values(file.clients);
+  const complete = all.length > 0 && all.length === file.names.clients?.length;
+  for (const name of file.names.listeners ?? []) {
+    if (complete && !all.some((client) => client.listeners === undefined || client.listeners.includes(name))) {
+      yield warning(["listeners", name], "no client may use this listener: everybody is refused there");
+    }
+  }
+}
+
+function* networks(file: Readable): Generator<Disagreement> {
+  /** By listener and prefix, the client that came first. */
+  const owners = new Map<string, string>();
+  for (const [name, client] of Object.entries(file.clients)) {
+    const where = client.listeners ?? file.names.listeners ?? [];
+    for (const [index, text] of client.networks.entries()) {
+      const path = ["clients", name, "networks", index];
+      if (client.networks.indexOf(text) !== index) {
+        yield error(path, `${text} is listed twice`);
+        continue;
+      }
+      for (const listener of where) {
+        const owner = owners.get(`${listener} ${text}`);
+        if (owner === undefined) {
+          owners.set(`${listener} ${text}`, name);
+          continue;
+        }
+        yield error(path, `${text} already belongs to client ${owner} on listener ${listener}`);
+        break;
+      }
+      const network = readNetwork(text);
+      if (!client.allow_public && "value" in network && isWidePublic(network.value)) {
+        yield error(
+          path,
+          `${text} has public addresses and is wider than ${network.value.version === 4 ? "/24" : "/48"}: everybody in it could send. If that is meant, add allow_public: true`,
+        );
+      }
+    }
+  }
+}
+
+function* upstreams(file: Readable): Generator<Disagreement> {
+  for (const [name, upstream] of Object.entries(file.upstreams)) {
+    const path = ["upstreams", name];
+    if (upstream.type === "smtp-auth") {
+      if (file.organization !== undefined && file.organization.tenant === undefined && upstream.credential.tenant === undefined) {
+        yield error([...path, "credential"], "missing tenant; expected organization.tenant, or a tenant in this credential");
+      }
+    } else if (upstream.credential !== undefined && (upstream.tls === "none" || upstream.tls === "opportunistic")) {
+      yield warning(
+        [...path, "tls"],
+        `with tls: ${upstream.tls} the password may cross the network in the clear; required or implicit protects it`,
+      );
+    }
+  }
+  if (!file.hasRoutes || file.routes.some((route) => route === undefined)) return;
+  for (const name of file.names.upstreams ?? []) {
+    if (!file.routes.some((route) => route?.via.includes(name))) yield warning(["upstreams", name], "no route uses this upstream");
+  }
+}
+
+function* routes(file: Readable): Generator<Disagreement> {
+  if (!file.hasRoutes) return;
+  const last = file.routes.length - 1;
+  if (last < 0) yield error(["routes"], "expected at least one route, the last without match");
+  const seen = new Set<string>();
+  for (const [index, route] of file.routes.entries()) {
+    if (route === undefined) continue;
+    const path = ["routes", index];
+    if (seen.has(route.name)) yield error([...path, "name"], `${JSON.stringify(route.name)} is the name of another route`);
+    seen.add(route.name);
+    if (index === last && route.match !== undefined)
+      yield error([...path, "match"], "expected no match on the last route: it takes everything that no other took");
+    if (index < last && route.match === undefined)
+      yield error(path, "missing match; only the last route has none, and those after this one would never be reached");
+    if (route.match !== undefined && Object.values(route.match).every((value) => value === undefined))
+      yield error([...path, "match"], "expected at least one of: client, sender, recipients, min_size");
+    if (route.via.length !== 1) yield error([...path, "via"], `expected exactly one upstream, not ${route.via.length}`);
+    for (const [position, upstream] of route.via.entries()) {
+      const known = file.names.upstreams;
+      if (known !== undefined && !known.includes(upstream)) yield unknownName([...path, "via", position], "an upstream", upstream, known);
+    }
+    for (const [position, client] of (route.match?.client ?? []).entries()) {
+      const known = file.names.clients;
+      if (known !== undefined && !known.includes(client))
+        yield unknownName([...path, "match", "client", position], "a client", client, known);
+    }
+    for (const key of ["client", "sender", "recipients"] as const) {
+      if (route.match?.[key]?.length === 0) yield error([...path, "match", key], "expected at least one: an empty list fits nothing");
+    }
+  }
+}
+
+/** A message that a client may send must fit every door that a route may choose for it (it would be refused at MAIL or RCPT). */
+function* sizes(file: Readable): Generator<Disagreement> {
+  for (const [name, client] of Object.entries(file.clients)) {
+    for (const route of file.routes) {
+      if (route === undefined) continue;
+      const [door] = route.via;
+      const limit = door === undefined ? undefined : file.upstreams[door]?.limits.max_message_size;
+      const mayTake = route.match?.client === undefined || route.match.client.includes(name);
+      if (mayTake && limit !== undefined && client.max_message_size > limit) {
+        const sizesInWords = `${formatSize(client.max_message_size)}, but upstream ${String(door)} of route ${route.name} takes ${formatSize(limit)}`;
+        yield warning(
+          ["clients", name, "max_message_size"],
+          `this client may send ${sizesInWords}: larger messages on that way are refused`,
+        );
+      }
+      if (
+        mayTake &&
+        route.match !== undefined &&
+        Object.entries(route.match).every(([key, value]) => key === "client" || value === undefined)
+      )
+        break;
+      if (route.match === undefined) break;
+    }
+  }
+}
+
+function* retry({ retry: own }: Readable): Generator<Disagreement> {
+  if (own === undefined) return;
+  if (own.max < own.first) yield error(["retry", "max"], "expected at least retry.first");
+  if (own.expire_after < own.first) yield error(["retry", "expire_after"], "expected at least retry.first");
+}

@@ -1,0 +1,212 @@
+import { execFile } from "node:child_process";
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { checkConfig } from "./check.ts";
+import { formatFinding } from "./finding.ts";
+import type { Finding } from "./finding.ts";
+import { parseConfig } from "./load.ts";
+import { MINIMAL_EXAMPLE } from "./reference.ts";
+
+const CANARY = "Qz8~Canary~7Hf!x";
+const DAY_MS = 86_400_000;
+
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "postern-check-"));
+  await mkdir(join(folder, "data"));
+  await writeFile(join(folder, "secret"), `${CANARY}\n`, { mode: 0o600 });
+  await writeFile(join(folder, "empty"), "\n", { mode: 0o600 });
+  await writeFile(join(folder, "open"), CANARY);
+  await chmod(join(folder, "open"), 0o644);
+  await Promise.all([
+    selfSigned("relay", "RSA"),
+    selfSigned("other", "RSA"),
+    selfSigned("elliptic", "EC"),
+    selfSigned("locked", "RSA", CANARY),
+  ]);
+});
+
+afterAll(() => rm(folder, { recursive: true }));
+
+/** A certificate for relay.contoso.com that ends in 90 days. */
+async function selfSigned(name: string, type: "RSA" | "EC", passphrase?: string): Promise<void> {
+  const key = type === "RSA" ? ["-newkey", "rsa:2048"] : ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+  const lock = passphrase === undefined ? ["-noenc"] : ["-passout", `pass:${passphrase}`];
+  const file = (ending: string) => join(folder, `${name}.${ending}`);
+  const subject = ["-subj", "/CN=relay.contoso.com", "-addext", "subjectAltName=DNS:relay.contoso.com", "-days", "90"];
+  await promisify(execFile)("openssl", ["req", "-x509", ...key, ...lock, "-keyout", file("key"), "-out", file("pem"), ...subject]);
+}
+
+interface Setting {
+  readonly secret?: string;
+  readonly credential?: string;
+  readonly tls?: string;
+  readonly more?: string;
+  readonly dataDir?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly now?: number;
+}
+
+/** What is found about the minimal example with some settings replaced. */
+async function found({
+  secret = "{ file: secret }",
+  credential,
+  tls,
+  more = "",
+  dataDir = "data",
+  env = {},
+  now = Date.now(),
+}: Setting): Promise<Finding[]> {
+  let text = MINIMAL_EXAMPLE.replace("/var/lib/postern", dataDir).replace("{ file: secrets/entra }", secret);
+  if (credential !== undefined) text = text.replace(/ {4}credential:\n(?: {6}.*\n)+/, `    credential: ${credential}\n`);
+  if (tls !== undefined) text = text.replace('":25" }', `":25", tls: ${tls} }`);
+  const loaded = parseConfig(text + more, "p.yaml", folder);
+  if (!loaded.ok) throw new Error(loaded.faults.map(formatFinding).join("\n"));
+  const findings = await checkConfig(loaded.config, loaded.source, { env, now });
+  expect(JSON.stringify(findings)).not.toContain("Canary");
+  return findings;
+}
+
+async function brief(setting: Setting): Promise<string[]> {
+  return (await found(setting)).map((finding) => `${finding.severity} ${formatFinding(finding)}`.replaceAll(`${folder}/`, ""));
+}
+
+test("a file whose secrets, folders and certificates are right has no findings", async () => {
+  expect(await brief({ tls: "{ certificate: relay.pem, key: relay.key }" })).toEqual([]);
+});
+
+describe("a secret", () => {
+  test.each([
+    ["{ file: nowhere }", "door p.yaml:18:15 upstreams.scans.credential.secret: file nowhere does not exist"],
+    ["{ file: empty }", "door p.yaml:18:15 upstreams.scans.credential.secret: file empty is empty"],
+    ["{ file: data }", "door p.yaml:18:15 upstreams.scans.credential.secret: file data is a folder"],
+    [
+      "{ file: open }",
+      "warning p.yaml:18:15 upstreams.scans.credential.secret: warning: file open can be read by every user of this machine",
+    ],
+    ["{ env: NOWHERE }", "door p.yaml:18:15 upstreams.scans.credential.secret: environment variable NOWHERE is not set"],
+    [
+      "{ credential: entra }",
+      "warning p.yaml:18:15 upstreams.scans.credential.secret: warning: systemd credential entra is not checkable here: systemd passes it to the service only",
+    ],
+  ])("given as %s is reported at its key", async (secret, expected) => {
+    expect(await brief({ secret })).toEqual([expected]);
+  });
+
+  test("names the door that cannot work without it", async () => {
+    expect((await found({ secret: "{ file: nowhere }" })).map((finding) => finding.upstream)).toEqual(["scans"]);
+  });
+
+  test("is found in the environment and among systemd's credentials", async () => {
+    expect(await brief({ secret: "{ env: ENTRA }", env: { ENTRA: CANARY } })).toEqual([]);
+    expect(await brief({ secret: "{ credential: secret }", env: { CREDENTIALS_DIRECTORY: folder } })).toEqual([]);
+  });
+
+  test("is valid through the day it expires, with a warning from 30 days before", async () => {
+    const credential = "{ type: client-secret, client_id: x, secret: { file: secret }, expires: 2027-03-01 }";
+    const at = "p.yaml:15:89 upstreams.scans.credential.expires: warning: the secret";
+
+    expect(await brief({ credential, now: Date.parse("2027-01-29T23:00:00Z") })).toEqual([]);
+    expect(await brief({ credential, now: Date.parse("2027-03-01T12:00:00Z") })).toEqual([`warning ${at} expires on 2027-03-01: renew it`]);
+    expect(await brief({ credential, now: Date.parse("2027-03-02T00:00:01Z") })).toEqual([`warning ${at} expired on 2027-03-01: renew it`]);
+  });
+});
+
+describe("a listener's certificate", () => {
+  test.each([
+    ["{ certificate: nowhere, key: relay.key }", "listener p.yaml:8:50 listeners.printers.tls.certificate: nowhere does not exist"],
+    ["{ certificate: relay.pem, key: nowhere }", "listener p.yaml:8:66 listeners.printers.tls.key: nowhere does not exist"],
+    [
+      "{ certificate: relay.key, key: relay.key }",
+      "listener p.yaml:8:50 listeners.printers.tls.certificate: relay.key holds no certificate in PEM form",
+    ],
+    [
+      "{ certificate: relay.pem, key: relay.pem }",
+      "listener p.yaml:8:66 listeners.printers.tls.key: relay.pem holds no private key in PEM form",
+    ],
+    [
+      "{ certificate: relay.pem, key: other.key }",
+      "listener p.yaml:8:66 listeners.printers.tls.key: the key in other.key does not fit the certificate in relay.pem",
+    ],
+    ["{ certificate: locked.pem, key: locked.key }", "listener p.yaml:8:67 listeners.printers.tls.key: locked.key needs a passphrase"],
+  ])("%s forbids the start", async (tls, expected) => {
+    expect(await brief({ tls })).toEqual([expected]);
+  });
+
+  test("that has expired, or is about to, is served with a warning", async () => {
+    const tls = "{ certificate: relay.pem, key: relay.key }";
+
+    const near = await found({ tls, now: Date.now() + 70 * DAY_MS });
+    const past = await found({ tls, now: Date.now() + 91 * DAY_MS });
+
+    expect(near).toEqual([
+      expect.objectContaining({
+        severity: "warning",
+        message: expect.stringMatching(/^the certificate expires on \d{4}-\d\d-\d\d: renew it$/),
+      }),
+    ]);
+    expect(past).toEqual([
+      expect.objectContaining({
+        severity: "warning",
+        message: expect.stringMatching(/^the certificate expired on \d{4}-\d\d-\d\d: renew it$/),
+      }),
+    ]);
+  });
+});
+
+describe("a client certificate", () => {
+  const credential = (certificate: string, key: string, more = "") =>
+    `{ type: client-certificate, client_id: x, certificate: ${certificate}, key: ${key}${more} }`;
+
+  test("that fits its key, also a locked one, is right", async () => {
+    expect(await brief({ credential: credential("relay.pem", "relay.key") })).toEqual([]);
+    expect(await brief({ credential: credential("locked.pem", "locked.key", ", passphrase: { file: secret }") })).toEqual([]);
+  });
+
+  test("that does not fit closes the door only", async () => {
+    expect(await brief({ credential: credential("relay.pem", "other.key") })).toEqual([
+      "door p.yaml:15:88 upstreams.scans.credential.key: the key in other.key does not fit the certificate in relay.pem",
+    ]);
+  });
+
+  test("with the wrong passphrase closes the door", async () => {
+    expect(await brief({ credential: credential("locked.pem", "locked.key", ", passphrase: { env: P }"), env: { P: "wrong" } })).toEqual([
+      "door p.yaml:15:89 upstreams.scans.credential.key: locked.key cannot be opened with this passphrase",
+    ]);
+  });
+
+  test("without RSA is refused, since Microsoft takes no other", async () => {
+    expect(await brief({ credential: credential("elliptic.pem", "elliptic.key") })).toEqual([
+      "door p.yaml:15:72 upstreams.scans.credential.certificate: expected an RSA certificate: Microsoft Entra ID takes no other",
+    ]);
+  });
+});
+
+test("a file of authorities that is missing or holds none closes the doors that use it", async () => {
+  expect(await brief({ more: "network: { ca: [relay.pem, nowhere, relay.key] }\n" })).toEqual([
+    "door p.yaml:21:28 network.ca[1]: nowhere does not exist",
+    "door p.yaml:21:37 network.ca[2]: relay.key holds no certificate in PEM form",
+  ]);
+});
+
+test("a data_dir that is a file is an error; one that is yet to be made is none", async () => {
+  expect(await brief({ dataDir: "secret" })).toEqual([`error p.yaml:2:11 data_dir: secret is not a folder`]);
+  expect(await brief({ dataDir: "data/new/deeper" })).toEqual([]);
+});
+
+test("everything that is wrong is found in one go, in the order of the file", async () => {
+  const severities = (await found({ dataDir: "secret", tls: "{ certificate: nowhere, key: nowhere }", secret: "{ file: nowhere }" })).map(
+    ({ line, severity }) => [line, severity],
+  );
+
+  expect(severities).toEqual([
+    [2, "error"],
+    [8, "listener"],
+    [8, "listener"],
+    [18, "door"],
+  ]);
+});

@@ -1,0 +1,231 @@
+/** Looks at everything the configuration names: secrets, certificates, dates, folders. */
+import { access, constants, stat, statfs } from "node:fs/promises";
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import type { KeyObject } from "node:crypto";
+import { dirname } from "node:path";
+import { PosternError } from "../mail/errors.ts";
+import type { Config, ListenerConfig, OAuthCredential, SecretRef, UpstreamConfig } from "./config.ts";
+import type { Finding, KeyPath, Severity } from "./finding.ts";
+import { byPosition } from "./finding.ts";
+import type { ConfigSource } from "./load.ts";
+import { readBounded, readFault } from "./read-file.ts";
+import { describeSecret, secretPath, secretReader } from "./secret.ts";
+
+const DAY_MS = 86_400_000;
+/** Time enough to get a new certificate or secret through an organization. */
+const NEAR_MS = 30 * DAY_MS;
+const MAX_PEM_OCTETS = 2 ** 20;
+
+export interface CheckOptions {
+  /** Where secrets given as variables are looked up. */
+  readonly env?: NodeJS.ProcessEnv | undefined;
+  /** The date that certificates and secrets are compared with, ms since the epoch. */
+  readonly now?: number | undefined;
+}
+
+/**
+ * Finds what is wrong with the files, variables and dates that the configuration names. Makes no connection, and changes nothing.
+ *
+ * Findings of severity `listener` forbid a start; those of `door` name the upstream that must be held; `warning` is for the eye only.
+ */
+export async function checkConfig(config: Config, source: ConfigSource, options: CheckOptions = {}): Promise<Finding[]> {
+  const check = new Check(source, options.env ?? process.env, options.now ?? Date.now());
+  await check.dataDir(config.data_dir);
+  for (const [name, listener] of Object.entries(config.listeners)) await check.listener(name, listener, config.hostname);
+  for (const [name, upstream] of Object.entries(config.upstreams)) await check.upstream(name, upstream, config);
+  return check.findings.toSorted(byPosition);
+}
+
+/** Where a finding belongs: its key, how bad it is, and the upstream that it concerns. */
+interface Subject {
+  readonly path: KeyPath;
+  readonly severity: Severity;
+  readonly upstream?: string | undefined;
+}
+
+class Check {
+  readonly findings: Finding[] = [];
+  readonly #source: ConfigSource;
+  readonly #env: NodeJS.ProcessEnv;
+  readonly #now: number;
+
+  constructor(source: ConfigSource, env: NodeJS.ProcessEnv, now: number) {
+    this.#source = source;
+    this.#env = env;
+    this.#now = now;
+  }
+
+  #add({ path, severity, upstream }: Subject, message: string): void {
+    this.findings.push({ ...this.#source.find(path, severity, message), upstream });
+  }
+
+  #warn(subject: Subject, message: string): void {
+    this.#add({ ...subject, severity: "warning" }, message);
+  }
+
+  async dataDir(path: string): Promise<void> {
+    const subject: Subject = { path: ["data_dir"], severity: "error" };
+    const existing = await nearestExisting(path);
+    const entry = await stat(existing);
+    if (!entry.isDirectory()) return this.#add(subject, `${existing} is not a folder`);
+    if (NETWORK_FILE_SYSTEMS.has((await statfs(existing)).type))
+      return this.#add(subject, `${existing} is on a network file system, which cannot keep the promise to lose nothing`);
+    try {
+      await access(existing, constants.W_OK | constants.X_OK);
+    } catch {
+      // Often checked by another user than the service's, before systemd has made the folder.
+      this.#warn(subject, existing === path ? "this user may not write to it" : "it does not exist, and this user may not create it");
+    }
+  }
+
+  async listener(name: string, { tls }: ListenerConfig, hostname: string): Promise<void> {
+    if (tls.certificate === undefined || tls.key === undefined) return;
+    const at = (key: string): Subject => ({ path: ["listeners", name, "tls", key], severity: "listener" });
+    const certificate = await this.#pair(at("certificate"), tls.certificate, at("key"), tls.key, undefined);
+    if (certificate !== undefined && certificate.checkHost(hostname) === undefined) {
+      this.#warn(at("certificate"), `the certificate is not for ${hostname}: clients that verify it will refuse`);
+    }
+  }
+
+  async upstream(name: string, upstream: UpstreamConfig, config: Config): Promise<void> {
+    const at = (...path: string[]): Subject => ({ path: ["upstreams", name, ...path], severity: "door", upstream: name });
+    for (const [index, file] of upstream.ca.entries()) {
+      const inherited = upstream.ca === config.network.ca;
+      await this.#authorities({ ...at(), path: inherited ? ["network", "ca", index] : ["upstreams", name, "ca", index] }, file);
+    }
+    const { credential } = upstream;
+    if (credential === undefined) return;
+    if (credential.type === "password") await this.#secret(at("credential", "password"), credential.password);
+    else await this.#oauth(credential, (key) => at("credential", key));
+  }
+
+  async #oauth(credential: OAuthCredential, at: (key: string) => Subject): Promise<void> {
+    if (credential.type === "client-secret") {
+      if (credential.expires !== undefined) this.#end(at("expires"), "the secret", credential.expires);
+      await this.#secret(at("secret"), credential.secret);
+      return;
+    }
+    const { passphrase: reference } = credential;
+    const passphrase = reference === undefined ? undefined : await this.#secret(at("passphrase"), reference);
+    if (reference !== undefined && passphrase === undefined) return;
+    const certificate = await this.#pair(at("certificate"), credential.certificate, at("key"), credential.key, passphrase);
+    if (certificate !== undefined && certificate.publicKey.asymmetricKeyType !== "rsa")
+      this.#add(at("certificate"), "expected an RSA certificate: Microsoft Entra ID takes no other");
+  }
+
+  /** Gives the secret where it can be read. */
+  async #secret(subject: Subject, reference: SecretRef): Promise<string | undefined> {
+    const path = secretPath(reference, this.#env);
+    if ("credential" in reference && path === undefined) {
+      this.#warn(subject, `${describeSecret(reference)} is not checkable here: systemd passes it to the service only`);
+      return undefined;
+    }
+    try {
+      const secret = await secretReader(reference, this.#env)();
+      if (path !== undefined && ((await stat(path)).mode & 0o004) !== 0)
+        this.#warn(subject, `${describeSecret(reference)} can be read by every user of this machine`);
+      return secret;
+    } catch (error) {
+      this.#add(subject, error instanceof PosternError ? error.message : `${describeSecret(reference)} ${readFault(error)}`);
+      return undefined;
+    }
+  }
+
+  /** Checks that a certificate and a key can be read and belong together; gives the certificate when they do. */
+  async #pair(
+    atCertificate: Subject,
+    certificateFile: string,
+    atKey: Subject,
+    keyFile: string,
+    passphrase: string | undefined,
+  ): Promise<X509Certificate | undefined> {
+    const certificateText = await this.#read(atCertificate, certificateFile);
+    const keyText = await this.#read(atKey, keyFile);
+    const certificate = certificateText === undefined ? undefined : this.#certificate(atCertificate, certificateFile, certificateText);
+    const key = keyText === undefined ? undefined : this.#key(atKey, keyFile, keyText, passphrase);
+    if (certificate === undefined || key === undefined) return undefined;
+    if (!certificate.checkPrivateKey(key)) {
+      this.#add(atKey, `the key in ${keyFile} does not fit the certificate in ${certificateFile}`);
+      return undefined;
+    }
+    return certificate;
+  }
+
+  #certificate(subject: Subject, file: string, text: string): X509Certificate | undefined {
+    const [leaf] = pemCertificates(text);
+    const certificate = leaf === undefined ? undefined : parseCertificate(leaf);
+    if (certificate === undefined) {
+      this.#add(subject, `${file} holds no certificate in PEM form`);
+      return undefined;
+    }
+    if (certificate.validFromDate.getTime() > this.#now)
+      this.#warn(subject, `the certificate is not valid before ${day(certificate.validFromDate.getTime())}`);
+    this.#end(subject, "the certificate", certificate.validToDate.getTime());
+    return certificate;
+  }
+
+  #key(subject: Subject, file: string, text: string, passphrase: string | undefined): KeyObject | undefined {
+    try {
+      return createPrivateKey({ key: text, format: "pem", ...(passphrase === undefined ? {} : { passphrase }) });
+    } catch {
+      const locked = passphrase === undefined ? "needs a passphrase" : "cannot be opened with this passphrase";
+      const why = text.includes("ENCRYPTED") ? locked : "holds no private key in PEM form";
+      this.#add(subject, `${file} ${why}`);
+      return undefined;
+    }
+  }
+
+  async #authorities(subject: Subject, file: string): Promise<void> {
+    const text = await this.#read(subject, file);
+    if (text === undefined) return;
+    const certificates = pemCertificates(text).map(parseCertificate);
+    if (certificates.length === 0) this.#add(subject, `${file} holds no certificate in PEM form`);
+    else if (certificates.includes(undefined)) this.#add(subject, `${file} holds a certificate that cannot be read`);
+    else if (certificates.every((certificate) => certificate !== undefined && certificate.validToDate.getTime() < this.#now))
+      this.#warn(subject, `every certificate in ${file} has expired`);
+  }
+
+  async #read(subject: Subject, file: string): Promise<string | undefined> {
+    try {
+      return (await readBounded(file, MAX_PEM_OCTETS)).toString("latin1");
+    } catch (error) {
+      this.#add(subject, `${file} ${readFault(error)}`);
+      return undefined;
+    }
+  }
+
+  #end(subject: Subject, what: string, end: number): void {
+    if (end < this.#now) this.#warn(subject, `${what} expired on ${day(end - 1)}: renew it`);
+    else if (end - this.#now < NEAR_MS) this.#warn(subject, `${what} expires on ${day(end - 1)}: renew it`);
+  }
+}
+
+/** Numbers of Linux's file systems that are reached over a network: NFS, SMB, CIFS, SMB2, Ceph, AFS, 9P. */
+const NETWORK_FILE_SYSTEMS = new Set([0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x00c36400, 0x5346414f, 0x01021997]);
+
+async function nearestExisting(path: string): Promise<string> {
+  try {
+    await stat(path);
+    return path;
+  } catch {
+    const parent = dirname(path);
+    return parent === path ? path : nearestExisting(parent);
+  }
+}
+
+/** The certificates of a PEM file, in order. */
+function pemCertificates(text: string): string[] {
+  return text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+}
+
+function parseCertificate(pem: string): X509Certificate | undefined {
+  try {
+    return new X509Certificate(pem);
+  } catch {
+    return undefined;
+  }
+}
+
+function day(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10);
+}

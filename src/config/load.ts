@@ -1,0 +1,141 @@
+/** Reads the configuration file: everything that is wrong with it at once, each with its place; else the configuration. */
+import { isUtf8 } from "node:buffer";
+import { dirname, resolve as resolvePath } from "node:path";
+import { disagreements } from "./agreement.ts";
+import type { Readable } from "./agreement.ts";
+import type { Config } from "./config.ts";
+import { parseText } from "./document.ts";
+import type { ParsedDocument } from "./document.ts";
+import { byPosition, formatKey } from "./finding.ts";
+import type { Finding, KeyPath, Severity } from "./finding.ts";
+import { literalSecrets, objections, valueAt } from "./issues.ts";
+import { knownKeys } from "./known-keys.ts";
+import { readBounded, readFault } from "./read-file.ts";
+import { resolveConfig } from "./resolve.ts";
+import { ConfigFile } from "./schema/index.ts";
+
+/** Larger files are refused: nobody writes one, and parsing takes memory. */
+const MAX_FILE_OCTETS = 2 ** 20;
+
+/** Says where a key of the file is, for findings made later. */
+export interface ConfigSource {
+  readonly file: string;
+  find(path: KeyPath, severity: Severity, message: string): Finding;
+}
+
+/** A configuration that may be used, or all that is wrong with the file. */
+export type LoadedConfig =
+  | { readonly ok: true; readonly config: Config; readonly warnings: readonly Finding[]; readonly source: ConfigSource }
+  | { readonly ok: false; readonly faults: readonly Finding[] };
+
+/**
+ * Reads and validates a configuration file; touches nothing else that it names (see `checkConfig`).
+ *
+ * Never rejects: a file that cannot be read is a fault at its first line.
+ *
+ * @param path - shown in findings as given
+ */
+export async function loadConfig(path: string): Promise<LoadedConfig> {
+  const refuse = (message: string): LoadedConfig => ({
+    ok: false,
+    faults: [{ file: path, line: 1, column: 1, key: "", message, severity: "error" }],
+  });
+  let octets: Buffer;
+  try {
+    octets = await readBounded(path, MAX_FILE_OCTETS);
+  } catch (error) {
+    return refuse(`the file ${readFault(error)}`);
+  }
+  if (!isUtf8(octets)) return refuse("the file is not UTF-8 text");
+  return parseConfig(octets.toString("utf8"), path, dirname(resolvePath(path)));
+}
+
+/**
+ * Validates the text of a configuration.
+ *
+ * @param file - name for findings
+ * @param folder - absolute path of the folder that relative paths start at
+ */
+export function parseConfig(text: string, file: string, folder: string): LoadedConfig {
+  const document = parseText(text);
+  const secrets = literalSecrets(document.value);
+  const find = (path: KeyPath, severity: Severity, message: string, place = document.placeOf(path), key = formatKey(path)): Finding => ({
+    file,
+    ...place,
+    key: withheld(key, secrets),
+    message: withheld(message, secrets),
+    severity,
+  });
+  const faults = document.faults.map((fault) => find(fault.path, "error", fault.message, fault));
+  const parsed = ConfigFile.safeParse(document.value);
+  if (!parsed.success) {
+    // An empty or torn document would only repeat that everything is missing.
+    const issues = isMapping(document.value) || faults.length === 0 ? parsed.error.issues : [];
+    for (const objection of objections(issues, document.value, (path) => knownKeys(path, document.value))) {
+      const place = objection.atKey ? document.placeOfKey(objection.path) : document.placeOf(objection.path);
+      if (document.tornLines.has(place.line)) continue;
+      faults.push(find(objection.path, "error", objection.message, place, objection.key));
+    }
+  }
+  const found = disagreements(parsed.success ? wholly(parsed.data) : salvage(document))
+    .filter(({ path }) => !document.tornLines.has(document.placeOf(path).line))
+    .map(({ path, message, severity }) => find(path, severity, message));
+  faults.push(...found.filter((finding) => finding.severity === "error"));
+  if (faults.length > 0 || !parsed.success) return { ok: false, faults: faults.toSorted(byPosition) };
+  const warnings = found.filter((finding) => finding.severity === "warning").toSorted(byPosition);
+  return { ok: true, config: resolveConfig(parsed.data, folder), warnings, source: { file, find } };
+}
+
+function withheld(text: string, secrets: readonly string[]): string {
+  return secrets.reduce((rest, secret) => rest.replaceAll(secret, "(withheld)"), text);
+}
+
+function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function wholly(file: typeof ConfigFile._zod.output): Readable {
+  return {
+    ...file,
+    names: { listeners: Object.keys(file.listeners), clients: Object.keys(file.clients), upstreams: Object.keys(file.upstreams) },
+    hasRoutes: true,
+  };
+}
+
+/** The sections and entries that are right by themselves, so that what disagrees between them is shown along with the other faults. */
+function salvage(document: ParsedDocument): Readable {
+  const { shape } = ConfigFile;
+  const entries = (section: "listeners" | "clients" | "upstreams") => {
+    const value = valueAt(document.value, [section]);
+    return isMapping(value) ? Object.entries(value) : undefined;
+  };
+  const read = <T>(
+    schema: { safeParse(value: unknown): { success: true; data: T } | { success: false } },
+    value: unknown,
+  ): T | undefined => {
+    const result = schema.safeParse(value);
+    return result.success ? result.data : undefined;
+  };
+  const readEach = <T>(
+    section: "listeners" | "clients" | "upstreams",
+    schema: { safeParse(value: unknown): { success: true; data: T } | { success: false } },
+  ) => Object.fromEntries((entries(section) ?? []).flatMap(([name, value]) => definedPair(name, read(schema, value))));
+  const routes = valueAt(document.value, ["routes"]);
+  const names = (section: "listeners" | "clients" | "upstreams") => entries(section)?.map(([name]) => name);
+  return {
+    organization: read(shape.organization, valueAt(document.value, ["organization"])),
+    listeners: readEach("listeners", shape.listeners.valueType),
+    clients: readEach("clients", shape.clients.valueType),
+    upstreams: readEach("upstreams", shape.upstreams.valueType),
+    routes: Array.isArray(routes) ? routes.map((route) => read(shape.routes.element, route)) : [],
+    hasRoutes: Array.isArray(routes),
+    retry: read(shape.retry, valueAt(document.value, ["retry"])),
+    admin: read(shape.admin, valueAt(document.value, ["admin"])),
+    metrics: read(shape.metrics, valueAt(document.value, ["metrics"])),
+    names: { listeners: names("listeners"), clients: names("clients"), upstreams: names("upstreams") },
+  };
+}
+
+function definedPair<T>(name: string, value: T | undefined): [string, T][] {
+  return value === undefined ? [] : [[name, value]];
+}

@@ -1,0 +1,96 @@
+/** What happens to mail between the doors: routes, schedule, reports, storage. */
+import { z } from "./engine.ts";
+import { about, duration, expected, listOf, name, oneOf, orWord, pattern, size } from "./fields.ts";
+import { messageSize } from "./receive.ts";
+
+const Route = z.strictObject({
+  name: about(name(), { description: "Name of the route in logs and explanations.", apply: "restart" }),
+  match: about(
+    z
+      .strictObject({
+        client: about(listOf(name()).optional(), { description: "Names of clients.", apply: "restart" }),
+        sender: about(listOf(pattern()).optional(), { description: "Patterns of the envelope's sender.", apply: "restart" }),
+        recipients: about(listOf(pattern()).optional(), {
+          description: "Patterns of the recipient.",
+          samples: ["external"],
+          apply: "restart",
+        }),
+        min_size: about(messageSize().optional(), {
+          description: "Only messages of this size or more.",
+          samples: ["2MiB"],
+          apply: "restart",
+        }),
+      })
+      .optional(),
+    {
+      description: "What must fit, all of it. Exactly one route, the last, has none and takes the rest.",
+      default_text: "takes everything",
+      apply: "restart",
+    },
+  ),
+  via: about(listOf(name()), { description: "The upstream to use: exactly one.", samples: [["scans"]], apply: "restart" }),
+});
+
+export const Routes = about(
+  z.array(about(Route, { description: "An ordered rule; the first that fits a recipient decides." }), {
+    error: () => expected("a list of routes"),
+  }),
+  {
+    description: "From whom and to whom by which upstream. The first match per recipient counts; one message may split.",
+    apply: "restart",
+  },
+);
+
+const factorExpected = expected("a number from 1 to 10");
+
+export const Retry = z.strictObject({
+  first: about(duration("1s", "1d").prefault("1m"), { description: "Wait before the second attempt.", apply: "restart" }),
+  factor: about(
+    z
+      .number({ error: () => factorExpected })
+      .min(1, { error: () => factorExpected })
+      .max(10, { error: () => factorExpected })
+      .meta({ kind: "number" })
+      .prefault(2),
+    { description: "Each wait is this many times the one before.", apply: "restart" },
+  ),
+  max: about(duration("1s", "1d").prefault("30m"), { description: "Longest wait between attempts.", apply: "restart" }),
+  expire_after: about(duration("1m", "365d").prefault("5d"), {
+    description: "Undelivered for so long: the sender gets a report (RFC 5321 section 4.5.4.1).",
+    apply: "restart",
+  }),
+});
+
+export const Hold = z.strictObject({
+  expire_after: about(orWord("never", duration("1h", "3650d")).prefault("never"), {
+    description:
+      "Longest time mail is held because its door is closed or its sender may not send. Held time does not count for retry.expire_after.",
+    apply: "restart",
+  }),
+});
+
+export const Bounces = z.strictObject({
+  to: about(oneOf(["sender", "postmaster", "both"]).prefault("both"), {
+    description: "Who gets the report about mail that could not be delivered. Senders only when they are internal.",
+    apply: "restart",
+  }),
+});
+
+export const Queue = z.strictObject({
+  min_free: about(size("1MiB", "100TiB").prefault("512MiB"), {
+    description:
+      "With less free space on the disk of data_dir new mail is refused for the moment (452). Never under three times the largest max_message_size.",
+    apply: "restart",
+  }),
+  max_size: about(orWord("none", size("1MiB", "100TiB")).prefault("none"), {
+    description: "With more mail waiting than this, new mail is refused for the moment (452).",
+    apply: "restart",
+  }),
+});
+
+export const History = z.strictObject({
+  keep: about(duration("1h", "3650d").prefault("30d"), {
+    description: "How long it can be looked up what happened to a message. Its content is deleted with its last recipient.",
+    apply: "restart",
+  }),
+});

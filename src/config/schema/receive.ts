@@ -1,0 +1,90 @@
+/** Where mail comes in, and from whom it is taken. */
+import { z } from "./engine.ts";
+import { about, address, boolean, endpoint, listOf, name, network, oneOf, path, pattern, size } from "./fields.ts";
+
+export const TLS_MODES = ["none", "opportunistic", "required", "implicit"] as const;
+
+/** Sizes of messages: at most 1 GiB, where the numbering of stored content ends. */
+export const messageSize = () => size("1KiB", "1GiB");
+
+const ListenerTls = z.strictObject({
+  mode: about(oneOf(TLS_MODES).prefault("opportunistic"), {
+    description:
+      "none: no TLS is offered; opportunistic: STARTTLS is offered; required: nothing but STARTTLS before TLS; implicit: TLS from the first byte.",
+    apply: "restart",
+  }),
+  certificate: about(path().optional(), {
+    description: "Certificate with its chain, PEM, leaf first. Goes together with key.",
+    default_text: "a self-made RSA certificate with the host name, kept in data_dir",
+    samples: ["certs/relay.pem"],
+    apply: "restart",
+  }),
+  key: about(path().optional(), {
+    description: "Private key of the certificate, PEM, without a passphrase.",
+    samples: ["certs/relay.key"],
+    apply: "restart",
+  }),
+  min_version: about(oneOf(["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]).prefault("TLSv1.2"), {
+    description:
+      "Oldest version that is accepted. TLSv1 and TLSv1.1 also allow the old ciphers that such devices speak: only for a listener of their own.",
+    apply: "restart",
+  }),
+});
+
+const Listener = z.strictObject({
+  listen: about(listOf(endpoint()), {
+    description:
+      'Address and port, or a list of them. ":25" is every address, IPv4 and IPv6; "[::]:25" is IPv6 only. Port 0 takes a free one.',
+    samples: [":25", ["0.0.0.0:25", "[::]:25"]],
+    apply: "restart",
+  }),
+  tls: about(ListenerTls.optional(), {
+    description: "TLS of this listener. Without it none is offered.",
+    default_text: "mode none",
+    apply: "restart",
+  }),
+});
+
+export const Listeners = z.record(
+  name(),
+  about(Listener, { description: "An address and port that speaks SMTP. Its name is a metric label." }),
+);
+
+const Client = z.strictObject({
+  networks: about(listOf(network()), {
+    description:
+      "Networks and single addresses of these devices. The longest prefix wins. Bits beyond the prefix must be zero, and one prefix belongs to one client of a listener.",
+    samples: [["10.20.0.0/16", "fd00:20::/32"]],
+    apply: "restart",
+  }),
+  listeners: about(listOf(name()).optional(), {
+    description: "Names of the listeners where these devices are let in.",
+    default_text: "all listeners",
+    samples: [["printers"]],
+    apply: "restart",
+  }),
+  senders: about(listOf(pattern()).prefault(["internal"]), {
+    description:
+      'Who they may send as: addresses, "*@contoso.com", "*@*.contoso.com", or any, internal, external. Checked on the envelope and on From:.',
+    samples: [["*@contoso.com"], "any"],
+    apply: "restart",
+  }),
+  fallback_sender: about(address().optional(), {
+    description: "Sender for mail of these devices that has none that works outside.",
+    default_text: "organization.default_sender",
+    samples: ["scans@contoso.com"],
+    apply: "restart",
+  }),
+  recipients: about(listOf(pattern()).prefault(["internal"]), {
+    description: "Whom they may write to; patterns as in senders.",
+    samples: ["any", ["internal", "orders@example.com"]],
+    apply: "restart",
+  }),
+  max_message_size: about(messageSize().prefault("33MiB"), { description: "Larger messages are refused with 552.", apply: "restart" }),
+  allow_public: about(boolean().prefault(false), {
+    description: "Must be true when a public network wider than /24 (IPv6 /48) is listed: everybody in it may send through this relay.",
+    apply: "restart",
+  }),
+});
+
+export const Clients = z.record(name(), about(Client, { description: "A group of devices with one policy." }));
