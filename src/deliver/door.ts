@@ -1,0 +1,102 @@
+/**
+ * Whether mail may go out by an upstream now.
+ *
+ *     open ── transient fault, throttling ──▶ waiting ── time is up ──▶ trial ── it works ──▶ open
+ *      │                                         ▲                        │
+ *      │                                         └──── another fault ─────┘
+ *      └── fault that needs hands ──▶ held ── a probe works ──▶ open        (held is reached from waiting and trial too)
+ *
+ * In `trial` one message goes first. Only `held` is durable: after a restart the others start as open and learn again.
+ */
+import type { LaneHold } from "../queue/queue.ts";
+
+export type DoorState =
+  | { readonly kind: "open" | "trial" }
+  | { readonly kind: "waiting"; readonly until: number }
+  | { readonly kind: "held"; readonly hold: LaneHold };
+
+const OPEN: DoorState = { kind: "open" };
+const TRIAL: DoorState = { kind: "trial" };
+
+/** Waits of a pause: 5 s, 10 s … 5 min. */
+const FIRST_PAUSE_MS = 5_000;
+const LONGEST_PAUSE_MS = 300_000;
+/** Throttling that goes on doubles its wait up to this. */
+const LONGEST_SLOW_MS = 900_000;
+
+export class Door {
+  #state: DoorState = OPEN;
+  /** Changes with each closing. What an attempt says that began before the last one is old news. */
+  #generation = 0;
+  /** Pauses or throttlings since it last worked. */
+  #failures = 0;
+  /** Rows of the table that turn into a hold when they last: since when each was seen without a success. */
+  #since = new Map<string, number>();
+
+  /** Only changed by the methods below. */
+  get state(): DoorState {
+    return this.#state;
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** When it lets something out again; undefined when it does now or only a probe knows. */
+  get opensAt(): number | undefined {
+    return this.#state.kind === "waiting" ? this.#state.until : undefined;
+  }
+
+  /** How many attempts may be under way. */
+  slots(connections: number): number {
+    return this.#state.kind === "open" ? connections : this.#state.kind === "trial" ? 1 : 0;
+  }
+
+  works(): void {
+    this.#failures = 0;
+    if (this.#since.size > 0) this.#since.clear();
+    if (this.#state.kind === "trial" || this.#state.kind === "waiting") this.#state = OPEN;
+  }
+
+  /** A transient fault. @returns when to try again */
+  pause(now: number): number {
+    return this.#wait(now, Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#failures, 20)));
+  }
+
+  /** Throttled. @returns when to try again */
+  slow(now: number, waitMs: number): number {
+    return this.#wait(now, Math.max(waitMs, Math.min(LONGEST_SLOW_MS, waitMs * 2 ** Math.min(this.#failures, 20))));
+  }
+
+  #wait(now: number, waitMs: number): number {
+    this.#failures += 1;
+    this.#generation += 1;
+    this.#state = { kind: "waiting", until: now + waitMs };
+    return now + waitMs;
+  }
+
+  /** The wait is over, or an operator says so. */
+  resume(): void {
+    if (this.#state.kind === "waiting") this.#state = TRIAL;
+  }
+
+  hold(hold: LaneHold): void {
+    this.#generation += 1;
+    this.#state = { kind: "held", hold };
+  }
+
+  release(): void {
+    this.#failures = 0;
+    this.#since.clear();
+    this.#generation += 1;
+    this.#state = OPEN;
+  }
+
+  /** Whether a fault that only lasting makes serious has lasted. */
+  lasted(id: string, holdAfterMs: number | undefined, now: number): boolean {
+    if (holdAfterMs === undefined) return false;
+    const since = this.#since.get(id);
+    if (since === undefined) this.#since.set(id, now);
+    return since !== undefined && now - since >= holdAfterMs;
+  }
+}

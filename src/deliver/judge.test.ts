@@ -1,0 +1,150 @@
+import { describe, expect, test } from "vitest";
+import { facts, fault, refused, reply } from "../../test/fakes/fake-upstream.ts";
+import { ANSWERS } from "./answers.ts";
+import { renderErrorsPage } from "./errors-doc.ts";
+import { ENTRA, FAULTS } from "./faults.ts";
+import { judge, judgeRefusal, normalizedText, type JudgeContext } from "./judge.ts";
+
+const MICROSOFT: JudgeContext = { microsoft: true, mailbox: "scanner@contoso.com", sender: "erp@contoso.com" };
+const SMART_HOST: JudgeContext = { microsoft: false, mailbox: undefined, sender: "erp@contoso.com" };
+const TO = ["a@contoso.com", "b@contoso.com"];
+const delivery = { recipients: TO };
+
+describe("the table", () => {
+  test.each(ANSWERS.map((row) => [row.id, row] as const))("%s: its example finds its own row", (_id, row) => {
+    expect(judgeRefusal(refused(...row.example), MICROSOFT).id).toBe(row.id);
+  });
+
+  test.each(ANSWERS.map((row) => [row.id, row] as const))("%s: is found behind Microsoft's host names too", (_id, row) => {
+    const [stage, wire] = row.example;
+
+    expect(
+      judgeRefusal(refused(stage, `${wire} [AM0P190CA0005.EURP190.PROD.OUTLOOK.COM 2026-01-05T09:00:00.000Z 08DD] [AM0P]`), MICROSOFT).id,
+    ).toBe(row.id);
+  });
+
+  test.each([...FAULTS, ...ENTRA.slice(0, -1)].flatMap((row) => row.codes.map((code) => [code, row] as const)))(
+    "%s is judged by its row",
+    (code, row) => {
+      const finding = judgeRefusal(fault("connect", code, "detail"), MICROSOFT);
+
+      expect(finding.id).toBe(row.id);
+      expect(finding.cause).toContain(code);
+    },
+  );
+
+  test("ids are unique, and nothing that is the upstream's fault bounces", () => {
+    const rows = [...ANSWERS, ...FAULTS, ...ENTRA];
+
+    expect(new Set(rows.map((row) => row.id)).size).toBe(rows.length);
+    expect(rows.filter((row) => row.scope === "upstream" && row.outcome === "bounce")).toEqual([]);
+  });
+
+  test("every row is on the page of errors", () => {
+    const page = renderErrorsPage();
+
+    for (const row of [...ANSWERS, ...FAULTS, ...ENTRA]) expect(page).toContain(row.remedy.replaceAll("|", "\\|"));
+  });
+});
+
+test("a refusal at MAIL that quotes the failed sign-in is judged by the quoted reason", () => {
+  const wire =
+    "530 5.7.57 Client not authenticated to send mail. Error: 535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled [AM0P.EURP190]";
+
+  expect(judgeRefusal(refused("mail", wire), MICROSOFT).id).toBe("smtp-auth-off-tenant");
+});
+
+test("the remedy names the mailbox and the sender", () => {
+  const { remedy } = judgeRefusal(refused("final", "554 5.2.252 SendAsDenied; a not allowed to send as b"), MICROSOFT);
+
+  expect(remedy).toContain("Add-RecipientPermission -Identity erp@contoso.com -Trustee scanner@contoso.com -AccessRights SendAs");
+});
+
+test("a sender with a shell in its name does not get into a command", () => {
+  const { remedy } = judgeRefusal(refused("final", "554 5.2.252 SendAsDenied"), { ...MICROSOFT, sender: '"$(reboot)"@contoso.com' });
+
+  expect(remedy).toContain("-Identity SENDER ");
+});
+
+test("brackets at the end are stripped, brackets in the middle stay", () => {
+  expect(normalizedText(reply("451 4.7.500 Server busy. Please try again later from [203.0.113.7]. (S77714) [HOST] [OTHER 08DD]"))).toBe(
+    "Server busy. Please try again later from [203.0.113.7]. (S77714)",
+  );
+});
+
+describe("answers that no row knows", () => {
+  test.each([
+    ["mail", "450 4.9.9 later", "retry", "message"],
+    ["rcpt", "450 4.9.9 later", "retry", "recipient"],
+    ["final", "554 5.9.9 never", "bounce", "message"],
+    ["rcpt", "550 5.9.9 never", "bounce", "recipient"],
+    ["final", "550 5.7.999 a policy", "hold", "message"],
+    ["greeting", "554 5.9.9 never", "hold", "upstream"],
+    ["auth", "535 5.9.9 never", "hold", "upstream"],
+    ["auth", "454 4.7.0 Temporary authentication failure", "retry", "upstream"],
+    ["final", "354 what", "retry", "message"],
+  ] as const)("at %s, %s from Microsoft is %s of the %s", (stage, wire, outcome, scope) => {
+    expect(judgeRefusal(refused(stage, wire), MICROSOFT)).toMatchObject({ outcome, scope });
+  });
+
+  test("5.7.1 after the data from a smart host bounces", () => {
+    expect(judgeRefusal(refused("final", "554 5.7.1 spam"), SMART_HOST)).toMatchObject({ outcome: "bounce", scope: "message" });
+  });
+
+  test("an Entra number nobody has seen holds the door, trouble at the token endpoint pauses it", () => {
+    expect(judgeRefusal(fault("token", "AADSTS123456", "invalid_client"), MICROSOFT)).toMatchObject({ outcome: "hold", scope: "upstream" });
+    expect(judgeRefusal(fault("token", "AADSTS123456", "temporarily_unavailable"), MICROSOFT)).toMatchObject({
+      outcome: "retry",
+      scope: "upstream",
+    });
+    expect(judgeRefusal(fault("token", "ECONNREFUSED"), MICROSOFT)).toMatchObject({ outcome: "retry", scope: "upstream" });
+  });
+
+  test("a fault of an unknown kind is temporary", () => {
+    expect(judgeRefusal(fault("connect", "EWHATEVER"), MICROSOFT)).toMatchObject({ outcome: "retry", scope: "upstream" });
+    expect(judgeRefusal(fault("content", "EWHATEVER"), MICROSOFT)).toMatchObject({ outcome: "retry", scope: "message" });
+    expect(judgeRefusal({ stage: "final" }, MICROSOFT)).toMatchObject({ outcome: "retry", scope: "message" });
+  });
+});
+
+describe("one attempt", () => {
+  test("a recipient refused at RCPT bounces alone, the other is delivered", () => {
+    const refusal = refused("rcpt", "550 5.1.1 unknown");
+
+    const { verdicts, door } = judge(
+      facts(delivery, { recipients: [{ address: TO[0] ?? "", refusal }, { address: TO[1] ?? "" }] }),
+      TO,
+      MICROSOFT,
+    );
+
+    expect(verdicts.map((verdict) => verdict.kind)).toEqual(["bounce", "delivered"]);
+    expect(door.kind).toBe("works");
+  });
+
+  test("recipients over the next hop's count follow at once, but not in a loop", () => {
+    const refusal = refused("rcpt", "452 4.5.3 Too many recipients");
+
+    const some = judge(facts(delivery, { recipients: [{ address: TO[0] ?? "" }, { address: TO[1] ?? "", refusal }] }), TO, MICROSOFT);
+    const { accepted: _, ...none } = facts(delivery, { recipients: TO.map((address) => ({ address, refusal })) });
+
+    expect(some.verdicts[1]).toMatchObject({ kind: "retry", waitMs: 0 });
+    expect(judge(none, TO, MICROSOFT).verdicts[1]).toMatchObject({ kind: "retry", waitMs: undefined });
+  });
+
+  test("an answer lost after the final dot is ambiguous, even when we broke it off ourselves", () => {
+    const { verdicts } = judge(facts(delivery, { ambiguous: true, refusal: fault("final", "ABORTED") }), TO, MICROSOFT);
+
+    expect(verdicts[0]).toMatchObject({ kind: "retry", ambiguous: true });
+  });
+
+  test("what we broke off before that was not tried", () => {
+    expect(judge(facts(delivery, { refusal: fault("data", "ABORTED") }), TO, MICROSOFT).verdicts[0]).toEqual({ kind: "return" });
+  });
+
+  test("content that fails its checksum is held as corrupt", () => {
+    expect(judge(facts(delivery, { refusal: fault("content", "E_CONTENT_CORRUPT") }), TO, MICROSOFT)).toMatchObject({
+      verdicts: [{ kind: "hold", by: "corrupt" }, {}],
+      door: { kind: "unclear" },
+    });
+  });
+});

@@ -1,0 +1,257 @@
+/**
+ * From what happened in an attempt to what it means: a verdict for each recipient, and an effect on the door. The only place that
+ * decides so. Pure and table-driven: `answers.ts` and `faults.ts` say what each answer means, the rules at the end say what the rest does.
+ */
+import { formatReply, parseReply, type Reply } from "../mail/reply.ts";
+import type { AttemptFacts, Refusal, Stage } from "../upstream/upstream.ts";
+import { ANSWERS, type Meaning } from "./answers.ts";
+import { ENTRA, FAULTS } from "./faults.ts";
+
+/** What is known besides the facts. */
+export interface JudgeContext {
+  /** True for doors to Microsoft 365, whose words the table knows; a smart host may mean anything by them. */
+  readonly microsoft: boolean;
+  /** Fills MAILBOX in remedies. */
+  readonly mailbox: string | undefined;
+  /** Reverse-path; fills SENDER in remedies. */
+  readonly sender: string;
+}
+
+/** A refusal with its meaning, its remedy filled in, and the detail of a fault in its cause. */
+export interface Finding extends Meaning {
+  readonly stage: Stage;
+  readonly reply: Reply | undefined;
+}
+
+/** What becomes of one recipient. */
+export type Verdict =
+  | { readonly kind: "delivered"; readonly reply: Reply | undefined }
+  | { readonly kind: "retry"; readonly finding: Finding; readonly ambiguous: boolean; readonly waitMs: number | undefined }
+  | { readonly kind: "hold"; readonly by: "upstream" | "sender" | "corrupt"; readonly finding: Finding }
+  | { readonly kind: "bounce"; readonly finding: Finding }
+  /** We stopped it ourselves: as if it had not been tried. */
+  | { readonly kind: "return" };
+
+/** What becomes of the door. `works`: it took a message, or refused one for reasons of its own. `unclear`: nothing learned. */
+export type DoorEffect =
+  | { readonly kind: "works" }
+  | { readonly kind: "unclear" }
+  | { readonly kind: "pause" | "slow" | "hold"; readonly finding: Finding };
+
+export interface Judgement {
+  /** One for each recipient asked about, in the same order. */
+  readonly verdicts: readonly Verdict[];
+  readonly door: DoorEffect;
+}
+
+const WORKS: DoorEffect = { kind: "works" };
+const UNCLEAR: DoorEffect = { kind: "unclear" };
+const RETURN: Verdict = { kind: "return" };
+
+/** Stages before any mail is offered: what goes wrong there is the upstream's, whatever it says. */
+const BEFORE_MAIL: ReadonlySet<Stage> = new Set<Stage>(["connect", "greeting", "ehlo", "starttls", "token", "auth"]);
+export function isBeforeMail(stage: Stage): boolean {
+  return BEFORE_MAIL.has(stage);
+}
+
+/** Longest text that is matched; a server may send more, but never says anything new there. */
+const MATCHED_CHARACTERS = 2_000;
+
+/** The text of a reply on one line without the trailing `[HOST …]` brackets in which Microsoft names its servers. */
+export function normalizedText(reply: Reply): string {
+  let text = reply.text.slice(0, MATCHED_CHARACTERS).replaceAll("\n", " ").trimEnd();
+  while (text.endsWith("]")) {
+    const open = text.lastIndexOf("[");
+    if (open < 0) break;
+    text = text.slice(0, open).trimEnd();
+  }
+  return text;
+}
+
+/** `530 5.7.57 Client not authenticated … Error: 535 5.7.139 …`: the tail holds the real reason, which came at AUTH. */
+function innerReason(reply: Reply, text: string): Reply | undefined {
+  if (reply.enhanced !== "5.7.57") return undefined;
+  const inner = /\bError: *(\d{3} \d\.\d{1,3}\.\d{1,3} .*)$/.exec(text)?.[1];
+  return inner === undefined ? undefined : parseReply(inner);
+}
+
+function meaningOfReply(reply: Reply, stage: Stage, microsoft: boolean): Meaning {
+  const text = normalizedText(reply);
+  const inner = innerReason(reply, text);
+  if (inner !== undefined) return meaningOfReply(inner, "auth", microsoft);
+  const row = ANSWERS.find(
+    (candidate) =>
+      (candidate.from === "any" || microsoft) &&
+      (candidate.stages === undefined || candidate.stages.includes(stage)) &&
+      (candidate.codes === undefined || candidate.codes.includes(reply.code)) &&
+      (candidate.enhanced === undefined || (reply.enhanced !== undefined && candidate.enhanced.test(reply.enhanced))) &&
+      (candidate.words === undefined || candidate.words.test(text)),
+  );
+  if (row !== undefined && (row.scope === "upstream" || !BEFORE_MAIL.has(stage))) return row;
+  return meaningByClass(reply, stage, microsoft);
+}
+
+/** What no row knows. Unknown means temporary, except where a 5xx says that trying again is of no use. */
+function meaningByClass(reply: Reply, stage: Stage, microsoft: boolean): Meaning {
+  const said = formatReply(reply).slice(0, 200);
+  if (BEFORE_MAIL.has(stage)) {
+    if (reply.code < 500)
+      return { id: "door-temporary", outcome: "retry", scope: "upstream", cause: `the next hop is not ready: ${said}`, remedy: "Wait" };
+    const where = stage === "auth" ? "refuses the sign-in" : `refuses us at ${stage}`;
+    return {
+      id: "door-refused",
+      outcome: "hold",
+      scope: "upstream",
+      cause: `the next hop ${where}: ${said}`,
+      remedy: "The reply names the reason; correct the upstream's settings or the next hop",
+    };
+  }
+  const scope = stage === "rcpt" ? "recipient" : "message";
+  if (reply.code >= 500 && reply.code < 600) {
+    if (microsoft && (reply.enhanced?.startsWith("5.7.") ?? false)) {
+      return {
+        id: "policy-refused",
+        outcome: "hold",
+        scope: "message",
+        cause: `Microsoft refuses the message by policy: ${said}`,
+        remedy: "The reply names the rule; once it is repaired: postern queue release QUEUEID",
+      };
+    }
+    return { id: "refused", outcome: "bounce", scope, cause: `the next hop refused it: ${said}`, remedy: "The reply names the reason" };
+  }
+  return { id: "deferred", outcome: "retry", scope, cause: `the next hop put it off: ${said}`, remedy: "None: it is tried again" };
+}
+
+const CORRUPT: Meaning = {
+  id: "corrupt",
+  outcome: "hold",
+  scope: "message",
+  cause: "the stored message fails its checksum and is not sent",
+  remedy: "The disk or its controller damaged it: check the machine, ask for the scan again, then postern queue delete QUEUEID",
+};
+
+function meaningOfFault(fault: { readonly code: string; readonly detail: string }, stage: Stage): Meaning {
+  if (fault.code === "E_CONTENT_CORRUPT") return CORRUPT;
+  const before = BEFORE_MAIL.has(stage);
+  const row =
+    FAULTS.find((candidate) => candidate.codes.includes(fault.code)) ??
+    ENTRA.find((candidate) => candidate.codes.includes(fault.code)) ??
+    (isEntraRefusal(fault) ? ENTRA.at(-1) : undefined);
+  const cause = `${row?.cause ?? (before ? "the next hop cannot be used" : "the delivery broke off")} (${fault.code}: ${fault.detail.slice(0, 300)})`;
+  if (row === undefined)
+    return {
+      id: before ? "door-fault" : "fault",
+      outcome: "retry",
+      scope: before ? "upstream" : "message",
+      cause,
+      remedy: "None: it is tried again",
+    };
+  // A fault of the network in the middle of a session says little about the next session; the next connect will tell.
+  if (!before && row.scope === "upstream" && row.outcome === "retry") return { ...row, cause, scope: "message" };
+  // Before mail nothing may be held against the message; only its own size and addresses are judged there, since EHLO tells.
+  if (before && row.scope === "message" && row.outcome !== "bounce") return { ...row, cause, scope: "upstream" };
+  return { ...row, cause };
+}
+
+/** Entra answered with a "no" (by number or by its OAuth word), rather than with trouble of its own. */
+function isEntraRefusal(fault: { readonly code: string; readonly detail: string }): boolean {
+  if (/temporarily_unavailable|server_error/.test(`${fault.code} ${fault.detail}`)) return false;
+  return (
+    /^AADSTS\d+$/.test(fault.code) ||
+    /^(invalid_client|invalid_grant|unauthorized_client|invalid_request|invalid_scope|invalid_resource)$/.test(fault.code)
+  );
+}
+
+const SILENT: Meaning = {
+  id: "no-answer",
+  outcome: "retry",
+  scope: "message",
+  cause: "no readable answer",
+  remedy: "None: it is tried again",
+};
+
+/** An address fit to stand in a command that somebody may paste into a shell; else the placeholder stays. */
+function filled(remedy: string, placeholder: string, address: string | undefined): string {
+  return address !== undefined && /^[\w.+-]+@[\w.-]+$/.test(address) ? remedy.replaceAll(placeholder, address) : remedy;
+}
+
+/** What a refusal means. Also for probes, which have no message. */
+export function judgeRefusal(refusal: Refusal, context: JudgeContext): Finding {
+  const { stage, reply, fault } = refusal;
+  const meaning =
+    reply !== undefined
+      ? meaningOfReply(reply, stage, context.microsoft)
+      : fault !== undefined
+        ? meaningOfFault(fault, stage)
+        : { ...SILENT, scope: BEFORE_MAIL.has(stage) ? ("upstream" as const) : ("message" as const) };
+  const remedy = filled(filled(meaning.remedy, "MAILBOX", context.mailbox), "SENDER", context.sender);
+  return { ...meaning, remedy, stage, reply };
+}
+
+function verdictOf(finding: Finding, ambiguous: boolean, othersAccepted: boolean): Verdict {
+  switch (finding.outcome) {
+    case "bounce":
+      return { kind: "bounce", finding };
+    case "hold": {
+      if (finding.id === CORRUPT.id) return { kind: "hold", by: "corrupt", finding };
+      // The others were taken, so the door is not closed: this recipient waits its turn.
+      if (finding.scope === "upstream")
+        return othersAccepted ? { kind: "retry", finding, ambiguous, waitMs: undefined } : { kind: "hold", by: "upstream", finding };
+      return { kind: "hold", by: "sender", finding };
+    }
+    case "retry":
+    case "slow":
+      // A wait of zero is for the rest of a message that was split; where nobody was taken it would be a loop.
+      return { kind: "retry", finding, ambiguous, waitMs: finding.waitMs === 0 && !othersAccepted ? undefined : finding.waitMs };
+    default:
+      return finding.outcome satisfies never;
+  }
+}
+
+const SEVERITY = { unclear: 0, works: 1, pause: 2, slow: 3, hold: 4 } as const;
+
+function effectOf(finding: Finding, othersAccepted: boolean): DoorEffect {
+  if (finding.scope !== "upstream") return finding.reply === undefined ? UNCLEAR : WORKS;
+  if (finding.outcome === "slow") return { kind: "slow", finding };
+  if (othersAccepted) return WORKS;
+  return finding.outcome === "hold" ? { kind: "hold", finding } : { kind: "pause", finding };
+}
+
+/**
+ * Judges one attempt.
+ *
+ * @param addresses - the recipients that the attempt was made for
+ */
+export function judge(facts: AttemptFacts, addresses: readonly string[], context: JudgeContext): Judgement {
+  const accepted = facts.accepted !== undefined;
+  const common = facts.refusal === undefined ? undefined : judgeRefusal(facts.refusal, context);
+  let shared: Verdict;
+  if (facts.refusal?.fault?.code === "ABORTED" && !facts.ambiguous) shared = RETURN;
+  else if (facts.ambiguous) {
+    const cause = "the message was sent whole, but the answer was lost: it may have arrived";
+    shared = {
+      kind: "retry",
+      ambiguous: true,
+      waitMs: undefined,
+      finding: { ...SILENT, id: "ambiguous", cause, stage: "final", reply: common?.reply },
+    };
+  } else if (common !== undefined) shared = verdictOf(common, false, false);
+  else if (accepted) shared = { kind: "delivered", reply: facts.accepted };
+  else shared = { kind: "retry", ambiguous: false, waitMs: undefined, finding: { ...SILENT, stage: "final", reply: undefined } };
+
+  let door: DoorEffect = accepted
+    ? WORKS
+    : common === undefined || shared.kind === "return" || facts.ambiguous
+      ? UNCLEAR
+      : effectOf(common, false);
+  const verdicts = addresses.map((address, index): Verdict => {
+    const same = facts.recipients[index];
+    const fact = same?.address === address ? same : facts.recipients.find((candidate) => candidate.address === address);
+    if (fact?.refusal === undefined) return shared;
+    const finding = judgeRefusal(fact.refusal, context);
+    const effect = effectOf(finding, accepted);
+    if (SEVERITY[effect.kind] > SEVERITY[door.kind]) door = effect;
+    return verdictOf(finding, false, accepted);
+  });
+  return { verdicts, door };
+}

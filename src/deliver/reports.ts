@@ -1,0 +1,136 @@
+/** Who is told when mail could not be delivered, and whether a report is made at all. The report itself is written by `dsn`. */
+import { isInternalDomain, isNonAscii, sameAddress, splitAddress } from "../mail/address.ts";
+import type { Envelope } from "../mail/message.ts";
+import type { Claim, GeneratedMessage, RouteRecipient } from "../queue/queue.ts";
+import { buildReport, type FailedRecipient } from "../dsn/report.ts";
+
+/** Where reports go and what they are signed with. */
+export interface ReportOptions {
+  readonly to: "sender" | "postmaster" | "both";
+  readonly postmaster: string;
+  /** Addresses that stand for devices without one of their own: nobody reads them. */
+  readonly fallbackSenders: readonly string[];
+  /** `organization.domains`. */
+  readonly domains: readonly string[];
+  readonly hostname: string;
+  /** IANA name for dates; undefined: the system's. */
+  readonly timeZone: string | undefined;
+}
+
+/** What reports need to know of the doors they will leave by. */
+export interface ReportDoors {
+  readonly route: RouteRecipient;
+  /** The only sender that a lane's door lets through, where there is one. */
+  readonly mailboxOf: (lane: string) => string | undefined;
+  /** Mailboxes of all doors. */
+  readonly mailboxes: readonly string[];
+}
+
+/** Most octets of the mail that a report quotes. */
+const QUOTED_OCTETS = 65_536;
+
+/**
+ * To whom a failure is reported. Nobody is told about a message with the null reverse-path (RFC 5321 §4.5.5), the postmaster once about
+ * a report that could not be delivered to somebody else.
+ *
+ * @returns addresses; `alarm` when it was the postmaster's own report that failed
+ */
+export function reportRecipients(
+  options: ReportOptions,
+  mailboxes: readonly string[],
+  envelope: Envelope,
+  failed: readonly string[],
+): readonly string[] | "alarm" {
+  if (envelope.kind === "report")
+    return failed.some((address) => sameAddress(address, options.postmaster)) ? "alarm" : [options.postmaster];
+  const sender = envelope.reversePath;
+  if (sender === "") return [];
+  const nobody = [...options.fallbackSenders, ...mailboxes].some((address) => sameAddress(address, sender));
+  const reachable = !nobody && isInternalDomain(splitAddress(sender).domain, options.domains);
+  if (options.to === "postmaster" || !reachable) return [options.postmaster];
+  return options.to === "sender" || sameAddress(sender, options.postmaster) ? [sender] : [sender, options.postmaster];
+}
+
+async function firstOctets(claim: Claim): Promise<Uint8Array | undefined> {
+  if (claim.content.inMemory !== undefined) return claim.content.inMemory.subarray(0, QUOTED_OCTETS);
+  try {
+    for await (const block of claim.content.blocks()) return block.subarray(0, QUOTED_OCTETS);
+  } catch {
+    // The report matters more than what it quotes; the content's own fault shows where it is delivered.
+  }
+  return undefined;
+}
+
+function headerOf(octets: Uint8Array): Uint8Array {
+  const end = Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength).indexOf("\r\n\r\n");
+  if (end >= 0) return octets.subarray(0, end + 2);
+  const lastLine = Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength).lastIndexOf("\r\n");
+  return octets.subarray(0, lastLine < 0 ? 0 : lastLine + 2);
+}
+
+/** What a report is made about. */
+export interface Failure {
+  readonly claim: Claim;
+  readonly recipients: readonly FailedRecipient[];
+  readonly remote: string | undefined;
+  readonly lastAttemptAt: number;
+}
+
+/** Makes the reports about one attempt, each for one address, so that its From: fits the door that address is reached by. */
+export async function makeReports(
+  options: ReportOptions,
+  doors: ReportDoors,
+  failure: Failure,
+  to: readonly string[],
+  now: number,
+  newQueueId: () => string,
+): Promise<GeneratedMessage[]> {
+  if (to.length === 0) return [];
+  const { claim } = failure;
+  const octets = await firstOctets(claim);
+  const original =
+    octets === undefined
+      ? undefined
+      : claim.message.kind === "report" && octets.length === claim.content.sizeBytes
+        ? { kind: "message" as const, octets }
+        : { kind: "header" as const, octets: headerOf(octets) };
+  return to.map((address) => {
+    const queueId = newQueueId();
+    const draft: Envelope = {
+      reversePath: "",
+      recipients: [address],
+      origin: { listener: "", client: "", device: "" },
+      kind: "report",
+      priority: "normal",
+      smtpUtf8: isNonAscii(address),
+      eightBit: false,
+      sizeBytes: 0,
+      messageId: "",
+      repairs: [],
+      sessionStartedAt: now,
+    };
+    const from = doors.mailboxOf(doors.route(draft, address)) ?? `MAILER-DAEMON@${options.hostname}`;
+    const { recipients: failures, remote, lastAttemptAt } = failure;
+    const report = buildReport({
+      queueId,
+      now,
+      timeZone: options.timeZone,
+      hostname: options.hostname,
+      from,
+      to: address,
+      about: claim.message,
+      failures,
+      remote,
+      lastAttemptAt,
+      original,
+    });
+    const envelope: Envelope = {
+      ...draft,
+      eightBit: report.eightBit,
+      sizeBytes: report.content.length,
+      messageId: report.messageId,
+      headerFrom: from,
+    };
+    return { queueId, envelope, content: report.content };
+  });
+}

@@ -1,0 +1,152 @@
+/** The deliverer: one lane for each upstream, what they share, and their beginning and end. */
+import type { Emit } from "../mail/events.ts";
+import type { Envelope } from "../mail/message.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Claim, DeliveryQueue, ExpressLane, RouteRecipient } from "../queue/queue.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+import { Lane, LEASE_MS, type LaneOptions } from "./lane.ts";
+import type { ReportOptions } from "./reports.ts";
+import type { RetryPolicy } from "./retry.ts";
+
+/** What the deliverer is made of. */
+export interface DelivererOptions {
+  readonly queue: DeliveryQueue;
+  /** By name, which is the lane's. Every name that `route` gives must be here. */
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  /** The function that the queue routes with, to know which way a report will leave. */
+  readonly route: RouteRecipient;
+  readonly retry: RetryPolicy;
+  /** Our name in reports. */
+  readonly hostname: string;
+  /** `organization.domains`. */
+  readonly domains: readonly string[];
+  readonly postmaster: string;
+  /** Senders given to devices that have none: no report is sent there. */
+  readonly fallbackSenders: readonly string[];
+  readonly bounces: { readonly to: "sender" | "postmaster" | "both" };
+  /** IANA name for the dates in reports; undefined: the system's. */
+  readonly timeZone: string | undefined;
+  readonly emit: Emit;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+}
+
+/** Delivers what is due until it is stopped. */
+export interface Deliverer {
+  /**
+   * Routes what waits by the present configuration, takes up holds and budgets from the queue, and begins.
+   *
+   * @throws what the queue throws
+   */
+  start(): Promise<void>;
+  /**
+   * Takes nothing new, waits at most `graceMs` for attempts under way, then breaks them off; those go back to the queue untried, or as
+   * ambiguous where the whole message was sent. Resolves when all is settled. The queue must stay open until then.
+   */
+  stop(graceMs: number): Promise<void>;
+  /** Tries a door now that waits for later: all of them without a name. */
+  kick(upstream?: string): void;
+  /** Resolves when the queue failed us and nothing is delivered any more: the process must then restart. Never resolves otherwise. */
+  readonly failed: Promise<Error>;
+}
+
+/** How often leases and due times are looked after. */
+const MAINTENANCE_MS = LEASE_MS / 6;
+/** After breaking attempts off, how long they may take to notice; what is left then is recovered at the next start. */
+const ABORT_MS = 5_000;
+
+export function createDeliverer(options: DelivererOptions): Deliverer {
+  return new LaneScheduler(options);
+}
+
+class LaneScheduler implements Deliverer, ExpressLane {
+  readonly failed: Promise<Error>;
+  readonly #options: DelivererOptions;
+  readonly #lanes = new Map<string, Lane>();
+  readonly #reportFailure: (error: Error) => void;
+  #cancelMaintenance: (() => void) | undefined;
+  #stopped = false;
+
+  constructor(options: DelivererOptions) {
+    this.#options = options;
+    const failure = Promise.withResolvers<Error>();
+    this.failed = failure.promise;
+    this.#reportFailure = failure.resolve;
+    const { queue, upstreams, retry, emit, clock, random, postmaster, fallbackSenders, domains, hostname, timeZone } = options;
+    const reports: ReportOptions = { to: options.bounces.to, postmaster, fallbackSenders, domains, hostname, timeZone };
+    const mailboxes = [...upstreams.values()].flatMap((upstream) => upstream.mailbox ?? []);
+    const doors = { route: options.route, mailboxOf: (lane: string) => upstreams.get(lane)?.mailbox, mailboxes };
+    const shared: LaneOptions = { queue, retry, reports, doors, emit, clock, random, fail: (error) => this.#fail(error) };
+    for (const upstream of upstreams.values()) this.#lanes.set(upstream.name, new Lane(upstream, shared));
+  }
+
+  async start(): Promise<void> {
+    const { queue } = this.#options;
+    await queue.reroute();
+    const states = new Map((await queue.lanes()).map((state) => [state.lane, state]));
+    queue.onWork((name) => this.#lanes.get(name)?.work());
+    for (const lane of this.#lanes.values()) await lane.start(states.get(lane.name));
+    queue.setExpress(this);
+    this.#scheduleMaintenance();
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    const { queue, clock } = this.#options;
+    this.#stopped = true;
+    this.#cancelMaintenance?.();
+    queue.setExpress(undefined);
+    const drained = Promise.all([...this.#lanes.values()].map((lane) => lane.drain()));
+    const cancelGrace = clock.after(graceMs, () => {
+      for (const lane of this.#lanes.values()) lane.abort();
+    });
+    const tooLong = Promise.withResolvers<void>();
+    const cancelTooLong = clock.after(graceMs + ABORT_MS, tooLong.resolve);
+    await Promise.race([drained, tooLong.promise]);
+    cancelGrace();
+    cancelTooLong();
+  }
+
+  kick(upstream?: string): void {
+    if (this.#stopped) return;
+    for (const lane of this.#lanes.values()) if (upstream === undefined || lane.name === upstream) lane.kick();
+  }
+
+  // ---- ExpressLane ----
+
+  reserve(lane: string, _envelope: Envelope, recipients: number): number {
+    return this.#lanes.get(lane)?.reserve(recipients) ?? 0;
+  }
+
+  deliver(claim: Claim): void {
+    this.#lanes.get(claim.lane)?.deliver(claim);
+  }
+
+  forget(lane: string): void {
+    this.#lanes.get(lane)?.forget();
+  }
+
+  #scheduleMaintenance(): void {
+    if (this.#stopped) return;
+    this.#cancelMaintenance = this.#options.clock.after(MAINTENANCE_MS, () => void this.#maintain());
+  }
+
+  /** One timer for all lanes and all leases. */
+  async #maintain(): Promise<void> {
+    try {
+      const states = new Map((await this.#options.queue.lanes()).map((state) => [state.lane, state]));
+      for (const lane of this.#lanes.values()) lane.maintain(states.get(lane.name));
+      this.#scheduleMaintenance();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (!this.#stopped) this.#options.queue.setExpress(undefined);
+    this.#stopped = true;
+    this.#cancelMaintenance?.();
+    for (const lane of this.#lanes.values()) lane.halt();
+    this.#reportFailure(error instanceof Error ? error : new Error(String(error)));
+  }
+}

@@ -1,0 +1,165 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { simpleParser } from "mailparser";
+import { describe, expect, test } from "vitest";
+import { ENVELOPE } from "../../test/fakes/memory-queue.ts";
+import { parseReply } from "../mail/reply.ts";
+import { encodedText, mailDate, quotedPrintable } from "./mime.ts";
+import { buildReport, type ReportFacts } from "./report.ts";
+
+const HEADER = "Subject: Scan of 9:14\r\nFrom: printer@contoso.com\r\nMessage-ID: <scan-1@contoso.com>\r\n";
+const FACTS: ReportFacts = {
+  queueId: "01TESTREPORT00000000000000",
+  now: Date.UTC(2026, 0, 5, 9, 0, 10),
+  timeZone: "Europe/Paris",
+  hostname: "relay.contoso.com",
+  from: "scanner@contoso.com",
+  to: "printer@contoso.com",
+  about: { ...ENVELOPE, queueId: "01TESTSCAN0000000000000000", acceptedAt: Date.UTC(2026, 0, 5, 9, 0, 0) },
+  failures: [
+    {
+      address: "nobody@contoso.com",
+      kind: "failed",
+      reply: parseReply("550 5.4.1 Recipient address rejected: Access denied. [AM0P190CA0005.EURP190.PROD.OUTLOOK.COM]"),
+      cause: "there is no such recipient",
+      remedy: "Check the address; a new mailbox needs up to an hour before it is known",
+    },
+  ],
+  remote: "smtp.office365.com:587 [192.0.2.1]",
+  lastAttemptAt: Date.UTC(2026, 0, 5, 9, 0, 9),
+  original: { kind: "header", octets: Buffer.from(HEADER) },
+};
+
+/** Dates are masked, so that a golden file says what matters. POSTERN_GOLDEN=write makes them anew, to be read before they are kept. */
+function expectGolden(name: string, content: Buffer): void {
+  const file = new URL(`../../test/golden/${name}.eml`, import.meta.url);
+  const masked = content.toString().replace(/[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}/g, "DATE");
+  if (process.env["POSTERN_GOLDEN"] === "write") writeFileSync(file, masked);
+  expect(masked).toBe(readFileSync(file, "utf8"));
+}
+
+function expectSound(content: Buffer): void {
+  const text = content.toString("latin1");
+  expect(text.replaceAll("\r\n", "")).not.toMatch(/[\r\n]/);
+  for (const line of text.split("\r\n")) expect(line.length).toBeLessThanOrEqual(998);
+}
+
+describe("golden reports", () => {
+  test("a recipient refused", () => {
+    expectGolden("report-failed", buildReport(FACTS).content);
+  });
+
+  test("two recipients expired, without a next hop reached", () => {
+    const failures = ["a@contoso.com", "b@contoso.com"].map((address) => ({
+      address,
+      kind: "expired" as const,
+      cause: "the next hop cannot be reached (ECONNREFUSED: 192.0.2.1:587)",
+      remedy: "Check the firewall",
+    }));
+
+    expectGolden("report-expired", buildReport({ ...FACTS, failures, remote: undefined }).content);
+  });
+
+  test("addresses and replies beyond ASCII", () => {
+    const failures = [
+      {
+        address: "jörg@contoso.com",
+        kind: "failed" as const,
+        reply: parseReply("550 5.1.1 Empfänger unbekannt"),
+        cause: "there is no such recipient",
+      },
+    ];
+
+    expectGolden("report-utf8", buildReport({ ...FACTS, failures }).content);
+  });
+
+  test("a report that could not be delivered goes to the postmaster with the report in it", () => {
+    const report = buildReport(FACTS);
+    const about = {
+      ...FACTS.about,
+      queueId: FACTS.queueId,
+      kind: "report" as const,
+      reversePath: "",
+      messageId: report.messageId,
+      origin: { listener: "", client: "", device: "" },
+    };
+
+    expectGolden(
+      "report-of-report",
+      buildReport({
+        ...FACTS,
+        queueId: "01TESTREPORT00000000000001",
+        to: "it@contoso.com",
+        about,
+        original: { kind: "message", octets: report.content },
+      }).content,
+    );
+  });
+});
+
+test("a mail program reads it: words first, then the machine's part, then the header", async () => {
+  const { content, messageId } = buildReport(FACTS);
+
+  const mail = await simpleParser(content);
+
+  expectSound(content);
+  expect(mail.messageId).toBe(messageId);
+  expect(mail.from?.text).toBe('"Mail relay relay.contoso.com" <scanner@contoso.com>');
+  expect(mail.headers.get("auto-submitted")).toBe("auto-replied");
+  expect(mail.headers.get("content-type")).toMatchObject({ value: "multipart/report", params: { "report-type": "delivery-status" } });
+  expect(mail.text).toContain("nobody@contoso.com");
+  expect(mail.text?.replaceAll(/\s+/g, " ")).toContain(
+    "550 5.4.1 Recipient address rejected: Access denied. [AM0P190CA0005.EURP190.PROD.OUTLOOK.COM]",
+  );
+  expect(mail.headers.get("in-reply-to")).toBe("<scan-1@contoso.com>");
+  expect(content.toString()).toContain(
+    "Final-Recipient: rfc822; nobody@contoso.com\r\nAction: failed\r\nStatus: 5.4.1\r\nRemote-MTA: dns; smtp.office365.com\r\n",
+  );
+  expect(mail.date).toEqual(new Date(FACTS.now));
+});
+
+test("nothing from outside can add a header field or end a part", async () => {
+  const evil = `x\r\nBcc: all@contoso.com\r\n\r\n--postern-${FACTS.queueId}--`;
+  const report = buildReport({
+    ...FACTS,
+    failures: [{ address: evil, kind: "failed", cause: evil, reply: { code: 550, enhanced: "5.1.1", text: evil }, remedy: evil }],
+    original: { kind: "header", octets: Buffer.from(evil) },
+    about: { ...FACTS.about, messageId: `<${evil}>` },
+  });
+
+  const mail = await simpleParser(report.content);
+
+  expectSound(report.content);
+  expect(mail.headers.has("bcc")).toBe(false);
+  expect(mail.headers.has("in-reply-to")).toBe(false);
+  expect(report.content.toString()).toContain(`boundary="postern-${FACTS.queueId}x"`);
+});
+
+test("headers with octets beyond ASCII, bare line feeds and endless lines are quoted safely", () => {
+  const octets = Buffer.from(`Subject: caf\u00e9\nX: ${"y".repeat(5_000)}\r\n`, "latin1");
+
+  expectSound(buildReport({ ...FACTS, original: { kind: "header", octets } }).content);
+});
+
+describe("the little MIME", () => {
+  test("encoded words are at most 75 characters and never cut a character", () => {
+    const encoded = encodedText("é€😀".repeat(40));
+
+    for (const word of encoded.split("\r\n ")) expect(word.length).toBeLessThanOrEqual(75);
+    expect(
+      encoded
+        .split("\r\n ")
+        .map((word) => Buffer.from(word.slice(10, -2), "base64").toString())
+        .join(""),
+    ).toBe("é€😀".repeat(40));
+  });
+
+  test("quoted-printable keeps line ends and hides spaces at the end of a line", () => {
+    expect(quotedPrintable(Buffer.from("a=b \r\nc"))).toBe("a=3Db=20\r\nc");
+  });
+
+  test("dates carry the zone they were asked for", () => {
+    expect(mailDate(Date.UTC(2026, 6, 1, 12), "Europe/Paris")).toBe("Wed, 01 Jul 2026 14:00:00 +0200");
+    expect(mailDate(Date.UTC(2026, 0, 1, 0), "UTC")).toBe("Thu, 01 Jan 2026 00:00:00 +0000");
+    expect(mailDate(Date.UTC(2026, 0, 1, 0), "America/New_York")).toBe("Wed, 31 Dec 2025 19:00:00 -0500");
+  });
+});

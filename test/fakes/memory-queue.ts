@@ -1,0 +1,342 @@
+/** A queue in memory with the rules of `DeliveryQueue`: commits resolve in order, and a test may make them fail. */
+import type { AcceptedMessage, Envelope, Holder, RecipientState } from "../../src/mail/message.ts";
+import type { Clock } from "../../src/platform/clock.ts";
+import type {
+  AttemptRecord,
+  Claim,
+  ClaimedRecipient,
+  ClaimRequest,
+  DeliveryQueue,
+  ExpressLane,
+  LaneHold,
+  LaneState,
+  RouteRecipient,
+  SettleRequest,
+} from "../../src/queue/queue.ts";
+
+/** One recipient as a test looks at it. */
+export interface MemoryRecipient {
+  readonly queueId: string;
+  readonly address: string;
+  readonly index: number;
+  lane: string;
+  state: RecipientState;
+  heldBy: Holder | undefined;
+  heldSince: number;
+  heldMs: number;
+  dueAt: number;
+  attempts: number;
+  ambiguous: boolean;
+  cause: string | undefined;
+  /** How often it was made final: never more than once. */
+  finals: number;
+}
+
+interface Stored {
+  readonly message: AcceptedMessage;
+  readonly content: Uint8Array;
+  readonly recipients: MemoryRecipient[];
+}
+
+export class MemoryQueue implements DeliveryQueue {
+  readonly messages = new Map<string, Stored>();
+  readonly attempts: (AttemptRecord & { queueId: string })[] = [];
+  readonly settled: SettleRequest[] = [];
+  readonly holds = new Map<string, LaneHold>();
+  readonly claimCalls: ClaimRequest[] = [];
+  renewals = 0;
+  /** Set: every later commit is refused with it. */
+  failure: Error | undefined;
+  readonly #clock: Clock;
+  readonly #route: RouteRecipient;
+  readonly #outstanding = new Set<number>();
+  #listener: (lane: string) => void = () => undefined;
+  #express: ExpressLane | undefined;
+  #ids = 0;
+  #claims = 0;
+
+  constructor(clock: Clock, route: RouteRecipient) {
+    this.#clock = clock;
+    this.#route = route;
+  }
+
+  // ---- what tests do ----
+
+  /** Accepts a message, by the express lane where it has a place. */
+  async accept(envelope: Partial<Envelope> = {}, content = "Subject: scan\r\n\r\nbody\r\n"): Promise<AcceptedMessage> {
+    const stored = this.#store(
+      this.newQueueId(),
+      { ...ENVELOPE, sessionStartedAt: this.#clock.now() - 20, ...envelope },
+      Buffer.from(content),
+    );
+    const byLane = Map.groupBy(stored.recipients, (recipient) => recipient.lane);
+    const given: Claim[] = [];
+    const left: string[] = [];
+    for (const [lane, recipients] of byLane) {
+      const places = this.holds.has(lane) ? 0 : (this.#express?.reserve(lane, stored.message, recipients.length) ?? 0);
+      if (places > 0) given.push(this.#claimOf(stored, recipients.slice(0, places), lane));
+      if (places < recipients.length) left.push(lane);
+    }
+    await Promise.resolve();
+    for (const claim of given) this.#express?.deliver(claim);
+    for (const lane of left) this.#listener(lane);
+    return stored.message;
+  }
+
+  recipients(): MemoryRecipient[] {
+    return [...this.messages.values()].flatMap((stored) => stored.recipients);
+  }
+
+  states(): RecipientState[] {
+    return this.recipients().map((recipient) => recipient.state);
+  }
+
+  /** Reports that entered the queue. */
+  reports(): { message: AcceptedMessage; text: string }[] {
+    return [...this.messages.values()]
+      .filter((stored) => stored.message.kind === "report")
+      .map((stored) => ({ message: stored.message, text: Buffer.from(stored.content).toString() }));
+  }
+
+  get express(): ExpressLane | undefined {
+    return this.#express;
+  }
+
+  // ---- DeliveryQueue ----
+
+  async claim(request: ClaimRequest): Promise<Claim[]> {
+    this.claimCalls.push(request);
+    await this.#commit();
+    const now = this.#clock.now();
+    const due = [...this.messages.values()]
+      .map((stored) => ({ stored, recipients: stored.recipients.filter((recipient) => isDue(recipient, request.lane, now)) }))
+      .filter((candidate) => candidate.recipients.length > 0 && !this.holds.has(request.lane));
+    const taken = new Map(request.busyDevices);
+    const claims: Claim[] = [];
+    while (claims.length < request.limit && due.length > 0) {
+      const next = due.reduce((best, candidate) =>
+        (taken.get(deviceOf(candidate.stored)) ?? 0) < (taken.get(deviceOf(best.stored)) ?? 0) ? candidate : best,
+      );
+      due.splice(due.indexOf(next), 1);
+      taken.set(deviceOf(next.stored), (taken.get(deviceOf(next.stored)) ?? 0) + 1);
+      claims.push(this.#claimOf(next.stored, next.recipients.slice(0, request.recipientsPerMessage), request.lane));
+    }
+    return claims;
+  }
+
+  async claimProbe(lane: string, recipientsPerMessage: number, _leaseMs: number): Promise<Claim | undefined> {
+    await this.#commit();
+    const closedBy = this.holds.get(lane)?.closedBy;
+    const held = (stored: Stored): MemoryRecipient[] =>
+      stored.recipients.filter((recipient) => recipient.lane === lane && recipient.state === "held" && recipient.heldBy === "upstream");
+    const waiting = [...this.messages.values()].filter((stored) => held(stored).length > 0);
+    const chosen = waiting.find((stored) => stored.message.queueId !== closedBy) ?? waiting[0];
+    return chosen === undefined ? undefined : this.#claimOf(chosen, held(chosen).slice(0, recipientsPerMessage), lane);
+  }
+
+  async settle(request: SettleRequest): Promise<void> {
+    await this.#commit();
+    if (!this.#outstanding.delete(request.claim.id)) throw new Error(`claim ${request.claim.id} was settled before`);
+    this.settled.push(request);
+    const { message } = request.claim;
+    const stored = this.messages.get(message.queueId);
+    const now = this.#clock.now();
+    for (const claimed of request.claim.recipients) {
+      const recipient = stored?.recipients[claimed.index];
+      const settlement = request.settlements.get(claimed.index);
+      if (recipient === undefined || settlement === undefined) throw new Error("a recipient was left unsettled");
+      if (settlement.kind !== "returned") recipient.attempts += request.attempt === undefined ? 0 : 1;
+      switch (settlement.kind) {
+        case "returned":
+        case "deferred":
+          recipient.state = settlement.kind === "deferred" ? "deferred" : "queued";
+          recipient.dueAt = settlement.dueAt;
+          if (settlement.kind === "deferred") {
+            recipient.ambiguous ||= settlement.ambiguous === true;
+            recipient.cause = settlement.cause;
+          }
+          if (this.holds.has(recipient.lane)) hold(recipient, "upstream", now);
+          break;
+        case "held":
+          hold(recipient, settlement.by, now);
+          recipient.cause = settlement.cause;
+          break;
+        default:
+          recipient.state = settlement.kind;
+          recipient.finals += 1;
+          recipient.cause = settlement.kind === "delivered" ? undefined : settlement.cause;
+      }
+    }
+    if (request.attempt !== undefined) this.attempts.push({ ...request.attempt, queueId: message.queueId });
+    for (const { queueId, envelope, content } of request.generated ?? [])
+      for (const recipient of this.#store(queueId, envelope, content).recipients) this.#listener(recipient.lane);
+  }
+
+  async renew(): Promise<void> {
+    await this.#commit();
+    this.renewals += 1;
+  }
+
+  async holdLane(lane: string, hold_: LaneHold): Promise<number> {
+    await this.#commit();
+    this.holds.set(lane, hold_);
+    const waiting = this.recipients().filter(
+      (recipient) => recipient.lane === lane && (recipient.state === "queued" || recipient.state === "deferred"),
+    );
+    for (const recipient of waiting) hold(recipient, "upstream", this.#clock.now());
+    return waiting.length;
+  }
+
+  async releaseLane(lane: string): Promise<number> {
+    await this.#commit();
+    this.holds.delete(lane);
+    const now = this.#clock.now();
+    const held = this.recipients().filter(
+      (recipient) => recipient.lane === lane && recipient.state === "held" && recipient.heldBy === "upstream",
+    );
+    for (const recipient of held) {
+      recipient.heldMs += now - recipient.heldSince;
+      recipient.state = "queued";
+      recipient.heldBy = undefined;
+      recipient.dueAt = now;
+    }
+    if (held.length > 0) this.#listener(lane);
+    return held.length;
+  }
+
+  async reroute(): Promise<number> {
+    await this.#commit();
+    let moved = 0;
+    for (const { message, recipients } of this.messages.values()) {
+      for (const recipient of recipients) {
+        const lane = this.#route(message, recipient.address);
+        if (lane === recipient.lane) continue;
+        recipient.lane = lane;
+        moved += 1;
+      }
+    }
+    return moved;
+  }
+
+  async lanes(): Promise<LaneState[]> {
+    await this.#commit();
+    const names = new Set([...this.recipients().map((recipient) => recipient.lane), ...this.holds.keys()]);
+    return [...names].map((lane) => {
+      const waiting = this.recipients().filter((recipient) => recipient.lane === lane && recipient.finals === 0);
+      const due = waiting
+        .filter((recipient) => recipient.state === "queued" || recipient.state === "deferred")
+        .map((recipient) => recipient.dueAt);
+      return { lane, waiting: waiting.length, nextDueAt: due.length === 0 ? undefined : Math.min(...due), hold: this.holds.get(lane) };
+    });
+  }
+
+  async attemptTimes(lane: string, since: number): Promise<number[]> {
+    await this.#commit();
+    return this.attempts.filter((attempt) => attempt.upstream === lane && attempt.startedAt >= since).map((attempt) => attempt.startedAt);
+  }
+
+  onWork(listener: (lane: string) => void): void {
+    this.#listener = listener;
+  }
+
+  setExpress(lane: ExpressLane | undefined): void {
+    this.#express = lane;
+  }
+
+  newQueueId(): string {
+    this.#ids += 1;
+    return `01TEST${String(this.#ids).padStart(20, "0")}`;
+  }
+
+  // ----
+
+  /** As far away as a real commit: after everything that is already on its way. */
+  async #commit(): Promise<void> {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  #store(queueId: string, envelope: Envelope, content: Uint8Array): Stored {
+    const acceptedAt = this.#clock.now();
+    const message: AcceptedMessage = { ...envelope, sizeBytes: content.length, queueId, acceptedAt };
+    const recipients = envelope.recipients.map((address, index): MemoryRecipient => {
+      const lane = this.#route(envelope, address);
+      const held = this.holds.has(lane);
+      return {
+        queueId,
+        address,
+        index,
+        lane,
+        state: held ? "held" : "queued",
+        heldBy: held ? "upstream" : undefined,
+        heldSince: acceptedAt,
+        heldMs: 0,
+        dueAt: acceptedAt,
+        attempts: 0,
+        ambiguous: false,
+        cause: undefined,
+        finals: 0,
+      };
+    });
+    const stored = { message, content, recipients };
+    this.messages.set(queueId, stored);
+    return stored;
+  }
+
+  #claimOf(stored: Stored, recipients: readonly MemoryRecipient[], lane: string): Claim {
+    this.#claims += 1;
+    this.#outstanding.add(this.#claims);
+    const now = this.#clock.now();
+    const claimed = recipients.map((recipient): ClaimedRecipient => {
+      if (recipient.state === "held") recipient.heldMs += now - recipient.heldSince;
+      recipient.state = "delivering";
+      recipient.heldBy = undefined;
+      const { address, index, attempts, heldMs, ambiguous } = recipient;
+      return { address, index, attempts, heldMs, ambiguous };
+    });
+    const { content } = stored;
+    return {
+      id: this.#claims,
+      lane,
+      message: stored.message,
+      recipients: claimed,
+      content: {
+        sizeBytes: content.length,
+        inMemory: content,
+        async *blocks() {
+          await Promise.resolve();
+          yield content;
+        },
+      },
+    };
+  }
+}
+
+/** A printer's scan to one colleague. */
+export const ENVELOPE: Envelope = {
+  reversePath: "printer@contoso.com",
+  recipients: ["anna@contoso.com"],
+  origin: { listener: "printers", client: "floor", device: "10.20.0.5" },
+  kind: "mail",
+  priority: "normal",
+  smtpUtf8: false,
+  eightBit: false,
+  sizeBytes: 0,
+  messageId: "<scan-1@contoso.com>",
+  repairs: [],
+  sessionStartedAt: 0,
+};
+
+function deviceOf(stored: Stored): string {
+  return stored.message.origin.device;
+}
+
+function isDue(recipient: MemoryRecipient, lane: string, now: number): boolean {
+  return recipient.lane === lane && (recipient.state === "queued" || recipient.state === "deferred") && recipient.dueAt <= now;
+}
+
+function hold(recipient: MemoryRecipient, by: Holder, now: number): void {
+  recipient.state = "held";
+  recipient.heldBy = by;
+  recipient.heldSince = now;
+}
