@@ -1,0 +1,42 @@
+/** What the control API answers with: the daemon fills it, the CLI prints it. All times in ms since the epoch. */
+import type { LaneHold, QueueStatistics } from "../queue/queue.ts";
+import type { VersionView } from "../platform/version.ts";
+
+/** Whether mail can be accepted; `reasons` is empty exactly when `ok`. Never a secret or an address in it. */
+export interface Readiness {
+  readonly ok: boolean;
+  readonly reasons: readonly string[];
+}
+
+export interface ListenerView {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  /** `none`, `opportunistic`, `required` or `implicit`. */
+  readonly tls: string;
+}
+
+export interface UpstreamView {
+  readonly name: string;
+  readonly type: string;
+  readonly host: string;
+  readonly port: number;
+  /** Recipients on its lane. */
+  readonly waiting: number;
+  readonly nextDueAt: number | undefined;
+  /** Present while the door is closed. */
+  readonly hold: LaneHold | undefined;
+  readonly credentialExpiresAt: number | undefined;
+}
+
+/** How it goes: `GET /api/v1/status`. */
+export interface StatusView {
+  readonly version: VersionView;
+  readonly pid: number;
+  readonly startedAt: number;
+  readonly ready: Readiness;
+  readonly listeners: readonly ListenerView[];
+  readonly queue: Omit<QueueStatistics, "lanes">;
+  readonly upstreams: readonly UpstreamView[];
+  readonly residentBytes: number;
+}

@@ -1,0 +1,99 @@
+/** Talks to the running daemon over its control socket. */
+import { request } from "node:http";
+import { POSTERN_ERRORS, PosternError } from "../mail/errors.ts";
+import type { PosternErrorCode } from "../mail/errors.ts";
+
+export interface ControlClient {
+  /** The JSON answer to GET `path`, such as `/api/v1/status`. @throws PosternError E_UNAVAILABLE when no daemon answers */
+  get(path: string): Promise<unknown>;
+  /** The JSON answer to POST `path`. */
+  post(path: string, body: unknown): Promise<unknown>;
+}
+
+const ANSWER_TIMEOUT_MS = 60_000;
+const MOST_ANSWER_BYTES = 64 * 1024 * 1024;
+
+/** @param socketPath - `<data_dir>/deliver/control.sock` */
+export function openControlClient(socketPath: string): ControlClient {
+  return {
+    get: (path) => exchange(socketPath, "GET", path, undefined),
+    post: (path, body) => exchange(socketPath, "POST", path, JSON.stringify(body)),
+  };
+}
+
+/** True for the fault that says that no daemon is there. */
+export function isUnavailable(error: unknown): boolean {
+  return error instanceof PosternError && error.code === "E_UNAVAILABLE";
+}
+
+function exchange(socketPath: string, method: string, path: string, body: string | undefined): Promise<unknown> {
+  const headers = body === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ socketPath, method, path, headers, agent: false, timeout: ANSWER_TIMEOUT_MS }, (response) => {
+      const parts: Buffer[] = [];
+      let length = 0;
+      response.on("data", (part: Buffer) => {
+        length += part.length;
+        if (length > MOST_ANSWER_BYTES) outgoing.destroy(new Error("the answer is too long"));
+        else parts.push(part);
+      });
+      response.on("error", reject);
+      response.on("end", () => {
+        try {
+          resolve(readAnswer(response.statusCode ?? 0, Buffer.concat(parts).toString("utf8")));
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)));
+        }
+      });
+    });
+    outgoing.on("timeout", () =>
+      outgoing.destroy(new PosternError("E_TEMPORARY", `the daemon did not answer within ${ANSWER_TIMEOUT_MS / 1000} s`)),
+    );
+    outgoing.on("error", (error: NodeJS.ErrnoException) => reject(explain(error, socketPath)));
+    outgoing.end(body);
+  });
+}
+
+function explain(error: NodeJS.ErrnoException, socketPath: string): Error {
+  if (error instanceof PosternError) return error;
+  switch (error.code) {
+    case "ENOENT":
+    case "ENOTDIR":
+    case "ECONNREFUSED":
+      return new PosternError("E_UNAVAILABLE", `the daemon is not running (no answer on ${socketPath})`, { cause: error });
+    case "EACCES":
+    case "EPERM":
+      return new PosternError("E_POLICY", `no permission to open ${socketPath}; run this as root or as the user of the daemon`, {
+        cause: error,
+      });
+    default:
+      return new PosternError("E_TEMPORARY", `the daemon's answer was cut off: ${error.code ?? error.message}`, { cause: error });
+  }
+}
+
+function readAnswer(status: number, text: string): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new PosternError("E_TEMPORARY", `the daemon answered ${status} without JSON`, { cause: error });
+  }
+  if (status >= 200 && status < 300) return value;
+  const fault = readFault(value);
+  const code = isErrorCode(fault.code) ? fault.code : status >= 500 ? "E_TEMPORARY" : "E_USAGE";
+  throw new PosternError(code, fault.message);
+}
+
+function readFault(value: unknown): { code: string; message: string } {
+  if (typeof value === "object" && value !== null && "error" in value) {
+    const { error } = value;
+    if (typeof error === "object" && error !== null && "code" in error && "message" in error) {
+      return { code: String(error.code), message: String(error.message) };
+    }
+  }
+  return { code: "", message: "the daemon refused without a reason" };
+}
+
+function isErrorCode(code: string): code is PosternErrorCode {
+  return Object.hasOwn(POSTERN_ERRORS, code);
+}

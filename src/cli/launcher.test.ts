@@ -1,0 +1,75 @@
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+const LAUNCHER = fileURLToPath(new URL("../../bin/postern", import.meta.url));
+
+/** A Node without SQLite of its own, where this machine has one: what the launcher is there for. */
+const OLD_NODE = ["/usr/bin/node", "/usr/local/bin/node"].find(
+  (path) => existsSync(path) && execFileSync(path, ["-p", "String(process.versions.sqlite)"], { encoding: "utf8" }).trim() === "undefined",
+);
+
+let root: string;
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "postern-bin-"));
+  mkdirSync(join(root, "bin"));
+  copyFileSync(LAUNCHER, join(root, "bin/postern"));
+  writeFileSync(join(root, "package.json"), '{"type":"module"}');
+});
+
+afterEach(() => rmSync(root, { recursive: true }));
+
+function build(main: string): void {
+  mkdirSync(join(root, "dist"));
+  writeFileSync(join(root, "dist/main.js"), main);
+}
+
+function launch(node: string, args: readonly string[] = []): Promise<{ code: unknown; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    execFile(node, [join(root, "bin/postern"), ...args], (error, stdout, stderr) => resolve({ code: error?.code ?? 0, stdout, stderr }));
+  });
+}
+
+test("what is not built is said in one line", async () => {
+  const outcome = await launch(process.execPath);
+
+  expect(outcome).toEqual({
+    code: 69,
+    stdout: "",
+    stderr: "postern: it is not built yet (dist/main.js is missing): run npm ci, or npm run build after a change\n",
+  });
+});
+
+test("on a Node that is new enough the program runs in the same process", async () => {
+  build("console.log(process.argv.slice(2).join(' ')); process.exitCode = 77;");
+
+  expect(await launch(process.execPath, ["explain", "--ip"])).toEqual({ code: 77, stdout: "explain --ip\n", stderr: "" });
+});
+
+test.skipIf(OLD_NODE === undefined)("an old Node alone is told what is missing", async () => {
+  build("");
+
+  const outcome = await launch(OLD_NODE ?? "");
+
+  expect(outcome.code).toBe(69);
+  expect(outcome.stderr).toMatch(/^postern: needs Node [^\n]+\n$/);
+});
+
+test.skipIf(OLD_NODE === undefined)("an old Node finds the bundled one, passes on signals and takes over its exit code", async () => {
+  build("process.on('SIGTERM', () => process.exit(75)); setInterval(() => {}, 1000); console.log(process.versions.sqlite !== undefined);");
+  mkdirSync(join(root, "node_modules/node24/bin"), { recursive: true });
+  symlinkSync(process.execPath, join(root, "node_modules/node24/bin/node"));
+
+  const child = spawn(OLD_NODE ?? "", [join(root, "bin/postern")], { stdio: ["ignore", "pipe", "inherit"] });
+  const [said] = (await once(child.stdout, "data")) as [Buffer];
+  child.kill("SIGTERM");
+  const [code] = (await once(child, "exit")) as [number];
+
+  expect(String(said)).toBe("true\n");
+  expect(code).toBe(75);
+});

@@ -1,0 +1,400 @@
+import { spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Command } from "commander";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { Admin, StatusView } from "../admin/admin.ts";
+import { controlSocketPath, startAdmin } from "../admin/admin.ts";
+import { PosternError } from "../mail/errors.ts";
+import type { MessageView, OperatorAct, QueueEntry, QueueFilter } from "../queue/queue.ts";
+import { buildProgram, main } from "./program.ts";
+
+const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
+const ID = "01JD8ZQ3V5W6X7Y8Z9A0B1C2D3";
+const ACCEPTED = Date.UTC(2026, 0, 5, 9, 0, 0);
+
+interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the command as a user does; `input` goes to its standard input. */
+function postern(args: readonly string[], options: { input?: string; env?: Record<string, string> } = {}): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, NO_COLOR: "1", ...options.env } });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (part: string) => (stdout += part));
+    child.stderr.setEncoding("utf8").on("data", (part: string) => (stderr += part));
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, stdout, stderr }));
+    child.stdin.on("error", () => {});
+    child.stdin.end(options.input ?? "");
+  });
+}
+
+const ENTRY: QueueEntry = {
+  queueId: ID,
+  acceptedAt: ACCEPTED,
+  reversePath: "scan@contoso.com",
+  recipient: "anna\u001b[31m@contoso.com",
+  state: "held",
+  heldBy: "upstream",
+  lane: "scans",
+  client: "floor",
+  device: "10.20.0.7",
+  sizeBytes: 4096,
+  attempts: 1,
+  dueAt: undefined,
+  changedAt: ACCEPTED,
+  cause: "authentication refused",
+  reply: { code: 535, enhanced: "5.7.3", text: "Authentication unsuccessful" },
+};
+
+const MESSAGE: MessageView = {
+  message: {
+    queueId: ID,
+    acceptedAt: ACCEPTED,
+    reversePath: "scan@contoso.com",
+    recipients: ["anna@contoso.com"],
+    origin: { listener: "printers", client: "floor", device: "10.20.0.7" },
+    kind: "mail",
+    priority: "normal",
+    smtpUtf8: false,
+    eightBit: false,
+    sizeBytes: 4096,
+    messageId: "<1@contoso.com>",
+    repairs: ["date-added"],
+    sessionStartedAt: ACCEPTED - 20,
+  },
+  entries: [ENTRY],
+  attempts: [
+    {
+      number: 1,
+      recipients: ["anna@contoso.com"],
+      startedAt: ACCEPTED + 5,
+      upstream: "scans",
+      remote: "smtp.office365.com:587",
+      stage: "auth",
+      outcome: "held",
+      reply: ENTRY.reply,
+      remedy: "renew the secret",
+      delays: { beforeQueueMs: 20, inQueueMs: 5, connectMs: 100, transmitMs: 0 },
+    },
+  ],
+  history: [{ at: ACCEPTED + 9, what: "held", by: undefined }],
+  hasContent: true,
+};
+
+const STATUS: StatusView = {
+  version: { postern: "0.1.0", node: "24.0.0", sqlite: "3.53.0" },
+  pid: 7,
+  startedAt: ACCEPTED,
+  ready: { ok: true, reasons: [] },
+  listeners: [{ name: "printers", address: "::", port: 25, tls: "none" }],
+  queue: {
+    waiting: { queued: 1, delivering: 0, deferred: 2, held: 3 },
+    accepted: 10,
+    generated: 1,
+    final: { delivered: 4, bounced: 1, expired: 0, deleted: 0 },
+    contentBytes: 4096,
+    oldestAcceptedAt: ACCEPTED,
+    freeBytes: 2 ** 30,
+  },
+  upstreams: [
+    {
+      name: "scans",
+      type: "smtp-auth",
+      host: "smtp.office365.com",
+      port: 587,
+      waiting: 6,
+      nextDueAt: undefined,
+      hold: {
+        since: ACCEPTED,
+        cause: "authentication refused",
+        remedy: "renew the secret",
+        closedBy: ID,
+        nextProbeAt: ACCEPTED,
+        probes: 1,
+      },
+      credentialExpiresAt: undefined,
+    },
+  ],
+  residentBytes: 80 * 2 ** 20,
+};
+
+let folder: string;
+let config: string;
+let acts: OperatorAct[];
+let filters: QueueFilter[];
+let daemon: Admin | undefined;
+let ready: StatusView["ready"];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "postern-cli-"));
+  config = join(folder, "postern.yaml");
+  acts = [];
+  filters = [];
+  ready = { ok: true, reasons: [] };
+  await writeFile(
+    config,
+    `hostname: relay.contoso.com
+data_dir: ${join(folder, "data")}
+organization: { domains: [contoso.com], postmaster: it@contoso.com, time_zone: Europe/Paris }
+listeners: { printers: { listen: "127.0.0.1:2525" } }
+clients: { floor: { networks: [10.20.0.0/16] } }
+upstreams: { inside: { type: smart-host, host: mail.contoso.com, tls: none } }
+routes: [{ name: default, via: [inside] }]
+`,
+  );
+});
+
+afterEach(async () => {
+  await daemon?.close();
+  daemon = undefined;
+  await rm(folder, { recursive: true });
+});
+
+/** The control socket of a daemon, with a queue that answers from the samples. */
+async function startDaemon(): Promise<void> {
+  daemon = await startAdmin({
+    listen: [],
+    controlSocket: controlSocketPath(join(folder, "data")),
+    queue: {
+      list: (filter) => {
+        filters.push(filter);
+        return Promise.resolve([ENTRY]);
+      },
+      show: (id) => Promise.resolve(id === ID ? MESSAGE : undefined),
+      act: (act) => {
+        acts.push(act);
+        return Promise.resolve({ changed: [{ queueId: ID, recipient: "anna@contoso.com", lane: "scans" }], busy: 1 });
+      },
+    },
+    status: () => Promise.resolve({ ...STATUS, ready }),
+    ready: () => ready,
+    metricsText: () => Promise.resolve(""),
+    version: STATUS.version,
+    emit: () => {},
+  });
+}
+
+describe("a command line that is wrong", () => {
+  test.each([
+    [["frob"], 64, "unknown command 'frob'"],
+    [["queue", "lst"], 64, "unknown command 'lst' (Did you mean list?)"],
+    [["version", "--nope"], 64, "unknown option '--nope'"],
+    [["version", "extra"], 64, "too many arguments"],
+    [["queue", "show"], 64, "missing required argument 'id'"],
+    [["queue", "show", "short"], 64, '"short" is not a queue id'],
+    [["queue", "list", "--state", "lost"], 64, "--state"],
+    [["queue", "list", "--older-than", "10"], 64, "--older-than"],
+    [["queue", "list", "--limit", "0"], 64, "--limit"],
+    [["queue", "delete"], 64, "--all"],
+    [["queue", "hold", ID, "--all"], 64, "--all stands alone"],
+    [["status", "--config", "/nowhere/postern.yaml"], 78, "/nowhere/postern.yaml"],
+  ])("%j exits %i and says why", async (args, code, text) => {
+    const written = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+
+    const found = await main(args);
+
+    const stderr = written.mock.calls.map(([part]) => String(part)).join("");
+    written.mockRestore();
+    expect(found).toBe(code);
+    expect(stderr).toContain(text);
+    expect(stderr).toMatch(/^postern: [^\n]+\n$/);
+  });
+
+  test("one fault is one line", async () => {
+    const outcome = await postern(["queue", "lst"]);
+
+    expect(outcome.stderr.trimEnd().split("\n")).toHaveLength(1);
+  });
+
+  test("without a command it points to the help and exits 64", async () => {
+    expect(await postern([])).toEqual({ code: 64, stdout: "", stderr: "postern: which command? see postern --help\n" });
+  });
+});
+
+describe("help and versions", () => {
+  test("docs/commands.md is what the commands say of themselves", async () => {
+    const pages: string[] = [];
+    const add = (command: Command, names: readonly string[]): void => {
+      command.configureHelp({ ...command.configureHelp(), helpWidth: 100 });
+      pages.push(`## ${names.join(" ")}\n\n\`\`\`text\n${command.helpInformation().trim()}\n\`\`\``);
+      for (const child of command.commands) if (child.name() !== "help") add(child, [...names, child.name()]);
+    };
+
+    add(
+      buildProgram(() => {}),
+      ["postern"],
+    );
+
+    await expect(`# Commands\n\n${COMMANDS_INTRODUCTION}\n\n${pages.join("\n\n")}\n`).toMatchFileSnapshot("../../docs/commands.md");
+  });
+
+  test("the version names Postern, Node and SQLite", async () => {
+    const outcome = await postern(["version", "--json"]);
+
+    expect(outcome.code).toBe(0);
+    expect(JSON.parse(outcome.stdout)).toEqual({
+      postern: expect.any(String),
+      node: process.versions.node,
+      sqlite: process.versions["sqlite"],
+    });
+  });
+});
+
+describe("hash-password", () => {
+  test("a line of standard input becomes a hash that does not contain it", async () => {
+    const outcome = await postern(["hash-password"], { input: "correct horse\n" });
+
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    expect(outcome.stdout).toMatch(/^scrypt\$/);
+    expect(outcome.stdout).not.toContain("correct");
+  });
+
+  test("an empty password is a usage error", async () => {
+    expect(await postern(["hash-password"], { input: "\n" })).toMatchObject({ code: 64, stderr: "postern: the password is empty\n" });
+  });
+});
+
+describe("schema and check", () => {
+  test("the schema is JSON", async () => {
+    const outcome = await postern(["schema"]);
+
+    expect(JSON.parse(outcome.stdout)).toMatchObject({ type: "object" });
+  });
+
+  test("check says ok, or every fault with its place and 78", async () => {
+    const good = await postern(["check", "--config", config]);
+    await writeFile(config, "hostnam: x\nlisteners: 5\n");
+    const bad = await postern(["check"], { env: { POSTERN_CONFIG: config } });
+    const json = await postern(["check", "--json", "--config", config]);
+
+    expect(good).toMatchObject({ code: 0, stderr: "" });
+    expect(bad.code).toBe(78);
+    expect(bad.stderr).toMatch(/postern\.yaml:1:1 hostnam: /);
+    expect(bad.stderr.trimEnd().split("\n").length).toBeGreaterThan(2);
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      ok: false,
+      findings: expect.arrayContaining([expect.objectContaining({ line: 1, column: 1 })]),
+    });
+  });
+});
+
+describe("with a daemon", () => {
+  test("queue list asks it for what waits, and makes addresses harmless for the terminal", async () => {
+    await startDaemon();
+
+    const outcome = await postern(["queue", "list", "--config", config, "--upstream", "scans"]);
+
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    expect(filters).toEqual([{ lane: "scans", states: ["queued", "delivering", "deferred", "held"] }]);
+    expect(outcome.stdout).toContain(
+      `${ID}  2026-01-05 10:00:00  4.0 KiB  held (upstream)  scans     10.20.0.7  scan@contoso.com  anna\\x1b[31m@contoso.com`,
+    );
+    expect(outcome.stdout).toContain("535 5.7.3 Authentication unsuccessful");
+  });
+
+  test("queue list --json gives the entries as they are", async () => {
+    await startDaemon();
+
+    const outcome = await postern(["queue", "list", "--json", "--config", config]);
+
+    expect(JSON.parse(outcome.stdout)).toEqual({ entries: [JSON.parse(JSON.stringify(ENTRY))] });
+  });
+
+  test("queue show tells the whole story, in any case of the id", async () => {
+    await startDaemon();
+
+    const outcome = await postern(["queue", "show", ID.toLowerCase(), "--config", config]);
+
+    expect(outcome.code).toBe(0);
+    expect(outcome.stdout).toContain("10.20.0.7 (client floor, listener printers)");
+    expect(outcome.stdout).toContain("1. 2026-01-05 10:00:00 by scans (smtp.office365.com:587): held at auth");
+    expect(outcome.stdout).toContain("remedy: renew the secret");
+  });
+
+  test("queue show of an unknown id exits 64", async () => {
+    await startDaemon();
+
+    const outcome = await postern(["queue", "show", `${ID.slice(0, -1)}4`, "--config", config]);
+
+    expect(outcome).toMatchObject({ code: 64, stderr: expect.stringContaining("no message has the queue id") });
+  });
+
+  test.each(["retry", "hold", "release"] as const)("queue %s acts in the operator's name", async (verb) => {
+    await startDaemon();
+
+    const outcome = await postern(["queue", verb, ID, "--config", config], { env: { SUDO_USER: "kim" } });
+
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    expect(outcome.stdout).toMatch(/^1 recipient of 1 message [a-z ]+\n1 being delivered right now: not touched\n$/);
+    expect(acts).toEqual([{ verb, filter: { ids: [ID] }, by: "kim" }]);
+  });
+
+  test("queue delete off a terminal needs --yes", async () => {
+    await startDaemon();
+
+    const refused = await postern(["queue", "delete", "--state", "held", "--config", config]);
+    const done = await postern(["queue", "delete", "--state", "held", "--yes", "--json", "--config", config]);
+
+    expect(refused).toMatchObject({ code: 64, stderr: expect.stringContaining("--yes") });
+    expect(JSON.parse(done.stdout)).toMatchObject({ busy: 1 });
+    expect(acts).toMatchObject([{ verb: "delete", filter: { states: ["held"] } }]);
+  });
+
+  test("queue delete --all --yes means everything", async () => {
+    await startDaemon();
+
+    expect(await postern(["queue", "delete", "--all", "--yes", "--config", config])).toMatchObject({ code: 0 });
+    expect(acts).toMatchObject([{ verb: "delete", filter: {} }]);
+  });
+
+  test("status shows doors with their remedy", async () => {
+    await startDaemon();
+
+    const outcome = await postern(["status", "--config", config]);
+
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    expect(outcome.stdout).toContain("6 (1 queued, 0 delivering, 2 deferred, 3 held)");
+    expect(outcome.stdout).toContain("[::]:25");
+    expect(outcome.stdout).toContain("scans: renew the secret");
+  });
+
+  test("status of one that is not ready exits 75", async () => {
+    await startDaemon();
+    ready = { ok: false, reasons: ["the queue does not commit"] };
+
+    const outcome = await postern(["status", "--json", "--config", config]);
+
+    expect(outcome.code).toBe(75);
+    expect(JSON.parse(outcome.stdout)).toMatchObject({ ready: { ok: false } });
+  });
+});
+
+describe("without a daemon", () => {
+  test.each([[["status"]], [["queue", "retry", ID]], [["queue", "delete", ID, "--yes"]]])("%j exits 69 and says so", async (args) => {
+    const outcome = await postern([...args, "--config", config]);
+
+    expect(outcome).toMatchObject({ code: 69, stdout: "" });
+    expect(outcome.stderr).toContain("the daemon is not running (no answer on ");
+    expect(outcome.stderr.trimEnd().split("\n")).toHaveLength(1);
+  });
+});
+
+test("every fault that a command can end with has an exit code of sysexits", () => {
+  const codes = (["E_USAGE", "E_UNAVAILABLE", "E_TEMPORARY", "E_POLICY", "E_CONFIG"] as const).map(
+    (code) => new PosternError(code, "").exitCode,
+  );
+
+  expect(codes).toEqual([64, 69, 75, 77, 78]);
+});
+
+const COMMANDS_INTRODUCTION = `\`postern COMMAND [--config FILE] [--json]\`; the configuration is \`$POSTERN_CONFIG\`, else \`/etc/postern/postern.yaml\`. Exit codes: 0 ok,
+64 usage, 69 unavailable (the daemon is not running), 70 an unexpected fault, 75 temporary (\`status\`: not ready), 77 refused by policy, 78 configuration.
+Faults are one line on stderr; \`POSTERN_DEBUG=1\` adds the stack. This page is written from \`src/cli/program.ts\`.`;

@@ -1,0 +1,149 @@
+/** The command line: which commands there are, how they are called, and what a fault looks like outside. */
+import { Command, CommanderError, Option } from "commander";
+import { describeError, PosternError } from "../mail/errors.ts";
+import { versions } from "../platform/version.ts";
+import { RECIPIENT_STATES } from "../admin/states.ts";
+import type { QueueOptions } from "./queue-filter.ts";
+
+/** What every command gets. */
+export interface GlobalOptions {
+  /** Path of the configuration file. */
+  readonly config: string;
+  /** Print JSON instead of text. */
+  readonly json: boolean;
+}
+
+/** sysexits.h, as far as a command can end with it without a coded fault. */
+const EX_USAGE = 64;
+const EX_SOFTWARE = 70;
+
+const DEFAULT_CONFIG = "/etc/postern/postern.yaml";
+
+const EXIT_CODES = `
+Exit codes:
+  0  ok               69  unavailable        77  refused by policy
+  64 usage            75  temporary fault    78  configuration`;
+
+/**
+ * Runs one command line.
+ *
+ * @param argv - without node and script
+ * @returns the exit code; faults are printed as one line on stderr
+ */
+export async function main(argv: readonly string[]): Promise<number> {
+  let exitCode = 0;
+  const program = buildProgram((code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync(argv, { from: "user" });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    const { line, code } = explainFault(error);
+    process.stderr.write(`postern: ${line}\n`);
+    if (process.env["POSTERN_DEBUG"] === "1" && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    return code;
+  }
+}
+
+function explainFault(error: unknown): { line: string; code: number } {
+  if (error instanceof CommanderError) {
+    // Commander would print the whole help on stderr when a command is missing.
+    if (error.code === "commander.help") return { line: "which command? see postern --help", code: EX_USAGE };
+    const text = error.message.replace(/^error: /, "").replace(/\s*\n\s*/g, " ");
+    return { line: `${text.replace(/\.$/, "")}; see postern --help`, code: EX_USAGE };
+  }
+  if (error instanceof PosternError) return { line: describeError(error), code: error.exitCode };
+  return { line: `unexpected fault: ${describeError(error)} (POSTERN_DEBUG=1 shows more)`, code: EX_SOFTWARE };
+}
+
+/** All commands; `finish` takes the exit code. Each command's module is loaded only when it is called. */
+export function buildProgram(finish: (exitCode: number) => void): Command {
+  const program = new Command("postern");
+  program
+    .description("SMTP smart host for the local network that gets the mail of printers, scanners and applications into Microsoft 365.")
+    .usage("COMMAND [--config FILE] [--json]")
+    .addOption(new Option("--config <file>", "configuration file").env("POSTERN_CONFIG").default(DEFAULT_CONFIG))
+    .option("--json", "print JSON instead of text", false)
+    .version(versions().postern, "--version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .helpCommand("help [command]", "print help for a command")
+    .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
+    .configureOutput({ writeErr: () => {}, outputError: () => {} })
+    .exitOverride()
+    .addHelpText("after", EXIT_CODES);
+  const globals = (): GlobalOptions => program.opts<GlobalOptions>();
+
+  command(program, "run", "run the relay until SIGTERM").action(async () => finish(await (await import("./run.ts")).runCommand(globals())));
+  command(program, "check", "validate the configuration and everything it names").action(async () =>
+    finish(await (await import("./check.ts")).checkCommand(globals())),
+  );
+  command(program, "demo", "run a stand-in for Microsoft 365, the relay and a printer's scan on embedded defaults")
+    .option("--once", "prove that the scan arrives, then exit", false)
+    .action(async (options: { once: boolean }) =>
+      finish(await (await import("./demo.ts")).demoCommand({ ...globals(), once: options.once })),
+    );
+  command(program, "simulate", "run the stand-in for Microsoft 365 alone, with fault switches")
+    .option("--directory <dir>", "where its keys and certificates are kept (default: a temporary folder)")
+    .action(async (options: { directory?: string }) =>
+      finish(await (await import("./simulate.ts")).simulateCommand({ ...globals(), directory: options.directory })),
+    );
+  addQueueCommands(program, globals, finish);
+  command(program, "status", "how the running relay is doing").action(async () =>
+    finish(await (await import("./status.ts")).statusCommand(globals())),
+  );
+  command(program, "hash-password", "make the hash of a password (asked for, or read from standard input)").action(async () =>
+    finish(await (await import("./hash-password.ts")).hashPasswordCommand(globals())),
+  );
+  command(program, "schema", "print the JSON Schema of the configuration").action(async () =>
+    finish((await import("./schema.ts")).schemaCommand()),
+  );
+  command(program, "version", "print the versions of Postern, Node and SQLite").action(async () =>
+    finish((await import("./version.ts")).versionCommand(globals())),
+  );
+  return program;
+}
+
+function command(parent: Command, name: string, description: string): Command {
+  return parent.command(name).description(description).allowExcessArguments(false);
+}
+
+const VERBS = {
+  retry: "try waiting mail now",
+  hold: "keep mail back until it is released",
+  release: "let held mail go",
+  delete: "delete mail for good; nobody is told",
+} as const;
+
+function addQueueCommands(program: Command, globals: () => GlobalOptions, finish: (exitCode: number) => void): void {
+  const queue = command(program, "queue", "look at and act on the queue");
+  withFilters(command(queue, "list", "list recipients, oldest first; without --state those that wait"))
+    .option("--limit <count>", "most recipients to list", "100")
+    .action(async (options: QueueOptions & { limit: string }) =>
+      finish(await (await import("./queue.ts")).listCommand(globals(), options)),
+    );
+  command(queue, "show", "everything known of one message")
+    .argument("<id>", "queue id")
+    .action(async (id: string) => finish(await (await import("./queue.ts")).showCommand(globals(), id)));
+  for (const [verb, description] of Object.entries(VERBS) as [keyof typeof VERBS, string][]) {
+    const entry = withFilters(command(queue, verb, description))
+      .argument("[ids...]", "queue ids")
+      .option("--all", "everything in the queue", false);
+    if (verb === "delete") entry.option("--yes", "do not ask", false);
+    entry.action(async (ids: string[], options: QueueOptions & { all: boolean; yes?: boolean }) =>
+      finish(await (await import("./queue.ts")).actCommand(globals(), verb, ids, options)),
+    );
+  }
+}
+
+function withFilters(entry: Command): Command {
+  return entry
+    .option("--state <states>", `only these states, with commas: ${RECIPIENT_STATES.join(", ")}`)
+    .option("--upstream <name>", "only what waits for this upstream")
+    .option("--client <name>", "only mail of this client")
+    .option("--device <address>", "only mail of this device")
+    .option("--from <text>", "only mail whose sender contains this")
+    .option("--to <text>", "only recipients that contain this")
+    .option("--older-than <age>", "only mail accepted before this long ago: 30s, 5m, 4h, 2d");
+}

@@ -1,0 +1,56 @@
+/** The options that choose recipients in the queue, and what they mean to it. */
+import { PosternError } from "../mail/errors.ts";
+import type { RecipientState } from "../mail/message.ts";
+import type { QueueFilter } from "../queue/queue.ts";
+import { RECIPIENT_STATES } from "../admin/states.ts";
+
+/** As the command line gives them. */
+export interface QueueOptions {
+  readonly state?: string;
+  readonly upstream?: string;
+  readonly client?: string;
+  readonly device?: string;
+  readonly from?: string;
+  readonly to?: string;
+  readonly olderThan?: string;
+}
+
+const QUEUE_ID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/**
+ * @param now - ms since the epoch, which `--older-than` counts back from
+ * @throws PosternError E_USAGE naming the option
+ */
+export function toFilter(ids: readonly string[], options: QueueOptions, now: number): QueueFilter {
+  return {
+    ...(ids.length > 0 && { ids: ids.map(readQueueId) }),
+    ...(options.state !== undefined && { states: options.state.split(",").map(readState) }),
+    ...(options.upstream !== undefined && { lane: options.upstream }),
+    ...(options.client !== undefined && { client: options.client }),
+    ...(options.device !== undefined && { device: options.device }),
+    ...(options.from !== undefined && { from: options.from }),
+    ...(options.to !== undefined && { to: options.to }),
+    ...(options.olderThan !== undefined && { acceptedBefore: now - readAge(options.olderThan) }),
+  };
+}
+
+/** A queue id in any case. */
+export function readQueueId(text: string): string {
+  const id = text.toUpperCase();
+  if (!QUEUE_ID.test(id)) throw new PosternError("E_USAGE", `${JSON.stringify(text)} is not a queue id (26 letters and digits)`);
+  return id;
+}
+
+function readState(text: string): RecipientState {
+  const state = RECIPIENT_STATES.find((name) => name === text.trim());
+  if (state === undefined)
+    throw new PosternError("E_USAGE", `--state: ${JSON.stringify(text)} is not a state; one of ${RECIPIENT_STATES.join(", ")}`);
+  return state;
+}
+
+function readAge(text: string): number {
+  const match = /^(\d{1,9})([smhd])$/.exec(text);
+  if (match === null) throw new PosternError("E_USAGE", `--older-than: ${JSON.stringify(text)} is not an age such as 30s, 5m, 4h or 2d`);
+  return Number(match[1]) * (UNIT_MS[match[2] ?? ""] ?? 0);
+}

@@ -1,0 +1,178 @@
+/** `postern queue …`: lists, shows and acts on mail in the queue. */
+import { userInfo } from "node:os";
+import { createInterface } from "node:readline/promises";
+import { controlSocketPath } from "../admin/control-socket.ts";
+import { PosternError } from "../mail/errors.ts";
+import { WAITING_STATES } from "../mail/message.ts";
+import { formatReply } from "../mail/reply.ts";
+import type { ActResult, MessageView, OperatorAct, QueueEntry } from "../queue/queue.ts";
+import { openControlClient } from "./control-client.ts";
+import type { GlobalOptions } from "./program.ts";
+import type { QueueOptions } from "./queue-filter.ts";
+import { readQueueId, toFilter } from "./queue-filter.ts";
+import { queueSource } from "./queue-source.ts";
+import { readConfig } from "./settings.ts";
+import { formatDuration, formatSize, formatTime, harmless, paint, print, printJson, renderPairs, renderTable } from "./table.ts";
+
+const MOST_LISTED = 1000;
+
+/** `queue list`. Without ids or states: what waits. */
+export async function listCommand(options: GlobalOptions, given: QueueOptions & { readonly limit: string }): Promise<number> {
+  const limit = /^\d{1,4}$/.test(given.limit) ? Number(given.limit) : 0;
+  if (limit < 1 || limit > MOST_LISTED) throw new PosternError("E_USAGE", `--limit: expected a number from 1 to ${MOST_LISTED}`);
+  const filter = toFilter([], given, Date.now());
+  const config = await readConfig(options.config);
+  const entries = await queueSource(config).list(filter.states === undefined ? { ...filter, states: WAITING_STATES } : filter, limit);
+  if (options.json) printJson({ entries });
+  else if (entries.length === 0) print("nothing found");
+  else {
+    print(
+      ...renderTable(
+        LIST_COLUMNS,
+        entries.map((entry) => listRow(entry, config.organization.time_zone)),
+      ),
+    );
+    if (entries.length === limit) print(`(the first ${limit}; --limit shows more)`);
+  }
+  return 0;
+}
+
+const LIST_COLUMNS = [
+  { title: "QUEUE ID" },
+  { title: "ACCEPTED" },
+  { title: "SIZE", align: "right" },
+  { title: "STATE" },
+  { title: "UPSTREAM" },
+  { title: "DEVICE" },
+  { title: "FROM" },
+  { title: "TO" },
+  { title: "REASON" },
+] as const;
+
+function listRow(entry: QueueEntry, timeZone: string): string[] {
+  return [
+    entry.queueId,
+    formatTime(entry.acceptedAt, timeZone),
+    formatSize(entry.sizeBytes),
+    paintState(entry),
+    entry.lane,
+    entry.device,
+    harmless(entry.reversePath === "" ? "<>" : entry.reversePath, 60),
+    harmless(entry.recipient, 60),
+    harmless(entry.reply === undefined ? (entry.cause ?? "") : formatReply(entry.reply), 80),
+  ];
+}
+
+function paintState(entry: QueueEntry): string {
+  const text = entry.heldBy === undefined ? entry.state : `${entry.state} (${entry.heldBy})`;
+  if (entry.state === "delivered") return paint("green", text);
+  if (entry.state === "queued" || entry.state === "delivering") return text;
+  return paint(entry.state === "bounced" || entry.state === "expired" ? "red" : "yellow", text);
+}
+
+/** `queue show ID`. */
+export async function showCommand(options: GlobalOptions, id: string): Promise<number> {
+  const queueId = readQueueId(id);
+  const config = await readConfig(options.config);
+  const view = await queueSource(config).show(queueId);
+  if (view === undefined) throw new PosternError("E_NO_SUCH_MESSAGE", `no message has the queue id ${queueId}`);
+  if (options.json) printJson(view);
+  else print(...renderMessage(view, config.organization.time_zone));
+  return 0;
+}
+
+/** A message as lines for people. */
+function renderMessage(view: MessageView, timeZone: string): string[] {
+  const { message } = view;
+  const { origin } = message;
+  const time = (ms: number): string => formatTime(ms, timeZone);
+  const lines = renderPairs([
+    ["queue id", message.queueId],
+    [
+      "accepted",
+      `${time(message.acceptedAt)} from ${origin.device === "" ? "Postern itself" : `${origin.device} (client ${origin.client}, listener ${origin.listener})`}`,
+    ],
+    ["from", harmless(message.reversePath === "" ? "<>" : message.reversePath)],
+    ...(message.originalSender === undefined ? [] : [["given as", harmless(message.originalSender)] as const]),
+    ["message-id", harmless(message.messageId)],
+    ...(message.subject === undefined ? [] : [["subject", harmless(message.subject)] as const]),
+    ["size", `${formatSize(message.sizeBytes)}${view.hasContent ? "" : ", content deleted"}`],
+    ...(message.repairs.length === 0 ? [] : [["repaired", message.repairs.join(", ")] as const]),
+  ]);
+  lines.push("", paint("bold", "Recipients"));
+  for (const entry of view.entries) {
+    const due = entry.dueAt === undefined ? "" : `, next attempt ${time(entry.dueAt)}`;
+    lines.push(`  ${harmless(entry.recipient)}: ${paintState(entry)} on ${entry.lane}${due}`);
+    const reason = entry.reply === undefined ? entry.cause : formatReply(entry.reply);
+    if (reason !== undefined) lines.push(`    ${harmless(reason, 1000)}`);
+  }
+  if (view.attempts.length > 0) lines.push("", paint("bold", "Attempts"));
+  for (const attempt of view.attempts) {
+    const { delays } = attempt;
+    const took = `${formatDuration(delays.inQueueMs)} in queue, ${Math.round(delays.connectMs)} ms to connect, ${Math.round(delays.transmitMs)} ms to transmit`;
+    const via =
+      attempt.remote === undefined
+        ? attempt.upstream
+        : `${attempt.upstream} (${attempt.remote}${attempt.tls === undefined ? "" : `, ${attempt.tls}`})`;
+    lines.push(`  ${attempt.number}. ${time(attempt.startedAt)} by ${via}: ${attempt.outcome} at ${attempt.stage}; ${took}`);
+    if (attempt.reply !== undefined) lines.push(`    ${harmless(formatReply(attempt.reply), 1000)}`);
+    if (attempt.fault !== undefined) lines.push(`    ${harmless(attempt.fault, 1000)}`);
+    if (attempt.upstreamId !== undefined) lines.push(`    id there: ${harmless(attempt.upstreamId)}`);
+    if (attempt.remedy !== undefined) lines.push(`    remedy: ${harmless(attempt.remedy, 1000)}`);
+  }
+  if (view.history.length > 0) lines.push("", paint("bold", "History"));
+  for (const { at, what, by } of view.history)
+    lines.push(`  ${time(at)} ${harmless(what)}${by === undefined ? "" : ` by ${harmless(by)}`}`);
+  return lines;
+}
+
+/** `queue retry|hold|release|delete`. Needs the daemon, which owns the queue. */
+export async function actCommand(
+  options: GlobalOptions,
+  verb: OperatorAct["verb"],
+  ids: readonly string[],
+  given: QueueOptions & { readonly all: boolean; readonly yes?: boolean | undefined },
+): Promise<number> {
+  const filter = toFilter(ids, given, Date.now());
+  const everything = Object.keys(filter).length === 0;
+  if (everything && !given.all) throw new PosternError("E_USAGE", `queue ${verb}: give queue ids or filters, or --all for the whole queue`);
+  if (!everything && given.all) throw new PosternError("E_USAGE", `queue ${verb}: --all stands alone, without queue ids or filters`);
+  const config = await readConfig(options.config);
+  if (verb === "delete" && given.yes !== true && !(await confirmed(config, filter))) {
+    throw new PosternError("E_USAGE", "nothing was deleted");
+  }
+  const client = openControlClient(controlSocketPath(config.data_dir));
+  const result = (await client.post(`/api/v1/queue/${verb}`, { filter, by: operatorName() })) as ActResult;
+  if (options.json) printJson(result);
+  else printResult(verb, result);
+  return 0;
+}
+
+const DONE = { retry: "due now", hold: "held", release: "released", delete: "deleted" } as const;
+
+function printResult(verb: OperatorAct["verb"], result: ActResult): void {
+  const recipients = result.changed.length;
+  const messages = new Set(result.changed.map((entry) => entry.queueId)).size;
+  print(`${recipients} recipient${recipients === 1 ? "" : "s"} of ${messages} message${messages === 1 ? "" : "s"} ${DONE[verb]}`);
+  if (result.busy > 0) print(`${result.busy} being delivered right now: not touched`);
+}
+
+/** Asks on a terminal; elsewhere `--yes` must have said so. */
+async function confirmed(config: Parameters<typeof queueSource>[0], filter: OperatorAct["filter"]): Promise<boolean> {
+  if (!process.stdin.isTTY) throw new PosternError("E_USAGE", "queue delete: not on a terminal, so --yes is needed");
+  const found = await queueSource(config).list({ ...filter, states: filter.states ?? WAITING_STATES }, MOST_LISTED);
+  const amount =
+    found.length === MOST_LISTED ? `${MOST_LISTED} recipients or more` : `${found.length} recipient${found.length === 1 ? "" : "s"}`;
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await terminal.question(`Delete ${amount} for good, telling nobody? [y/N] `)).trim());
+  } finally {
+    terminal.close();
+  }
+}
+
+/** Who acts, for the history: the person behind sudo where there is one. */
+function operatorName(): string {
+  const sudo = process.env["SUDO_USER"];
+  return sudo === undefined || sudo === "" ? userInfo().username : sudo;
+}

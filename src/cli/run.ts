@@ -1,0 +1,87 @@
+/** `postern run`: the daemon, from the configuration file to a clean end. */
+import { checkConfig } from "../config/check.ts";
+import { formatFinding } from "../config/finding.ts";
+import { loadConfig } from "../config/load.ts";
+import { startDaemon } from "../daemon/daemon.ts";
+import { describeError, POSTERN_ERRORS, PosternError } from "../mail/errors.ts";
+import { createObserver } from "../observe/observer.ts";
+import type { Observer } from "../observe/observer.ts";
+import { systemClock } from "../platform/clock.ts";
+import { openServiceManager } from "../platform/sd-notify.ts";
+import { watchSignals } from "../platform/signals.ts";
+import type { GlobalOptions } from "./program.ts";
+
+const EX_TEMPFAIL = 75;
+
+/**
+ * Runs until SIGTERM or SIGINT, then drains. Exit codes: 0 after a clean end, 78 for faults of the file or of a listener, 75 when the
+ * queue failed and the service manager should start it anew, 69 when another daemon uses the same data_dir.
+ */
+export async function runCommand(options: GlobalOptions): Promise<number> {
+  const loaded = await loadConfig(options.config);
+  if (!loaded.ok) {
+    for (const fault of loaded.faults) process.stderr.write(`${formatFinding(fault)}\n`);
+    return POSTERN_ERRORS.E_CONFIG.exitCode;
+  }
+  const { config, source } = loaded;
+  const findings = [...loaded.warnings, ...(await checkConfig(config, source))];
+  const fatal = findings.filter((finding) => finding.severity === "error" || finding.severity === "listener");
+  if (fatal.length > 0) {
+    for (const fault of fatal) process.stderr.write(`${formatFinding(fault)}\n`);
+    return POSTERN_ERRORS.E_CONFIG.exitCode;
+  }
+
+  const observer = createObserver({ log: { level: config.log.level }, clock: systemClock });
+  for (const finding of findings) {
+    observer.emit({ type: "config.warned", place: `${finding.file}:${finding.line}:${finding.column}`, key: finding.key, text: finding.message, upstream: finding.upstream });
+  }
+  endOnBugs(observer);
+  try {
+    // The flag lets the crash harness prove that it would find a queue that does not sync; it means nothing outside tests.
+    const unsafeNoSync = process.env["NODE_ENV"] === "test" && process.env["POSTERN_UNSAFE_NO_SYNC"] === "1";
+    const daemon = await startDaemon(config, { observer, clock: systemClock, unsafeNoSync });
+    const manager = openServiceManager({
+      env: process.env,
+      clock: systemClock,
+      warn: (text) => observer.emit({ type: "alert.raised", alert: "systemd", subject: "notify", text }),
+    });
+    const stopWatchdog = manager.startWatchdog(() => true);
+    await manager.ready();
+
+    const end = Promise.withResolvers<Error | undefined>();
+    const unwatch = watchSignals({
+      stop: (signal, again) => {
+        // Whoever asks twice does not want to wait; the queue makes even that safe.
+        if (again) process.exit(EX_TEMPFAIL);
+        observer.emit({ type: "daemon.stopping", reason: signal });
+        end.resolve(undefined);
+      },
+      reload: () => observer.emit({ type: "config.reload.ignored", reason: "this version reads its configuration at the start only: restart it" }),
+    });
+    void daemon.failed.then(end.resolve);
+    const failure = await end.promise;
+    if (failure !== undefined) observer.emit({ type: "daemon.stopping", reason: describeError(failure) });
+    void manager.stopping();
+    await daemon.stop();
+    unwatch();
+    stopWatchdog();
+    observer.emit({ type: "daemon.stopped" });
+    return failure === undefined ? 0 : EX_TEMPFAIL;
+  } catch (error) {
+    // Faults of the environment are told in one line; anything else is a bug, and its stack goes into the log.
+    if (!(error instanceof PosternError)) observer.fatal(error);
+    throw error;
+  } finally {
+    observer.close();
+  }
+}
+
+/** A broken invariant ends the process: the service manager starts it anew, and the queue makes that safe. */
+function endOnBugs(observer: Observer): void {
+  const end = (error: unknown): void => {
+    observer.fatal(error);
+    process.exit(70);
+  };
+  process.on("uncaughtException", end);
+  process.on("unhandledRejection", end);
+}

@@ -1,0 +1,99 @@
+/** Text in columns, colours and times for people. Everything a device or server said is made harmless for the terminal. */
+import { stripVTControlCharacters, styleText } from "node:util";
+
+type Style = Parameters<typeof styleText>[0];
+
+/** Colours text when standard output is a terminal and NO_COLOR is not set. */
+export function paint(style: Style, text: string): string {
+  return process.stdout.isTTY && process.env["NO_COLOR"] === undefined ? styleText(style, text) : text;
+}
+
+/** Writes lines to standard output. */
+export function print(...lines: readonly string[]): void {
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+/** Prints a value as indented JSON. */
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value, undefined, 2));
+}
+
+export interface Column {
+  readonly title: string;
+  readonly align?: "left" | "right";
+}
+
+/** Lines of a table: a head, one line a row, two spaces between columns, none at the end. */
+export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
+  const widths = columns.map((column, i) => Math.max(column.title.length, ...rows.map((row) => visibleLength(row[i] ?? ""))));
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, i) => pad(cell, widths[i] ?? 0, columns[i]?.align ?? "left"))
+      .join("  ")
+      .trimEnd();
+  return [paint("bold", line(columns.map((column) => column.title))), ...rows.map(line)];
+}
+
+/** Lines of `name  value`, names in one column. */
+export function renderPairs(pairs: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(0, ...pairs.map(([name]) => name.length));
+  return pairs.map(([name, value]) => `${paint("bold", name.padEnd(width))}  ${value}`.trimEnd());
+}
+
+function visibleLength(text: string): number {
+  return stripVTControlCharacters(text).length;
+}
+
+function pad(text: string, width: number, align: "left" | "right"): string {
+  const space = " ".repeat(Math.max(0, width - visibleLength(text)));
+  return align === "left" ? text + space : space + text;
+}
+
+/** Text from outside with control characters as \xNN, so that it cannot steer the terminal; cut to `most` characters. */
+export function harmless(text: string, most = 500): string {
+  const cut = text.length > most ? `${text.slice(0, most - 3)}...` : text;
+  // oxlint-disable-next-line no-control-regex -- control characters are what this is about
+  return cut.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (char) => {
+    const code = char.charCodeAt(0);
+    return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`;
+  });
+}
+
+/** `2026-01-05 10:00:00` in a zone, which defaults to the system's. */
+export function formatTime(ms: number, timeZone: string | undefined): string {
+  const zone = timeZone === undefined ? {} : { timeZone };
+  return new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium", ...zone }).format(ms);
+}
+
+const UNITS = [
+  ["d", 86_400],
+  ["h", 3600],
+  ["m", 60],
+  ["s", 1],
+] as const;
+
+/** `3d 4h`, `12m 5s`, `0s`: the two largest units. */
+export function formatDuration(ms: number): string {
+  let seconds = Math.max(0, Math.round(ms / 1000));
+  const parts: string[] = [];
+  for (const [unit, size] of UNITS) {
+    const count = Math.floor(seconds / size);
+    seconds -= count * size;
+    if (count > 0 || (unit === "s" && parts.length === 0)) parts.push(`${count}${unit}`);
+    else if (parts.length > 0) break;
+    if (parts.length === 2) break;
+  }
+  return parts.join(" ");
+}
+
+/** `1.2 MiB`. */
+export function formatSize(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}

@@ -1,0 +1,10 @@
+/** argv in, exit code out. */
+import { main } from "./cli/program.ts";
+
+// The reader of a pipe may leave early (`postern queue list | head`). For a command that is the end; the daemon's log copes by itself.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  if (process.argv[2] !== "run") process.exit(0);
+});
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,235 @@
+/** What each event means to an observer: its log line and what it counts. The one place for both; docs/logs.md is written from it. */
+import type { EventName, EventOf } from "../mail/events.ts";
+import type { Reply } from "../mail/reply.ts";
+import { formatReply } from "../mail/reply.ts";
+import type { LogFields, LogLevel } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+
+/** How one kind of event is observed. */
+export interface EventDefinition<E> {
+  /** When it happens, for docs/logs.md. */
+  readonly when: string;
+  /** Level of its line; `none` for events that are only counted. */
+  readonly level: LogLevel | "none" | ((event: E) => LogLevel);
+  /** Values of the line; default: those of the event as they are. */
+  readonly fields?: (event: E) => LogFields;
+  readonly count?: (event: E, metrics: Metrics) => void;
+}
+
+/** `reply` as received on one line; `enhanced` apart, so that it can be searched for. */
+function replyFields(reply: Reply | undefined): { reply?: string; enhanced?: string | undefined } {
+  return reply === undefined ? {} : { reply: formatReply(reply), enhanced: reply.enhanced };
+}
+
+const isoTime = (ms: number): string => new Date(ms).toISOString();
+
+/** Codes come from the network; anything that is not one must not become a label. */
+function enhancedLabel(reply: Reply): string {
+  return reply.enhanced !== undefined && /^[245]\.\d{1,3}\.\d{1,3}$/.test(reply.enhanced) ? reply.enhanced : "";
+}
+
+function aboutRecipient(event: {
+  readonly queueId: string;
+  readonly recipient: string;
+  readonly upstream: string;
+  readonly reply?: Reply | undefined;
+}): LogFields {
+  return { queueId: event.queueId, recipient: event.recipient, upstream: event.upstream, ...replyFields(event.reply) };
+}
+
+/** Every event has an entry: a missing one does not compile. */
+export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } = {
+  "daemon.started": { when: "Every listener is bound and the queue is open.", level: "info" },
+  "daemon.stopping": { when: "A signal or a fault asks the daemon to end; deliveries under way are finished.", level: "info" },
+  "daemon.stopped": { when: "The queue is closed; the last line of a clean end.", level: "info" },
+  "listener.bound": { when: "A listener accepts connections.", level: "info" },
+  "session.opened": { when: "An allowed device connected.", level: "info" },
+  "session.secured": { when: "TLS was negotiated with a device.", level: "debug" },
+  "session.closed": {
+    when: "A session ended; on level info when it brought no message, else debug.",
+    level: (event) => (event.messages === 0 ? "info" : "debug"),
+    count: (event, metrics) => metrics.count("smtp_sessions_total", 1, event.listener, event.tls ?? "none"),
+  },
+  "session.rejected": {
+    when: "A connection, command or message was refused.",
+    level: "warn",
+    fields: (event) => ({
+      session: event.session,
+      listener: event.listener,
+      client: event.client,
+      device: event.device,
+      reason: event.reason,
+      ...replyFields(event.reply),
+      detail: event.detail,
+      remedy: event.remedy,
+    }),
+    count: (event, metrics) => metrics.count("smtp_rejects_total", 1, event.listener, event.reason),
+  },
+  "session.repaired": { when: "A device's syntax was repaired; once for each session and kind.", level: "debug" },
+  "message.accepted": {
+    when: "A message is durable and was answered with 250.",
+    level: "info",
+    fields: (event) => ({
+      queueId: event.queueId,
+      session: event.session,
+      listener: event.origin.listener,
+      client: event.origin.client,
+      device: event.origin.device,
+      user: event.origin.user,
+      helo: event.origin.helo,
+      tls: event.origin.tls,
+      reversePath: event.reversePath,
+      originalSender: event.originalSender,
+      recipients: event.recipients,
+      sizeBytes: event.sizeBytes,
+      messageId: event.messageId,
+      subject: event.subject,
+      repairs: event.repairs.length === 0 ? undefined : event.repairs,
+    }),
+    count: (event, metrics) => {
+      const { listener, client } = event.origin;
+      metrics.count("messages_received_total", 1, listener, client);
+      metrics.count("recipients_accepted_total", event.recipients.length, listener, client);
+      metrics.observe("accept_duration_seconds", event.acceptSeconds);
+    },
+  },
+  "message.generated": {
+    when: "Postern wrote a report; `about` is the queue id it reports on.",
+    level: "info",
+    count: (event, metrics) => metrics.count("recipients_generated_total", event.recipients.length),
+  },
+  "attempt.finished": {
+    when: "One attempt at delivering a message ended.",
+    level: (event) => (event.outcome === "delivered" ? "info" : "warn"),
+    fields: (event) => ({
+      queueId: event.queueId,
+      attempt: event.attempt,
+      upstream: event.upstream,
+      outcome: event.outcome,
+      recipients: event.recipients,
+      remote: event.remote,
+      tls: event.tls,
+      reusedConnection: event.reusedConnection,
+      stage: event.stage,
+      ...replyFields(event.reply),
+      fault: event.fault,
+      upstreamId: event.upstreamId,
+      remedy: event.remedy,
+      beforeQueueMs: Math.round(event.delays.beforeQueueMs),
+      inQueueMs: Math.round(event.delays.inQueueMs),
+      connectMs: Math.round(event.delays.connectMs),
+      transmitMs: Math.round(event.delays.transmitMs),
+    }),
+    count: (event, metrics) => metrics.count("delivery_attempts_total", 1, event.upstream, event.outcome),
+  },
+  "recipient.delivered": {
+    when: "An upstream took responsibility for a recipient.",
+    level: "info",
+    fields: (event) => ({ ...aboutRecipient(event), latencySeconds: Math.round(event.latencySeconds * 1000) / 1000 }),
+    count: (event, metrics) => {
+      metrics.count("recipients_total", 1, "delivered", event.upstream);
+      metrics.observe("delivery_latency_seconds", event.latencySeconds);
+    },
+  },
+  "recipient.deferred": {
+    when: "A recipient is tried again at `nextAttempt`.",
+    level: "warn",
+    fields: (event) => ({ ...aboutRecipient(event), cause: event.cause, remedy: event.remedy, nextAttempt: isoTime(event.nextAttemptAt) }),
+  },
+  "recipient.held": {
+    when: "A recipient waits for a repair, not for time.",
+    level: "warn",
+    fields: (event) => ({ ...aboutRecipient(event), heldBy: event.heldBy, cause: event.cause, remedy: event.remedy }),
+  },
+  "recipient.bounced": {
+    when: "A recipient was refused for good; a report tells the sender.",
+    level: "warn",
+    fields: (event) => ({ ...aboutRecipient(event), cause: event.cause, remedy: event.remedy }),
+    count: (event, metrics) => metrics.count("recipients_total", 1, "bounced", event.upstream),
+  },
+  "recipient.expired": {
+    when: "A recipient waited longer than `retry.expire_after`; a report tells the sender.",
+    level: "warn",
+    fields: (event) => ({ ...aboutRecipient(event), cause: event.cause }),
+    count: (event, metrics) => metrics.count("recipients_total", 1, "expired", event.upstream),
+  },
+  "recipient.deleted": {
+    when: "An operator deleted a recipient from the queue.",
+    level: "warn",
+    count: (event, metrics) => metrics.count("recipients_total", 1, "deleted", event.upstream),
+  },
+  "operator.acted": { when: "An operator used retry, hold, release or delete.", level: "info" },
+  "upstream.connected": {
+    when: "A connection to an upstream is ready.",
+    level: "debug",
+    count: (event, metrics) => metrics.count("upstream_connects_total", 1, event.upstream, "ok"),
+  },
+  "upstream.connect.failed": {
+    when: "A connection to an upstream could not be made or secured.",
+    level: "warn",
+    fields: (event) => ({
+      upstream: event.upstream,
+      stage: event.stage,
+      cause: event.cause,
+      ...replyFields(event.reply),
+      remedy: event.remedy,
+    }),
+    count: (event, metrics) => metrics.count("upstream_connects_total", 1, event.upstream, "failed"),
+  },
+  "upstream.auth.succeeded": {
+    when: "An upstream accepted our credential.",
+    level: "debug",
+    count: (event, metrics) => metrics.count("upstream_auth_total", 1, event.upstream, "ok"),
+  },
+  "upstream.auth.failed": {
+    when: "An upstream or its token endpoint refused our credential.",
+    level: "error",
+    fields: (event) => ({ upstream: event.upstream, cause: event.cause, ...replyFields(event.reply), remedy: event.remedy }),
+    count: (event, metrics) => metrics.count("upstream_auth_total", 1, event.upstream, "failed"),
+  },
+  "upstream.replied": {
+    when: "Only counted: an upstream answered a command.",
+    level: "none",
+    count: (event, metrics) =>
+      metrics.count("upstream_replies_total", 1, event.upstream, String(event.reply.code), enhancedLabel(event.reply)),
+  },
+  "upstream.throttled": {
+    when: "An upstream asked us to slow down.",
+    level: "warn",
+    fields: (event) => ({ upstream: event.upstream, waitMs: event.waitMs, ...replyFields(event.reply) }),
+  },
+  "upstream.held": {
+    when: "A door closed: its mail waits, one message at a time tries it.",
+    level: "error",
+    fields: (event) => ({
+      upstream: event.upstream,
+      cause: event.cause,
+      remedy: event.remedy,
+      nextProbe: isoTime(event.nextProbeAt),
+    }),
+  },
+  "upstream.released": { when: "A door is open again; all it held is due now.", level: "info" },
+  "upstream.paused": {
+    when: "An upstream cannot be reached; nothing is tried before `resume`.",
+    level: "warn",
+    fields: (event) => ({ upstream: event.upstream, cause: event.cause, resume: isoTime(event.resumeAt) }),
+  },
+  "queue.opened": { when: "The queue's file was opened and checked.", level: "info" },
+  "queue.recovered": {
+    when: "The daemon ended without closing the queue; deliveries that were under way are tried again.",
+    level: "warn",
+  },
+  "queue.committed": {
+    when: "Only counted: the queue wrote a transaction.",
+    level: "none",
+    count: (event, metrics) => metrics.observe("spool_commit_seconds", event.seconds),
+  },
+  "queue.failed": { when: "The queue's file was closed after an I/O error; the daemon ends and is restarted.", level: "error" },
+  "queue.full": { when: "Free space is below the floor: new mail gets 452, queued mail goes on.", level: "error" },
+  "queue.corrupt": { when: "Stored content failed its checksum; its recipients are held and never sent.", level: "error" },
+  "history.pruned": { when: "Old history was removed.", level: "info" },
+  "config.warned": { when: "The configuration has a fault that does not forbid the start.", level: "warn" },
+  "config.reload.ignored": { when: "SIGHUP came, and nothing was reloaded.", level: "warn" },
+  "alert.raised": { when: "Something needs a person; `remedy` says what to do.", level: "error" },
+  "alert.cleared": { when: "What an alert was about is over.", level: "info" },
+};

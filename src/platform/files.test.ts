@@ -1,0 +1,41 @@
+import { mkdtemp, mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { ensurePrivateDirectory, writeFileAtomic } from "./files.ts";
+
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "postern-files-"));
+});
+
+afterEach(() => rm(folder, { recursive: true }));
+
+test("a file is replaced whole, with the mode asked for, and nothing else is left", async () => {
+  const path = join(folder, "token.json");
+  await writeFileAtomic(path, "old", 0o644);
+
+  await writeFileAtomic(path, "new");
+
+  expect(await readFile(path, "utf8")).toBe("new");
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
+  expect(await readdir(folder)).toEqual(["token.json"]);
+});
+
+test("a write that fails leaves no temporary file", async () => {
+  await mkdir(join(folder, "taken"));
+
+  await expect(writeFileAtomic(join(folder, "taken"), "new")).rejects.toMatchObject({ code: "EISDIR" });
+
+  expect(await readdir(folder)).toEqual(["taken"]);
+});
+
+test("a folder that others could enter is closed", async () => {
+  const path = join(folder, "deliver");
+  await mkdir(path, { mode: 0o755 });
+
+  await ensurePrivateDirectory(path);
+
+  expect((await stat(path)).mode & 0o777).toBe(0o700);
+});

@@ -1,0 +1,16 @@
+/** Which Postern this is, and what it runs on. */
+import { readFileSync } from "node:fs";
+
+/** Versions that matter in a report of a fault. */
+export interface VersionView {
+  readonly postern: string;
+  readonly node: string;
+  readonly sqlite: string;
+}
+
+/** Read from package.json, which lies two folders up from the source as from what is built of it. */
+export function versions(): VersionView {
+  const manifest: unknown = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+  const postern = typeof manifest === "object" && manifest !== null && "version" in manifest ? String(manifest.version) : "unknown";
+  return { postern, node: process.versions.node, sqlite: process.versions["sqlite"] ?? "none" };
+}
