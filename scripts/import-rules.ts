@@ -1,0 +1,22 @@
+/**
+ * Who may import whom: the one table. scripts/check-imports.ts enforces it, ARCHITECTURE.md prints it.
+ *
+ * Key: a folder of src. Value: the other folders it may import from, whole ("mail") or one interface file ("queue/queue.ts"). Its own folder is always
+ * allowed, as are Node's own modules and packages. "*" is everything but `cli`, which only main.ts enters.
+ */
+export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  mail: [],
+  platform: [],
+  receive: ["mail", "platform", "queue/queue.ts"],
+  queue: ["mail", "platform"],
+  deliver: ["mail", "platform", "dsn", "queue/queue.ts", "upstream/upstream.ts"],
+  upstream: ["mail", "platform"],
+  dsn: ["mail"],
+  config: ["mail", "platform"],
+  observe: ["mail", "platform"],
+  admin: ["mail", "platform", "queue/queue.ts"],
+  simulator: ["platform"],
+  daemon: ["*"],
+  cli: ["*"],
+  "main.ts": ["cli", "platform"],
+};

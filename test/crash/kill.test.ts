@@ -1,0 +1,91 @@
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { freePort } from "../support/ports.ts";
+import { startProcess } from "../support/process.ts";
+import { tempDir } from "../support/temp-dir.ts";
+import { hasTool } from "../support/tools.ts";
+import { runCrashTest, type RelayUnderTest } from "./harness.ts";
+import { posternUnderTest } from "./postern-under-test.ts";
+import { syncedBeforeReply, traceSyncs } from "./sync-trace.ts";
+
+const forgetfulRelay = fileURLToPath(new URL("./forgetful-relay.ts", import.meta.url));
+
+test(
+  "no accepted message is lost when the relay is killed 20 times while 2,000 come over 8 connections",
+  { timeout: 150_000 },
+  async () => {
+    await using folder = await tempDir();
+
+    const report = await runCrashTest((nextHop) => posternUnderTest(folder.path, nextHop, "source"), {
+      kills: 20,
+      messages: 2000,
+      connections: 8,
+      seed: Date.now() % 1_000_000,
+    });
+
+    expect(report, `seed ${report.seed}`).toMatchObject({ accepted: 2000, kills: 20, lost: [], faults: [] });
+  },
+);
+
+test("the harness finds out a relay that says 250 before it has stored the message", { timeout: 60_000 }, async () => {
+  const relay = async (nextHop: number): Promise<RelayUnderTest> => {
+    const port = await freePort();
+    return {
+      port,
+      start: async () => {
+        const stub = await startProcess(process.execPath, [forgetfulRelay, String(port), String(nextHop)]);
+        await stub.waitForLine((line) => line === "ready");
+        return {
+          kill: async () => void (await stub.stop("SIGKILL")),
+          stop: async () => void (await stub.stop()),
+          ended: stub.exited,
+          untilEmpty: async () => undefined,
+          ambiguous: undefined,
+        };
+      },
+    };
+  };
+
+  const report = await runCrashTest(relay, { kills: 5, messages: 300, connections: 8, seed: 7, stallMs: 1000 });
+
+  expect(report.lost.length).toBeGreaterThan(0);
+  expect(report.faults[0]).toContain("accepted messages were lost");
+});
+
+test.skipIf(!hasTool("strace"))(
+  "every message is synced to the disk between its final dot and its 250 (needs strace)",
+  { timeout: 120_000 },
+  async () => {
+    await using folder = await tempDir();
+
+    const findings = await traceSyncs(folder.path, 5, "source");
+
+    expect(findings).toHaveLength(5);
+    expect(findings.filter(({ synced }) => !synced)).toEqual([]);
+  },
+);
+
+test.skipIf(!hasTool("strace"))(
+  "the trace shows missing syncs when durability is switched off (needs strace)",
+  { timeout: 120_000 },
+  async () => {
+    await using folder = await tempDir();
+
+    const findings = await traceSyncs(folder.path, 5, "source", { NODE_ENV: "test", POSTERN_UNSAFE_NO_SYNC: "1" });
+
+    expect(findings.some(({ synced }) => !synced)).toBe(true);
+  },
+);
+
+test("a sync counts only when it began after the final dot and ended well before the 250", () => {
+  const dot = '10 read(20, "end\\r\\n.\\r\\n", 65536) = 9';
+  const reply = '10 write(20, "250 2.0.0 Ok: queued as Q1\\r\\n", 29) = 29';
+  const verdict = (...lines: string[]) => syncedBeforeReply(lines.join("\n"), "Q1");
+
+  expect(verdict(dot, "11 fdatasync(5) = 0", reply)).toBe(true);
+  expect(verdict(dot, "11 fdatasync(5 <unfinished ...>", '10 write(1, "x", 1) = 1', "11 <... fdatasync resumed>) = 0", reply)).toBe(true);
+  expect(verdict("11 fdatasync(5) = 0", dot, reply)).toBe(false);
+  expect(verdict(dot, reply, "11 fdatasync(5) = 0")).toBe(false);
+  expect(verdict(dot, "11 fdatasync(5 <unfinished ...>", reply, "11 <... fdatasync resumed>) = 0")).toBe(false);
+  expect(verdict(dot, "11 fdatasync(5) = -1 EIO (Input/output error)", reply)).toBe(false);
+});
