@@ -121,6 +121,8 @@ export type PosternEvent =
   | { readonly type: "queue.corrupt"; readonly queueId: string; readonly cause: string }
   | { readonly type: "history.pruned"; readonly messages: number }
   | { readonly type: "config.reload.ignored"; readonly reason: string }
+  /** Something in the configuration that does not forbid a start; `place` is FILE:LINE:COL. */
+  | { readonly type: "config.warned"; readonly place: string; readonly key: string; readonly text: string; readonly upstream?: string | undefined }
   | { readonly type: "alert.raised"; readonly alert: string; readonly subject: string; readonly text: string; readonly remedy?: string | undefined }
   | { readonly type: "alert.cleared"; readonly alert: string; readonly subject: string };
 

@@ -81,7 +81,13 @@ export interface ContentSource {
 export type Settlement =
   | { readonly kind: "delivered"; readonly reply?: Reply | undefined }
   /** `ambiguous`: the answer was lost after the final dot. */
-  | { readonly kind: "deferred"; readonly dueAt: number; readonly cause: string; readonly reply?: Reply | undefined; readonly ambiguous?: boolean }
+  | {
+      readonly kind: "deferred";
+      readonly dueAt: number;
+      readonly cause: string;
+      readonly reply?: Reply | undefined;
+      readonly ambiguous?: boolean;
+    }
   | { readonly kind: "held"; readonly by: Holder; readonly cause: string; readonly reply?: Reply | undefined }
   | { readonly kind: "bounced"; readonly cause: string; readonly reply?: Reply | undefined }
   | { readonly kind: "expired"; readonly cause: string; readonly reply?: Reply | undefined }

@@ -1,0 +1,257 @@
+/**
+ * The composition root: builds the stages from the configuration, starts them in order, ends them in the reverse order. The only place
+ * that knows them all.
+ *
+ * Order of the start: queue (recovers what a crash left), ways out, monitoring and control, listeners. Mail is accepted last, so that
+ * nothing is accepted that could not be looked after.
+ */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Admin, Readiness, StatusView } from "../admin/admin.ts";
+import { controlSocketPath, startAdmin } from "../admin/admin.ts";
+import type { Config } from "../config/config.ts";
+import { createDeliverer } from "../deliver/scheduler.ts";
+import type { Deliverer } from "../deliver/scheduler.ts";
+import { makeRouter } from "../deliver/routes.ts";
+import { PosternError, describeError } from "../mail/errors.ts";
+import type { GaugeSnapshot } from "../observe/metrics.ts";
+import type { Observer } from "../observe/observer.ts";
+import type { Clock } from "../platform/clock.ts";
+import { versions } from "../platform/version.ts";
+import { openQueue } from "../queue/open.ts";
+import type { Queue, RouteRecipient } from "../queue/queue.ts";
+import { createReceiver } from "../receive/receiver.ts";
+import type { BoundAddress, Receiver } from "../receive/receiver.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+import { buildUpstreams } from "./doors.ts";
+import { buildClients, buildListeners, doorLimits } from "./listening.ts";
+import type { ListenerCertificate } from "./listening.ts";
+
+/** Sessions that are sending a message may finish it for this long. */
+const RECEIVE_GRACE_MS = 10_000;
+/** Deliveries under way may finish for this long. With the one before well under TimeoutStopSec of the systemd unit. */
+const DELIVER_GRACE_MS = 20_000;
+
+/** What the daemon is started with besides the configuration. */
+export interface DaemonOptions {
+  readonly observer: Observer;
+  readonly clock: Clock;
+  /** Tests only: commits are not synced, so that the crash harness can be shown to find that. */
+  readonly unsafeNoSync?: boolean | undefined;
+}
+
+/** A running Postern. */
+export interface Daemon {
+  readonly addresses: readonly BoundAddress[];
+  /** Where `/metrics` answers: `admin.listen`, then `metrics.listen` if there is one. */
+  readonly adminAddresses: Admin["addresses"];
+  readonly queue: Queue;
+  ready(): Readiness;
+  /** Resolves when the daemon cannot go on and must be ended and started again. Never resolves otherwise. */
+  readonly failed: Promise<Error>;
+  /** Takes no new connections, lets what is under way finish within bounds, closes the queue cleanly. Mail that waits stays. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts everything. When it resolves every listener is bound and the queue commits.
+ *
+ * @throws PosternError E_CONFIG for a listener that cannot be bound or a certificate that does not fit, E_SPOOL_* for the queue,
+ *   E_UNAVAILABLE when another daemon uses the same data_dir; nothing is left running then
+ */
+export async function startDaemon(config: Config, options: DaemonOptions): Promise<Daemon> {
+  const starting = new Starting();
+  try {
+    return await build(config, options, starting);
+  } catch (error) {
+    await starting.undo();
+    throw error;
+  }
+}
+
+/** What was started so far, for the case that the rest cannot be. */
+class Starting {
+  readonly #undo: (() => Promise<void>)[] = [];
+
+  started(undo: () => Promise<void>): void {
+    this.#undo.push(undo);
+  }
+
+  async undo(): Promise<void> {
+    for (const undo of this.#undo.reverse()) await undo();
+  }
+}
+
+async function build(config: Config, options: DaemonOptions, starting: Starting): Promise<Daemon> {
+  const { observer, clock } = options;
+  const { emit } = observer;
+  const startedAt = clock.now();
+  const version = versions();
+
+  await mkdir(config.data_dir, { recursive: true, mode: 0o700 });
+  const { listeners, certificates } = await buildListeners(config, clock);
+  const route = makeRouter(config.routes.map(({ name, match, via }) => ({ name, match: match && { ...match, minSizeBytes: match.min_size }, via })), config.organization.domains);
+
+  const queue = await openQueue({
+    directory: join(config.data_dir, "queue"),
+    route,
+    emit,
+    clock,
+    floorBytes: config.queue.min_free,
+    maxBytes: config.queue.max_size,
+    historyKeepMs: config.history.keep,
+    unsafeNoSync: options.unsafeNoSync,
+  });
+  starting.started(() => queue.close());
+
+  const upstreams = await buildUpstreams(config, emit, clock, (subject, text) => emit({ type: "alert.raised", alert: "upstream.configuration", subject, text }));
+  starting.started(async () => void (await Promise.all([...upstreams.values()].map((upstream) => upstream.close()))));
+
+  const deliverer = buildDeliverer(config, queue, upstreams, route, options);
+  await deliverer.start();
+  starting.started(() => deliverer.stop(0));
+
+  const receiver = createReceiver({
+    hostname: config.hostname,
+    domains: { own: config.organization.domains, first: config.organization.domains[0] },
+    listeners,
+    clients: buildClients(config),
+    sizeLimit: doorLimits(route, upstreams),
+    timeZone: config.organization.time_zone,
+    logSubjects: config.log.subjects,
+    sink: queue,
+    emit,
+    clock,
+  });
+
+  let listening = false;
+  let stopping: Promise<void> | undefined;
+  const ready = (): Readiness => {
+    const refusal = queue.refusal();
+    const reasons = [
+      ...(stopping === undefined ? [] : ["stopping"]),
+      ...(listening ? [] : ["the listeners are not bound"]),
+      ...(refusal === undefined ? [] : [`the queue takes no mail: ${refusal.text}`]),
+    ];
+    return { ok: reasons.length === 0, reasons };
+  };
+
+  const view = new View({ config, queue, upstreams, certificates, receiver, ready, startedAt });
+  observer.watch(() => view.gauges());
+  const admin = await startAdmin({
+    listen: [config.admin.listen, ...(config.metrics.listen === undefined ? [] : [config.metrics.listen])],
+    controlSocket: controlSocketPath(config.data_dir),
+    queue,
+    status: () => view.status(),
+    ready,
+    metricsText: () => observer.metricsText(),
+    version,
+    emit,
+  });
+  starting.started(() => admin.close());
+
+  try {
+    await receiver.start();
+  } catch (error) {
+    throw new PosternError("E_CONFIG", describeError(error), { cause: error });
+  }
+  listening = true;
+  for (const { listener, address, port } of receiver.addresses()) {
+    emit({ type: "listener.bound", listener, address, port, tls: config.listeners[listener]?.tls.mode ?? "none" });
+  }
+  emit({ type: "daemon.started", version: version.postern, listeners: receiver.addresses().map(({ address, port }) => `${address}:${port}`) });
+
+  const stop = async (): Promise<void> => {
+    await receiver.stop(RECEIVE_GRACE_MS);
+    await deliverer.stop(DELIVER_GRACE_MS);
+    await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
+    await admin.close();
+    await queue.close();
+  };
+  return {
+    addresses: receiver.addresses(),
+    adminAddresses: admin.addresses,
+    queue,
+    ready,
+    failed: Promise.race([queue.failed, deliverer.failed]),
+    stop: () => (stopping ??= stop()),
+  };
+}
+
+function buildDeliverer(config: Config, queue: Queue, upstreams: ReadonlyMap<string, Upstream>, route: RouteRecipient, options: DaemonOptions): Deliverer {
+  const { retry, organization } = config;
+  return createDeliverer({
+    queue,
+    upstreams,
+    route,
+    retry: { firstMs: retry.first, factor: retry.factor, maxMs: retry.max, expireAfterMs: retry.expire_after },
+    hostname: config.hostname,
+    domains: organization.domains,
+    postmaster: organization.postmaster,
+    fallbackSenders: [organization.default_sender, ...Object.values(config.clients).map((client) => client.fallback_sender)],
+    bounces: config.bounces,
+    timeZone: organization.time_zone,
+    emit: options.observer.emit,
+    clock: options.clock,
+    random: Math.random,
+  });
+}
+
+interface ViewSources {
+  readonly config: Config;
+  readonly queue: Queue;
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  readonly certificates: readonly ListenerCertificate[];
+  readonly receiver: Receiver;
+  readonly ready: () => Readiness;
+  readonly startedAt: number;
+}
+
+/** What metrics and `postern status` look at. */
+class View {
+  readonly #sources: ViewSources;
+
+  constructor(sources: ViewSources) {
+    this.#sources = sources;
+  }
+
+  async gauges(): Promise<GaugeSnapshot> {
+    const { queue, upstreams, certificates, ready } = this.#sources;
+    const { lanes, ...statistics } = await queue.statistics();
+    const held = new Set(lanes.filter((lane) => lane.hold !== undefined).map((lane) => lane.lane));
+    return {
+      waiting: statistics.waiting,
+      contentBytes: statistics.contentBytes,
+      oldestAcceptedAt: statistics.oldestAcceptedAt,
+      freeBytes: statistics.freeBytes,
+      ready: ready().ok,
+      upstreams: [...upstreams.values()].map(({ name, credentialExpiresAt }) => ({ name, up: !held.has(name), credentialExpiresAt })),
+      certificates,
+    };
+  }
+
+  async status(): Promise<StatusView> {
+    const { config, queue, upstreams, receiver, ready, startedAt } = this.#sources;
+    const { lanes, ...statistics } = await queue.statistics();
+    const laneOf = (name: string) => lanes.find((lane) => lane.lane === name);
+    return {
+      version: versions(),
+      pid: process.pid,
+      startedAt,
+      ready: ready(),
+      listeners: receiver.addresses().map(({ listener, address, port }) => ({ name: listener, address, port, tls: config.listeners[listener]?.tls.mode ?? "none" })),
+      queue: statistics,
+      upstreams: [...upstreams.values()].map(({ name, type, credentialExpiresAt }) => ({
+        name,
+        type,
+        host: config.upstreams[name]?.host ?? "",
+        port: config.upstreams[name]?.port ?? 0,
+        waiting: laneOf(name)?.waiting ?? 0,
+        nextDueAt: laneOf(name)?.nextDueAt,
+        hold: laneOf(name)?.hold,
+        credentialExpiresAt,
+      })),
+      residentBytes: process.memoryUsage.rss(),
+    };
+  }
+}

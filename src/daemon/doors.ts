@@ -1,0 +1,93 @@
+/** Builds the ways out from the configuration. */
+import { readFile } from "node:fs/promises";
+import type { Config, OAuthCredential as OAuthConfig, UpstreamConfig, UpstreamLimitsConfig } from "../config/config.ts";
+import { secretReader } from "../config/secret.ts";
+import { describeError } from "../mail/errors.ts";
+import type { Emit } from "../mail/events.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { OAuthCredential } from "../upstream/oauth/credential.ts";
+import { createSmartHostUpstream } from "../upstream/smart-host.ts";
+import { createSmtpAuthUpstream } from "../upstream/smtp-auth.ts";
+import type { Upstream, UpstreamLimits } from "../upstream/upstream.ts";
+
+/** Told about a file that a door needs and that cannot be read; the door is made all the same. */
+export type WarnDoor = (upstream: string, text: string) => void;
+
+/**
+ * One upstream for each of the configuration. Reads no secret: those are read at use, so that a repaired file works without a restart.
+ * A certificate authority's file that cannot be read leaves the door without that authority: its connections fail verification, the
+ * door is held, and mail waits.
+ */
+export async function buildUpstreams(config: Config, emit: Emit, clock: Clock, warn: WarnDoor): Promise<Map<string, Upstream>> {
+  const upstreams = new Map<string, Upstream>();
+  for (const [name, upstream] of Object.entries(config.upstreams)) upstreams.set(name, await buildUpstream(name, upstream, config.hostname, emit, clock, warn));
+  return upstreams;
+}
+
+async function buildUpstream(name: string, config: UpstreamConfig, ehloName: string, emit: Emit, clock: Clock, warn: WarnDoor): Promise<Upstream> {
+  const shared = {
+    name,
+    ehloName,
+    host: config.host,
+    port: config.port,
+    ca: await readAuthorities(name, config.ca, warn),
+    sourceAddress: config.source_address,
+    limits: limitsOf(config.limits),
+    emit,
+    clock,
+  };
+  if (config.type === "smtp-auth") {
+    return createSmtpAuthUpstream({
+      ...shared,
+      mailbox: config.mailbox,
+      cloud: config.cloud,
+      tenant: config.tenant,
+      authority: config.authority.slice(0, -config.tenant.length - 1),
+      scope: config.scope,
+      credential: credentialOf(config.credential),
+    });
+  }
+  const { credential } = config;
+  return createSmartHostUpstream({
+    ...shared,
+    tls: config.tls,
+    credential: credential === undefined ? undefined : { username: credential.username, password: secretReader(credential.password) },
+  });
+}
+
+function limitsOf(limits: UpstreamLimitsConfig): UpstreamLimits {
+  return {
+    connections: limits.connections,
+    messagesPerMinute: limits.messages_per_minute,
+    recipientsPerMessage: limits.recipients_per_message,
+    maxMessageSizeBytes: limits.max_message_size,
+  };
+}
+
+function credentialOf(config: OAuthConfig): OAuthCredential {
+  if (config.type === "client-secret") {
+    return { type: "client-secret", clientId: config.client_id, secret: secretReader(config.secret), expiresAt: config.expires };
+  }
+  const passphrase = config.passphrase === undefined ? undefined : secretReader(config.passphrase);
+  return {
+    type: "client-certificate",
+    clientId: config.client_id,
+    certificate: async () => ({
+      certificatePem: await readFile(config.certificate, "latin1"),
+      keyPem: await readFile(config.key, "latin1"),
+      passphrase: await passphrase?.(),
+    }),
+  };
+}
+
+async function readAuthorities(upstream: string, files: readonly string[], warn: WarnDoor): Promise<string[]> {
+  const authorities: string[] = [];
+  for (const file of files) {
+    try {
+      authorities.push(await readFile(file, "latin1"));
+    } catch (error) {
+      warn(upstream, `the certificate authorities in ${file} cannot be read: ${describeError(error)}`);
+    }
+  }
+  return authorities;
+}

@@ -1,0 +1,104 @@
+/** Builds the receiving stage's options from the configuration. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Config, ListenerConfig } from "../config/config.ts";
+import { describeError, PosternError } from "../mail/errors.ts";
+import type { Envelope } from "../mail/message.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { RouteRecipient } from "../queue/queue.ts";
+import { ensureSelfMadeCertificate, listenerAddresses } from "../receive/certificate.ts";
+import type { CertificatePair, ClientOptions, ListenerOptions, SizeLimit } from "../receive/receiver.ts";
+import { certificateExpiresAt, certificateFault } from "../receive/tls.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+
+/** What the listeners present, for the metrics and the alerts. */
+export interface ListenerCertificate {
+  /** The listener's name. */
+  readonly name: string;
+  /** ms since the epoch */
+  readonly expiresAt: number;
+}
+
+/**
+ * Listeners with their certificates read, or made where none is given.
+ *
+ * @throws PosternError E_CONFIG for a certificate that is missing or does not fit its key: never silently plain
+ */
+export async function buildListeners(config: Config, clock: Clock): Promise<{ listeners: ListenerOptions[]; certificates: ListenerCertificate[] }> {
+  const listeners: ListenerOptions[] = [];
+  const certificates: ListenerCertificate[] = [];
+  let selfMade: CertificatePair | undefined;
+  for (const [name, listener] of Object.entries(config.listeners)) {
+    const endpoints = listener.listen.map(({ host, port }) => ({ host, port }));
+    const { mode, min_version: minVersion } = listener.tls;
+    if (mode === "none") {
+      listeners.push({ name, endpoints, tls: { mode } });
+      continue;
+    }
+    const given = await readCertificate(name, listener);
+    const certificate = given ?? (selfMade ??= await ensureSelfMadeCertificate(join(config.data_dir, "receive"), config.hostname, listenerAddresses(allHosts(config)), clock));
+    certificates.push({ name, expiresAt: certificateExpiresAt(certificate.certPem) });
+    listeners.push({ name, endpoints, tls: { mode, minVersion, certificate } });
+  }
+  return { listeners, certificates };
+}
+
+async function readCertificate(name: string, listener: ListenerConfig): Promise<CertificatePair | undefined> {
+  const { certificate, key } = listener.tls;
+  if (certificate === undefined || key === undefined) return undefined;
+  try {
+    const pair = { certPem: await readFile(certificate, "latin1"), keyPem: await readFile(key, "latin1") };
+    const fault = certificateFault(pair.certPem, pair.keyPem);
+    if (fault !== undefined) throw new Error(fault);
+    return pair;
+  } catch (error) {
+    throw new PosternError("E_CONFIG", `listener ${name}: ${describeError(error)}`, { cause: error });
+  }
+}
+
+function allHosts(config: Config): (string | undefined)[] {
+  return Object.values(config.listeners).flatMap((listener) => listener.listen.map(({ host }) => host));
+}
+
+/** The clients' policies as the receiving stage takes them. */
+export function buildClients(config: Config): ClientOptions[] {
+  return Object.entries(config.clients).map(([name, client]) => ({
+    name,
+    networks: client.networks,
+    listeners: client.listeners,
+    senders: client.senders,
+    recipients: client.recipients,
+    fallbackSender: client.fallback_sender,
+    maxMessageSizeBytes: client.max_message_size,
+    priority: "normal",
+  }));
+}
+
+/** The largest message that the doors of a recipient take; before there is one, the largest that any door takes. */
+export function doorLimits(route: RouteRecipient, upstreams: ReadonlyMap<string, Upstream>): SizeLimit {
+  const limitOf = (lane: string): number => upstreams.get(lane)?.limits.maxMessageSizeBytes ?? 0;
+  const largest = Math.max(...[...upstreams.keys()].map(limitOf));
+  return (client, sender, recipients) => {
+    if (recipients.length === 0) return largest;
+    // The size is not known yet, and a route may ask for it: a large message may have another door than a small one.
+    const small = probeEnvelope(client, sender ?? "", recipients, 0);
+    const large = probeEnvelope(client, sender ?? "", recipients, Number.MAX_SAFE_INTEGER);
+    return Math.min(...recipients.map((recipient) => Math.max(limitOf(route(small, recipient)), limitOf(route(large, recipient)))));
+  };
+}
+
+function probeEnvelope(client: string, reversePath: string, recipients: readonly string[], sizeBytes: number): Envelope {
+  return {
+    reversePath,
+    recipients,
+    sizeBytes,
+    origin: { listener: "", client, device: "" },
+    kind: "mail",
+    priority: "normal",
+    smtpUtf8: false,
+    eightBit: false,
+    messageId: "",
+    repairs: [],
+    sessionStartedAt: 0,
+  };
+}
