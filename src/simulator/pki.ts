@@ -1,0 +1,179 @@
+/** The stand-in's own certificate authority, and the server certificates it signs. */
+import "./reflect-metadata.ts";
+
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import path from "node:path";
+import type { webcrypto } from "node:crypto";
+import * as x509 from "@peculiar/x509";
+
+const ALGORITHM = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256", publicExponent: new Uint8Array([1, 0, 1]), modulusLength: 2048 };
+const DAY_MS = 24 * 60 * 60 * 1000;
+const CA_DAYS = 825;
+const SERVER_DAYS = 90;
+/** A kept CA with less than this left is replaced at start. */
+const CA_RENEW_MS = 100 * DAY_MS;
+
+/** Names that a client may have been told to use: the real hosts, so that a hosts file or a resolver can point them here. */
+export const SERVER_NAMES: readonly string[] = [
+  "localhost",
+  "smtp.office365.com",
+  "smtp-mail.outlook.com",
+  "outlook.office365.com",
+  "outlook.office.com",
+  "login.microsoftonline.com",
+  "login.microsoft.com",
+  "*.mail.protection.outlook.com",
+  "*.outlook.office365.com",
+];
+
+/** A private key with its certificate, both PEM. */
+export interface KeyAndCertificate {
+  readonly keyPem: string;
+  readonly certificatePem: string;
+}
+
+/** A CA that can sign certificates for the services. */
+export interface CertificateAuthority {
+  readonly certificatePem: string;
+  /** Signs a server certificate (RSA 2048, 90 days) for these DNS names and IP addresses. */
+  issueServer(dnsNames: readonly string[], addresses: readonly string[]): Promise<KeyAndCertificate>;
+}
+
+async function keyToPem(key: webcrypto.CryptoKey): Promise<string> {
+  const der = Buffer.from(await crypto.subtle.exportKey("pkcs8", key));
+  const lines = der.toString("base64").match(/.{1,64}/g) ?? [];
+  return `-----BEGIN PRIVATE KEY-----\n${lines.join("\n")}\n-----END PRIVATE KEY-----\n`;
+}
+
+async function keyFromPem(pem: string): Promise<webcrypto.CryptoKey> {
+  const der = Buffer.from(pem.replace(/-----[^-]+-----/g, ""), "base64");
+  return await crypto.subtle.importKey("pkcs8", der, ALGORITHM, true, ["sign"]);
+}
+
+function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+}
+
+/** A positive serial number of 16 octets (RFC 5280 section 4.1.2.2). */
+function serialNumber(): string {
+  const octets = randomBytes(16);
+  octets[0] = (octets[0] ?? 0) & 0x7f;
+  return octets.toString("hex");
+}
+
+async function createAuthority(now: number): Promise<KeyAndCertificate> {
+  const keys = await generateKeys();
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: serialNumber(),
+    name: `CN=Postern stand-in CA ${randomBytes(4).toString("hex")}`,
+    notBefore: new Date(now - DAY_MS),
+    notAfter: new Date(now + CA_DAYS * DAY_MS),
+    signingAlgorithm: ALGORITHM,
+    keys,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return { keyPem: await keyToPem(keys.privateKey), certificatePem: `${certificate.toString("pem")}\n` };
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Writes a file whole: never half a key after a crash. */
+export async function writeWhole(file: string, text: string, mode: number): Promise<void> {
+  const temporary = `${file}.${process.pid}.tmp`;
+  await writeFile(temporary, text, { mode });
+  await rename(temporary, file);
+}
+
+/**
+ * Opens the CA kept in a directory, or makes one: `ca.pem` for everybody, `ca-key.pem` for the owner alone, so that a restarted
+ * stand-in is still trusted by those who were given `ca.pem`.
+ *
+ * @param directory - made (0700) where it does not exist
+ * @param now - ms since the epoch
+ */
+export async function openAuthority(directory: string, now: number): Promise<CertificateAuthority> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const caFile = path.join(directory, "ca.pem");
+  const keyFile = path.join(directory, "ca-key.pem");
+  const [keptCertificate, keptKey] = await Promise.all([readIfThere(caFile), readIfThere(keyFile)]);
+
+  let kept: KeyAndCertificate | undefined;
+  if (keptCertificate !== undefined && keptKey !== undefined) {
+    const notAfter = new x509.X509Certificate(keptCertificate).notAfter.getTime();
+    if (notAfter - now > CA_RENEW_MS) kept = { keyPem: keptKey, certificatePem: keptCertificate };
+  }
+  if (kept === undefined) {
+    kept = await createAuthority(now);
+    await writeWhole(keyFile, kept.keyPem, 0o600);
+    await writeWhole(caFile, kept.certificatePem, 0o644);
+  }
+  const authority = kept;
+
+  return {
+    certificatePem: authority.certificatePem,
+    issueServer: (dnsNames, addresses) => issueServer(authority, dnsNames, addresses, now),
+  };
+}
+
+async function issueServer(
+  authority: KeyAndCertificate,
+  dnsNames: readonly string[],
+  addresses: readonly string[],
+  now: number,
+): Promise<KeyAndCertificate> {
+  const [keys, signingKey] = await Promise.all([generateKeys(), keyFromPem(authority.keyPem)]);
+  const issuer = new x509.X509Certificate(authority.certificatePem);
+  const certificate = await x509.X509CertificateGenerator.create({
+    serialNumber: serialNumber(),
+    subject: `CN=${dnsNames[0] ?? "localhost"}`,
+    issuer: issuer.subject,
+    notBefore: new Date(now - DAY_MS),
+    notAfter: new Date(now + SERVER_DAYS * DAY_MS),
+    signingAlgorithm: ALGORITHM,
+    publicKey: keys.publicKey,
+    signingKey,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      new x509.SubjectAlternativeNameExtension([
+        ...dnsNames.map((value) => ({ type: "dns" as const, value })),
+        ...addresses.map((value) => ({ type: "ip" as const, value })),
+      ]),
+      await x509.AuthorityKeyIdentifierExtension.create(issuer),
+    ],
+  });
+  return { keyPem: await keyToPem(keys.privateKey), certificatePem: `${certificate.toString("pem")}\n` };
+}
+
+/** A self-signed certificate for an app registration: what an administrator would upload to Entra. Valid for a year. */
+export async function createAppCertificate(name: string, now: number): Promise<KeyAndCertificate> {
+  const keys = await generateKeys();
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: serialNumber(),
+    name: `CN=${name.replace(/[^A-Za-z0-9 -]/g, "")}`,
+    notBefore: new Date(now - DAY_MS),
+    notAfter: new Date(now + 365 * DAY_MS),
+    signingAlgorithm: ALGORITHM,
+    keys,
+    extensions: [new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true)],
+  });
+  return { keyPem: await keyToPem(keys.privateKey), certificatePem: `${certificate.toString("pem")}\n` };
+}
+
+/** Thumbprint of a certificate in the form of the `x5t` (SHA-1) and `x5t#S256` header parameters (RFC 7515 section 4.1.7). */
+export function thumbprint(der: Uint8Array, hash: "sha1" | "sha256"): string {
+  return createHash(hash).update(der).digest("base64url");
+}

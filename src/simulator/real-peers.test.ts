@@ -1,0 +1,138 @@
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { fetchToken } from "../../test/fakes/token-request.ts";
+import { startSimulator } from "./simulator.ts";
+import type { Simulator } from "./simulator.ts";
+
+const directory = mkdtempSync(path.join(tmpdir(), "stand-in-"));
+const CONTENT = "From: scanner@contoso.com\r\nTo: anna@contoso.com\r\nSubject: peer\r\n\r\n.dots\r\n..\r\nend\r\n";
+let simulator: Simulator;
+let token: string;
+
+const installed = (program: string): boolean => spawnSync(program, ["--version"], { stdio: "ignore" }).error === undefined;
+
+/** Runs a program with this on its standard input; what it printed, on both, and its exit code. */
+function run(program: string, args: readonly string[], input = ""): Promise<{ code: number | null; output: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
+    let output = "";
+    child.stdout.on("data", (text: Buffer) => (output += text.toString()));
+    child.stderr.on("data", (text: Buffer) => (output += text.toString()));
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, output }));
+    child.stdin.end(input);
+  });
+}
+
+beforeAll(async () => {
+  simulator = await startSimulator({ directory, submission: { tarpitMs: 0 } });
+  const mailbox = simulator.tenant.mailboxes[0];
+  if (mailbox !== undefined) Object.assign(mailbox, { basicAuth: "on", password: "correct horse" });
+  token = await fetchToken(simulator);
+  writeFileSync(path.join(directory, "message.eml"), CONTENT);
+});
+
+afterAll(async () => {
+  await simulator.close();
+  rmSync(directory, { recursive: true });
+});
+
+test.skipIf(!installed("curl"))("curl delivers with a bearer token", async () => {
+  const { ports, caFile } = simulator;
+  const message = ["--mail-from", "scanner@contoso.com", "--mail-rcpt", "curl@contoso.com", "-T", path.join(directory, "message.eml")];
+
+  const { code } = await run("curl", [
+    "-sS",
+    "--ssl-reqd",
+    "--cacert",
+    caFile,
+    `smtp://localhost:${ports.submission}/relay.contoso.com`,
+    "--user",
+    "scanner@contoso.com",
+    "--oauth2-bearer",
+    token,
+    ...message,
+  ]);
+
+  expect(code).toBe(0);
+  expect(simulator.messages({ recipient: "curl@contoso.com" })[0]?.content?.toString()).toBe(CONTENT);
+});
+
+test.skipIf(!installed("curl"))("curl delivers with a password where the mailbox allows it", async () => {
+  const { ports, caFile } = simulator;
+  const message = ["--mail-from", "scanner@contoso.com", "--mail-rcpt", "login@contoso.com", "-T", path.join(directory, "message.eml")];
+  const auth = ["--user", "scanner@contoso.com:correct horse", "--login-options", "AUTH=LOGIN"];
+
+  const { code } = await run("curl", [
+    "-sS",
+    "--ssl-reqd",
+    "--cacert",
+    caFile,
+    `smtp://localhost:${ports.submission}/relay.contoso.com`,
+    ...auth,
+    ...message,
+  ]);
+
+  expect(code).toBe(0);
+  expect(simulator.messages({ recipient: "login@contoso.com" })[0]).toMatchObject({ method: "LOGIN", mailbox: "scanner@contoso.com" });
+});
+
+/** swaks needs a Perl module for TLS that its package only recommends. */
+const swaksSpeaksTls = installed("swaks") && spawnSync("swaks", ["--support"], { encoding: "utf8" }).stdout.includes("=== TLS supported");
+
+test.skipIf(!swaksSpeaksTls)("swaks delivers with a password where the mailbox allows it", async () => {
+  const server = [
+    "--server",
+    "127.0.0.1",
+    "--port",
+    String(simulator.ports.submission),
+    "--tls",
+    "--tls-verify",
+    "--tls-ca-path",
+    simulator.caFile,
+    "--helo",
+    "relay.contoso.com",
+  ];
+  const auth = ["--auth", "LOGIN", "--auth-user", "scanner@contoso.com", "--auth-password", "correct horse"];
+
+  const { code } = await run("swaks", [...server, ...auth, "--from", "scanner@contoso.com", "--to", "swaks@contoso.com"]);
+
+  expect(code).toBe(0);
+  expect(simulator.messages({ recipient: "swaks@contoso.com" })[0]).toMatchObject({ method: "LOGIN", mailbox: "scanner@contoso.com" });
+});
+
+test.skipIf(!installed("msmtp"))("msmtp delivers with XOAUTH2", async () => {
+  const tokenFile = path.join(directory, "token");
+  writeFileSync(tokenFile, token, { mode: 0o600 });
+  const server = [
+    "--host=localhost",
+    `--port=${simulator.ports.submission}`,
+    "--tls=on",
+    "--tls-starttls=on",
+    `--tls-trust-file=${simulator.caFile}`,
+    "--domain=relay.contoso.com",
+  ];
+  const auth = ["--auth=xoauth2", "--user=scanner@contoso.com", `--passwordeval=cat ${tokenFile}`, "--from=scanner@contoso.com"];
+
+  const { code, output } = await run("msmtp", [...server, ...auth, "msmtp@contoso.com"], CONTENT.replaceAll("\r\n", "\n"));
+
+  expect(output).toBe("");
+  expect(code).toBe(0);
+  expect(simulator.messages({ recipient: "msmtp@contoso.com" })).toHaveLength(1);
+});
+
+test.skipIf(!installed("openssl"))("openssl verifies chain and name of the certificate", async () => {
+  const target = ["-connect", `127.0.0.1:${simulator.ports.submission}`, "-starttls", "smtp", "-name", "relay.contoso.com"];
+
+  const { output } = await run(
+    "openssl",
+    ["s_client", ...target, "-CAfile", simulator.caFile, "-verify_hostname", "smtp.office365.com", "-verify_return_error", "-quiet"],
+    "QUIT\r\n",
+  );
+
+  expect(output).toContain("221 2.0.0 Service closing transmission channel");
+});

@@ -1,0 +1,219 @@
+/** Starts the stand-in for Microsoft 365: a token endpoint, a submission host and a view of what arrived, on one tenant. */
+import { once } from "node:events";
+import path from "node:path";
+import type { AddressInfo, Server } from "node:net";
+
+import { systemClock } from "../platform/clock.ts";
+import type { Clock } from "../platform/clock.ts";
+import { createEntra } from "./entra.ts";
+import { FaultBook } from "./faults.ts";
+import { MailStore } from "./mail-store.ts";
+import type { ReceivedMessage, Violation } from "./mail-store.ts";
+import { SERVER_NAMES, createAppCertificate, openAuthority, writeWhole } from "./pki.ts";
+import type { SimulatorEvent, SimulatorListener } from "./simulator-events.ts";
+import { DEFAULT_SUBMISSION, SubmissionService } from "./submission.ts";
+import type { SubmissionSettings } from "./submission.ts";
+import { makeTenant } from "./tenant.ts";
+import type { Tenant, TenantOptions } from "./tenant.ts";
+import { TokenIssuer, createSigningKey } from "./token-issuer.ts";
+import { createView } from "./view.ts";
+
+/** Ports of the services; 0 takes a free one. */
+export interface SimulatorPorts {
+  readonly submission: number;
+  readonly entra: number;
+  readonly view: number;
+}
+
+/** Ports of `postern simulate`. */
+export const DEFAULT_PORTS: SimulatorPorts = { submission: 2587, entra: 2443, view: 2580 };
+
+/** What the caller chooses. */
+export interface SimulatorOptions {
+  /** Where `ca.pem`, its key and demo credentials are kept; made when missing. */
+  readonly directory: string;
+  /** Address that submission and token endpoint listen on. The view never leaves the loopback interface. */
+  readonly host?: string | undefined;
+  /** Default: free ports. */
+  readonly ports?: Partial<SimulatorPorts> | undefined;
+  readonly tenant?: TenantOptions | undefined;
+  readonly submission?: Partial<SubmissionSettings> | undefined;
+  /**
+   * Writes what the first app signs in with into the directory, 0600: `client-secret`, `client-key.pem`, and `client-certificate.pem`,
+   * which is uploaded to the app as well.
+   */
+  readonly demoCredentials?: boolean | undefined;
+  /** Content kept in memory in all; beyond it only size and hashes. Default 256 MiB. */
+  readonly maxContentBytes?: number | undefined;
+  readonly clock?: Clock | undefined;
+}
+
+/** Which messages. */
+export interface MessageFilter {
+  readonly recipient?: string | undefined;
+  readonly reversePath?: string | undefined;
+  readonly messageId?: string | undefined;
+}
+
+/** A running stand-in. */
+export interface Simulator {
+  readonly host: string;
+  readonly ports: SimulatorPorts;
+  readonly caPem: string;
+  readonly caFile: string;
+  /** `https://host:port`: what stands for https://login.microsoftonline.com. */
+  readonly authority: string;
+  /** `http://127.0.0.1:port/`: the view. */
+  readonly viewUrl: string;
+  /** Live: what a test changes here counts from the next command on. */
+  readonly tenant: Tenant;
+  /** Live, like the tenant. */
+  readonly settings: SubmissionSettings;
+  readonly faults: FaultBook;
+  readonly violations: readonly Violation[];
+  /** What arrived, oldest first. */
+  messages(filter?: MessageFilter): readonly ReceivedMessage[];
+  /** Messages that came over the message rate, by mailbox. */
+  throttled(): Readonly<Record<string, number>>;
+  /** Resolves with all messages once so many arrived. */
+  waitFor(count: number): Promise<readonly ReceivedMessage[]>;
+  /** Resolves with the first message, of those here and those to come, that the predicate is true for. */
+  waitFor(predicate: (message: ReceivedMessage) => boolean): Promise<ReceivedMessage>;
+  /** Tells of everything from now on; the returned function ends that. */
+  on(listener: SimulatorListener): () => void;
+  /** Resets every connection to the submission host. */
+  dropConnections(): void;
+  /** Forgets messages and violations and switches all faults off. */
+  reset(): void;
+  /** Stops listening, ends every connection. */
+  close(): Promise<void>;
+}
+
+async function listen(server: Server, port: number, host: string): Promise<number> {
+  server.listen(port, host);
+  await once(server, "listening");
+  return (server.address() as AddressInfo).port;
+}
+
+/** Addresses besides the loopback ones that the certificate should name. */
+function addressesFor(host: string): string[] {
+  const usual = ["127.0.0.1", "::1"];
+  return usual.includes(host) || host === "0.0.0.0" || host === "::" || !/^[\d.:a-f]+$/i.test(host) ? usual : [...usual, host];
+}
+
+/**
+ * Starts it. When the promise resolves, every port is bound and `ca.pem` is written.
+ *
+ * @throws the system's error when a port is taken or the directory cannot be written; nothing is left running then
+ */
+export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
+  const clock = options.clock ?? systemClock;
+  const host = options.host ?? "127.0.0.1";
+  const tenant = makeTenant(options.tenant);
+  const settings: SubmissionSettings = { ...DEFAULT_SUBMISSION, ...options.submission };
+  const faults = new FaultBook();
+  const store = new MailStore(options.maxContentBytes);
+  const listeners = new Set<SimulatorListener>();
+  const emit = (event: SimulatorEvent): void => {
+    for (const listener of listeners) listener(event);
+  };
+
+  const authority = await openAuthority(options.directory, clock.now());
+  const [certificate, signingKey] = await Promise.all([authority.issueServer(SERVER_NAMES, addressesFor(host)), createSigningKey()]);
+  if (options.demoCredentials === true) await writeCredentials(options.directory, tenant, clock.now());
+
+  const issuer = new TokenIssuer(signingKey, tenant, clock);
+  const submission = new SubmissionService({ tenant, issuer, faults, store, clock, certificate, settings, emit });
+  const entra = createEntra({ tenant, issuer, faults, clock, certificate, emit });
+  const reset = (): void => {
+    store.clear();
+    faults.clear();
+  };
+  const view = createView({ tenant, faults, store, throttled: () => submission.throttledCounts(), reset });
+
+  const close = async (): Promise<void> => {
+    faults.clear();
+    submission.dropAll();
+    entra.closeAllConnections();
+    view.closeAllConnections();
+    await Promise.all(
+      [submission.server, entra, view].map(async (server) => {
+        if (!server.listening) return;
+        server.close();
+        await once(server, "close");
+      }),
+    );
+  };
+
+  let ports: SimulatorPorts;
+  try {
+    ports = {
+      submission: await listen(submission.server, options.ports?.submission ?? 0, host),
+      entra: await listen(entra, options.ports?.entra ?? 0, host),
+      view: await listen(view, options.ports?.view ?? 0, "127.0.0.1"),
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+
+  function waitFor(count: number): Promise<readonly ReceivedMessage[]>;
+  function waitFor(predicate: (message: ReceivedMessage) => boolean): Promise<ReceivedMessage>;
+  function waitFor(wanted: number | ((message: ReceivedMessage) => boolean)): Promise<readonly ReceivedMessage[] | ReceivedMessage> {
+    const found = (newest?: ReceivedMessage): readonly ReceivedMessage[] | ReceivedMessage | undefined => {
+      if (typeof wanted === "number") return store.messages.length >= wanted ? store.messages : undefined;
+      return (newest === undefined ? store.messages : [newest]).find(wanted);
+    };
+    const here = found();
+    if (here !== undefined) return Promise.resolve(here);
+    return new Promise((resolve) => {
+      const listener: SimulatorListener = (event) => {
+        const arrived = event.type === "message.received" ? found(event.message) : undefined;
+        if (arrived === undefined) return;
+        listeners.delete(listener);
+        resolve(arrived);
+      };
+      listeners.add(listener);
+    });
+  }
+
+  return {
+    host,
+    ports,
+    caPem: authority.certificatePem,
+    caFile: path.join(options.directory, "ca.pem"),
+    authority: `https://${host.includes(":") ? `[${host}]` : host}:${ports.entra}`,
+    viewUrl: `http://127.0.0.1:${ports.view}/`,
+    tenant,
+    settings,
+    faults,
+    violations: store.violations,
+    messages: (filter = {}) => store.messages.filter((message) => isMatch(message, filter)),
+    throttled: () => submission.throttledCounts(),
+    waitFor,
+    on(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    dropConnections: () => submission.dropAll(),
+    reset,
+    close,
+  };
+}
+
+function isMatch(message: ReceivedMessage, filter: MessageFilter): boolean {
+  if (filter.reversePath !== undefined && message.reversePath !== filter.reversePath) return false;
+  if (filter.messageId !== undefined && message.messageId !== filter.messageId) return false;
+  const recipient = filter.recipient?.toLowerCase();
+  return recipient === undefined || message.recipients.some((address) => address.toLowerCase() === recipient);
+}
+
+async function writeCredentials(directory: string, tenant: Tenant, now: number): Promise<void> {
+  const app = tenant.apps[0];
+  if (app === undefined) return;
+  const pair = await createAppCertificate(app.name, now);
+  app.certificates.push(pair.certificatePem);
+  await writeWhole(path.join(directory, "client-secret"), `${app.secrets[0]?.value ?? ""}\n`, 0o600);
+  await writeWhole(path.join(directory, "client-certificate.pem"), pair.certificatePem, 0o600);
+  await writeWhole(path.join(directory, "client-key.pem"), pair.keyPem, 0o600);
+}

@@ -1,0 +1,133 @@
+/** Changes to the tenant that come over HTTP: checked whole before anything is changed. */
+import type { Tenant, TenantApp, TenantMailbox } from "./tenant.ts";
+import { findMailbox } from "./tenant.ts";
+
+/** A patch that cannot be applied; the message says which key and what is expected. */
+export class PatchFault extends Error {}
+
+type Json = Readonly<Record<string, unknown>>;
+type Change = () => void;
+
+function object(value: unknown, key: string): Json {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Json;
+  throw new PatchFault(`${key}: expected an object`);
+}
+
+function boolean(value: unknown, key: string): boolean {
+  if (typeof value === "boolean") return value;
+  throw new PatchFault(`${key}: expected true or false`);
+}
+
+function text(value: unknown, key: string): string {
+  if (typeof value === "string" && value.length <= 4096) return value;
+  throw new PatchFault(`${key}: expected a text`);
+}
+
+function texts(value: unknown, key: string): string[] {
+  if (Array.isArray(value) && value.length <= 1000) return value.map((entry) => text(entry, key));
+  throw new PatchFault(`${key}: expected a list of texts`);
+}
+
+function count(value: unknown, key: string): number {
+  if (typeof value === "number" && Number.isSafeInteger(value) && value > 0) return value;
+  throw new PatchFault(`${key}: expected a whole number above 0`);
+}
+
+function time(value: unknown, key: string): number {
+  const ms = Date.parse(text(value, key));
+  if (Number.isNaN(ms)) throw new PatchFault(`${key}: expected a time such as 2027-03-01T00:00:00Z`);
+  return ms;
+}
+
+/**
+ * Applies `{ smtpAuthDisabled, apps: { CLIENT_ID: { secret, secretExpiresAt, disabled, permissions } }, mailboxes: { ADDRESS: { smtpAuth, basicAuth,
+ * password, fullAccess, sendAs, aliases, limits } } }`; every part may be absent, `smtpAuth: null` follows the organisation.
+ *
+ * @throws PatchFault, and then nothing has changed
+ */
+export function patchTenant(tenant: Tenant, patch: unknown): void {
+  const changes: Change[] = [];
+  for (const [key, value] of Object.entries(object(patch, "the patch"))) {
+    if (key === "smtpAuthDisabled") {
+      const off = boolean(value, key);
+      changes.push(() => (tenant.smtpAuthDisabled = off));
+    } else if (key === "apps") {
+      for (const [clientId, fields] of Object.entries(object(value, key)))
+        changes.push(...appChanges(tenant, clientId, object(fields, clientId)));
+    } else if (key === "mailboxes") {
+      for (const [address, fields] of Object.entries(object(value, key)))
+        changes.push(...mailboxChanges(tenant, address, object(fields, address)));
+    } else throw new PatchFault(`${key}: unknown; expected smtpAuthDisabled, apps or mailboxes`);
+  }
+  for (const change of changes) change();
+}
+
+function appChanges(tenant: Tenant, clientId: string, fields: Json): Change[] {
+  const app = tenant.apps.find((candidate) => candidate.clientId === clientId);
+  if (app === undefined) throw new PatchFault(`apps: there is no app ${clientId}`);
+  return Object.entries(fields).map(([key, value]) => appChange(app, key, value));
+}
+
+function appChange(app: TenantApp, key: string, value: unknown): Change {
+  switch (key) {
+    case "secret": {
+      const secret = text(value, key);
+      return () => (app.secrets = [{ value: secret, expiresAt: Date.UTC(2099, 0, 1) }]);
+    }
+    case "secretExpiresAt": {
+      const expiresAt = time(value, key);
+      return () => (app.secrets = app.secrets.map((secret) => ({ ...secret, expiresAt })));
+    }
+    case "disabled": {
+      const disabled = boolean(value, key);
+      return () => (app.disabled = disabled);
+    }
+    case "permissions": {
+      const permissions = texts(value, key);
+      return () => (app.permissions = permissions);
+    }
+    default:
+      throw new PatchFault(`${key}: unknown; expected secret, secretExpiresAt, disabled or permissions`);
+  }
+}
+
+function mailboxChanges(tenant: Tenant, address: string, fields: Json): Change[] {
+  const mailbox = findMailbox(tenant, address);
+  if (mailbox === undefined) throw new PatchFault(`mailboxes: there is no mailbox ${address}`);
+  return Object.entries(fields).map(([key, value]) => mailboxChange(mailbox, key, value));
+}
+
+function mailboxChange(mailbox: TenantMailbox, key: string, value: unknown): Change {
+  switch (key) {
+    case "smtpAuth": {
+      const on = value === null ? undefined : boolean(value, key);
+      return () => (mailbox.smtpAuth = on);
+    }
+    case "basicAuth": {
+      if (value !== "off" && value !== "on" && value !== "retired") throw new PatchFault(`${key}: expected off, on or retired`);
+      return () => (mailbox.basicAuth = value);
+    }
+    case "password": {
+      const password = text(value, key);
+      return () => (mailbox.password = password);
+    }
+    case "fullAccess":
+    case "sendAs":
+    case "aliases": {
+      const list = texts(value, key);
+      return () => (mailbox[key] = list);
+    }
+    case "limits": {
+      const names = Object.keys(mailbox.limits);
+      const limits = Object.fromEntries(
+        Object.entries(object(value, key)).map(([name, limit]) => {
+          if (!names.includes(name)) throw new PatchFault(`limits.${name}: unknown; expected ${names.join(", ")}`);
+          return [name, count(limit, `limits.${name}`)];
+        }),
+      );
+      return () => (mailbox.limits = { ...mailbox.limits, ...limits });
+    }
+    default:
+      throw new PatchFault(`${key}: unknown; expected smtpAuth, basicAuth, password, fullAccess, sendAs, aliases or limits`);
+  }
+}

@@ -1,0 +1,161 @@
+/** The tenant that the stand-in plays: domains, app registrations, mailboxes, and who may do what. Plain data that tests may change. */
+
+/** A client secret of an app registration. */
+export interface AppSecret {
+  value: string;
+  /** ms since the epoch */
+  expiresAt: number;
+}
+
+/** An app registration with its service principal in Exchange. */
+export interface TenantApp {
+  clientId: string;
+  name: string;
+  secrets: AppSecret[];
+  /** Uploaded certificates, PEM. */
+  certificates: string[];
+  /** Application permissions with admin consent: `SMTP.SendAsApp`, `Mail.Send` … */
+  permissions: string[];
+  disabled: boolean;
+}
+
+/** Limits that Exchange Online applies to one mailbox (exchange-online limits, section "Sending limits"). */
+export interface MailboxLimits {
+  messagesPerMinute: number;
+  recipientsPerDay: number;
+  connections: number;
+  recipientsPerMessage: number;
+  maxSendSizeBytes: number;
+}
+
+/** A mailbox. */
+export interface TenantMailbox {
+  address: string;
+  aliases: string[];
+  /** `Set-CASMailbox -SmtpClientAuthenticationDisabled`: true and false win over the organisation's setting, undefined follows it. */
+  smtpAuth: boolean | undefined;
+  /** `off`: an authentication policy forbids passwords; `on`: allowed; `retired`: refused with the announced final text. */
+  basicAuth: "off" | "on" | "retired";
+  password: string | undefined;
+  /** Client ids whose service principal has Full Access. */
+  fullAccess: string[];
+  /** Addresses this mailbox may send as, by Send As on others. */
+  sendAs: string[];
+  limits: MailboxLimits;
+}
+
+/** What the stand-in is, as a tenant. */
+export interface Tenant {
+  id: string;
+  /** The initial domain, `contoso.onmicrosoft.com`. */
+  domain: string;
+  /** Accepted domains. */
+  domains: string[];
+  /** The organisation's switch (`Set-TransportConfig -SmtpClientAuthenticationDisabled`). */
+  smtpAuthDisabled: boolean;
+  apps: TenantApp[];
+  mailboxes: TenantMailbox[];
+}
+
+/** What a caller may give for a mailbox: the rest is as a new mailbox would be. */
+export type MailboxOptions = Partial<Omit<TenantMailbox, "limits">> & { address: string; limits?: Partial<MailboxLimits> | undefined };
+/** What a caller may give for an app. */
+export type AppOptions = Partial<TenantApp> & { clientId: string };
+/** What a caller may give for a tenant; absent parts are those of the default tenant. */
+export type TenantOptions = Partial<Omit<Tenant, "apps" | "mailboxes">> & {
+  apps?: AppOptions[] | undefined;
+  mailboxes?: MailboxOptions[] | undefined;
+};
+
+/** Microsoft's published limits. */
+export const DEFAULT_LIMITS: Readonly<MailboxLimits> = {
+  messagesPerMinute: 30,
+  recipientsPerDay: 10_000,
+  connections: 3,
+  recipientsPerMessage: 500,
+  maxSendSizeBytes: 35 * 1024 * 1024,
+};
+
+/** Client id of the default tenant's app. */
+export const DEFAULT_CLIENT_ID = "11111111-2222-4333-8444-555555555555";
+/** Secret of the default tenant's app: public on purpose, it opens nothing but the stand-in. */
+export const DEFAULT_SECRET = "stand-in~secret~of~the~contoso~relay";
+/** Id of the default tenant. */
+export const DEFAULT_TENANT_ID = "8b1c6a2e-0f4d-4c57-9a63-2d5f7e9b1c04";
+
+const NEVER = Date.UTC(2099, 0, 1);
+
+function mailboxFrom(given: MailboxOptions): TenantMailbox {
+  return {
+    aliases: [],
+    smtpAuth: true,
+    basicAuth: "off",
+    password: undefined,
+    fullAccess: [],
+    sendAs: [],
+    ...given,
+    limits: { ...DEFAULT_LIMITS, ...given.limits },
+  };
+}
+
+function appFrom(given: AppOptions): TenantApp {
+  return { name: "Relay", secrets: [], certificates: [], permissions: ["SMTP.SendAsApp"], disabled: false, ...given };
+}
+
+/**
+ * A whole tenant from what was given. Without apps it has one that may send with the mailbox scanner@, without mailboxes those of a
+ * small office: scanner@ (the only one open to SMTP AUTH), it@, anna@, bruno@, accounting@.
+ */
+export function makeTenant(given: TenantOptions = {}): Tenant {
+  const domains = given.domains ?? ["contoso.com"];
+  const home = domains[0] ?? "contoso.com";
+  const apps = given.apps ?? [
+    { clientId: DEFAULT_CLIENT_ID, name: "Contoso relay", secrets: [{ value: DEFAULT_SECRET, expiresAt: NEVER }] },
+  ];
+  const people = ["it", "anna", "bruno", "accounting"].map((name): MailboxOptions => ({ address: `${name}@${home}`, smtpAuth: undefined }));
+  const scanner: MailboxOptions = {
+    address: `scanner@${home}`,
+    fullAccess: apps.map((app) => app.clientId),
+    sendAs: [`printers@${home}`],
+  };
+  return {
+    id: given.id ?? DEFAULT_TENANT_ID,
+    domain: given.domain ?? "contoso.onmicrosoft.com",
+    domains: [...domains],
+    // Off for organisations made since January 2020: each mailbox opts in.
+    smtpAuthDisabled: given.smtpAuthDisabled ?? true,
+    apps: apps.map(appFrom),
+    mailboxes: (given.mailboxes ?? [scanner, ...people]).map(mailboxFrom),
+  };
+}
+
+/** The mailbox with this address or alias, without regard to case. */
+export function findMailbox(tenant: Tenant, address: string): TenantMailbox | undefined {
+  const wanted = address.toLowerCase();
+  return tenant.mailboxes.find((mailbox) => ownsAddress(mailbox, wanted));
+}
+
+/** Whether an address is the mailbox's own: primary or alias. */
+export function ownsAddress(mailbox: TenantMailbox, address: string): boolean {
+  const wanted = address.toLowerCase();
+  return mailbox.address.toLowerCase() === wanted || mailbox.aliases.some((alias) => alias.toLowerCase() === wanted);
+}
+
+/** Whether the mailbox may put this address in MAIL FROM and From:. */
+export function maySendAs(mailbox: TenantMailbox, address: string): boolean {
+  const wanted = address.toLowerCase();
+  return ownsAddress(mailbox, wanted) || mailbox.sendAs.some((other) => other.toLowerCase() === wanted);
+}
+
+/** Whether an address is in one of the tenant's accepted domains. */
+export function isInside(tenant: Tenant, address: string): boolean {
+  const domain = address.slice(address.lastIndexOf("@") + 1).toLowerCase();
+  return domain === tenant.domain.toLowerCase() || tenant.domains.some((own) => own.toLowerCase() === domain);
+}
+
+/** Whether SMTP AUTH is open for a mailbox, and if not, who closed it. */
+export function smtpAuthState(tenant: Tenant, mailbox: TenantMailbox): "open" | "off for the mailbox" | "off for the tenant" {
+  if (mailbox.smtpAuth === true) return "open";
+  if (mailbox.smtpAuth === false) return "off for the mailbox";
+  return tenant.smtpAuthDisabled ? "off for the tenant" : "open";
+}

@@ -1,0 +1,131 @@
+import { request } from "node:http";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+
+import { FAULTS } from "./fault-table.ts";
+import { ContentBuffer, MailStore } from "./mail-store.ts";
+import { FaultBook } from "./faults.ts";
+import { startSimulator } from "./simulator.ts";
+import type { Simulator } from "./simulator.ts";
+import { findMailbox, makeTenant } from "./tenant.ts";
+import { renderPage } from "./view-page.ts";
+
+const directory = mkdtempSync(path.join(tmpdir(), "stand-in-"));
+let simulator: Simulator;
+
+beforeAll(async () => {
+  simulator = await startSimulator({ directory });
+});
+afterEach(() => simulator.reset());
+afterAll(async () => {
+  await simulator.close();
+  rmSync(directory, { recursive: true });
+});
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly headers: Readonly<Record<string, unknown>>;
+}
+
+function ask(method: string, target: string, options: { body?: unknown; headers?: Record<string, string> } = {}): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const headers = { ...(options.body === undefined ? {} : { "content-type": "application/json" }), ...options.headers };
+    const call = request(new URL(target, simulator.viewUrl), { method, headers, agent: false }, (response) => {
+      let text = "";
+      response.setEncoding("utf8");
+      response.on("data", (piece: string) => (text += piece));
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, text, headers: response.headers }));
+    });
+    call.on("error", reject);
+    call.end(options.body === undefined ? undefined : JSON.stringify(options.body));
+  });
+}
+
+function stored(content: string): MailStore {
+  const store = new MailStore();
+  const buffer = new ContentBuffer(store);
+  buffer.add(Buffer.from(content));
+  const address = "anna@contoso.com";
+  store.add(
+    {
+      receivedAt: 0,
+      deliveredAt: 0,
+      throttled: false,
+      mailbox: "scanner@contoso.com",
+      method: "XOAUTH2",
+      tls: "TLSv1.3",
+      helo: "h",
+      remoteAddress: "127.0.0.1",
+      reversePath: "scanner@contoso.com",
+      recipients: [address],
+      internal: [address],
+      external: [],
+      mailParameters: [],
+      upstreamId: "<x@y>",
+    },
+    buffer,
+  );
+  return store;
+}
+
+test("the page shows text as text, subjects decoded, under a policy that allows no foreign resource", async () => {
+  const store = stored("From: a@contoso.com\r\nSubject: =?utf-8?q?caf=C3=A9?= <script>alert(1)</script>\r\n\r\nx\r\n");
+
+  const page = renderPage(makeTenant(), store, new FaultBook());
+  const { headers } = await ask("GET", "/");
+
+  expect(page).toContain("café &#60;script&#62;");
+  expect(page).not.toContain("<script>alert");
+  expect(headers["content-security-policy"]).toMatch(/^default-src 'none'; style-src 'self'; script-src 'self'/);
+});
+
+test("a fault is listed, switched on, and cleared", async () => {
+  const on = await ask("POST", "/api/faults", { body: { name: "mailbox-full", count: 3, mailbox: "scanner@contoso.com" } });
+  const listed = JSON.parse((await ask("GET", "/api/faults")).text) as { active: unknown[]; available: unknown[] };
+  await ask("DELETE", "/api/faults");
+
+  expect(on.status).toBe(201);
+  expect(listed.active).toMatchObject([{ name: "mailbox-full", stage: "final", count: 3, remaining: 3, applied: 0 }]);
+  expect(listed.available).toHaveLength(FAULTS.length);
+  expect(simulator.faults.active()).toEqual([]);
+});
+
+test.each([
+  ["an unknown fault", { name: "nonsense" }, 404],
+  ["a count of nought", { name: "mailbox-full", count: 0 }, 400],
+  ["an unknown key", { name: "mailbox-full", often: 3 }, 400],
+])("%s is refused", async (_, body, status) => {
+  expect((await ask("POST", "/api/faults", { body })).status).toBe(status);
+});
+
+test("the tenant is changed whole or not at all", async () => {
+  const scanner = findMailbox(simulator.tenant, "scanner@contoso.com");
+  const good = await ask("POST", "/api/tenant", { body: { mailboxes: { "scanner@contoso.com": { smtpAuth: false } } } });
+  const bad = await ask("POST", "/api/tenant", {
+    body: { mailboxes: { "scanner@contoso.com": { smtpAuth: true, limits: { speed: 1 } } } },
+  });
+
+  expect(good.status).toBe(200);
+  expect(bad).toMatchObject({ status: 400 });
+  expect(bad.text).toContain("limits.speed: unknown");
+  expect(scanner?.smtpAuth).toBe(false);
+});
+
+test.each([
+  ["a foreign host name", { host: "evil.example" }, 403],
+  ["a foreign origin", { origin: "http://evil.example" }, 403],
+  ["a form of another site", { "content-type": "text/plain" }, 415],
+])("%s cannot switch anything", async (_, headers: Record<string, string>, status) => {
+  const answer = await ask("POST", "/api/faults", { body: { name: "mailbox-full" }, headers });
+
+  expect(answer.status).toBe(status);
+  expect(simulator.faults.active()).toEqual([]);
+});
+
+test("what is not there is a 404", async () => {
+  for (const target of ["/nothing", "/api/nothing", "/api/messages/99", "/api/messages/99.eml"])
+    expect((await ask("GET", target)).status).toBe(404);
+});

@@ -1,0 +1,188 @@
+/** The view of what arrived and the fault switches: a page and a JSON API on the loopback interface. */
+import { createServer } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+
+import { FAULTS } from "./fault-table.ts";
+import { UnknownFault } from "./faults.ts";
+import type { ActiveFault, FaultBook, FaultScope } from "./faults.ts";
+import { readBody } from "./http-body.ts";
+import type { MailStore, ReceivedMessage } from "./mail-store.ts";
+import { PatchFault, patchTenant } from "./tenant-patch.ts";
+import type { Tenant } from "./tenant.ts";
+import { PAGE_SCRIPT, PAGE_STYLE, renderPage } from "./view-page.ts";
+
+const BODY_MAX = 65_536;
+const LOOPBACK_HOST = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?$/i;
+/** Messages in one answer of the API; `?after=ID` pages on. */
+const PAGE_OF_MESSAGES = 1000;
+
+/** What the view shows and switches. */
+export interface ViewOptions {
+  readonly tenant: Tenant;
+  readonly faults: FaultBook;
+  readonly store: MailStore;
+  readonly throttled: () => Record<string, number>;
+  readonly reset: () => void;
+}
+
+/** A request that is refused with a status and one sentence. */
+class HttpFault extends Error {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Makes the HTTP server; the caller listens (on loopback) and closes. */
+export function createView(options: ViewOptions): Server {
+  return createServer((request, response) => {
+    handle(options, request, response).catch((error: unknown) => {
+      if (error instanceof HttpFault) sendJson(response, error.status, { error: error.message });
+      else response.destroy();
+    });
+  });
+}
+
+async function handle(options: ViewOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  // A name that a foreign site made resolve to 127.0.0.1 is not us.
+  if (!LOOPBACK_HOST.test(request.headers.host ?? "")) throw new HttpFault(403, "only loopback host names are served");
+  const url = new URL(request.url ?? "/", "http://localhost");
+  const method = request.method === "HEAD" ? "GET" : (request.method ?? "GET");
+  const body = method === "GET" ? undefined : await readChange(request, method);
+  const [, root = "", name = "", id = ""] = url.pathname.split("/");
+
+  if (root === "" && method === "GET")
+    return send(response, 200, "text/html; charset=utf-8", renderPage(options.tenant, options.store, options.faults));
+  if (url.pathname === "/page.css" && method === "GET") return send(response, 200, "text/css; charset=utf-8", PAGE_STYLE);
+  if (url.pathname === "/page.js" && method === "GET") return send(response, 200, "text/javascript; charset=utf-8", PAGE_SCRIPT);
+  if (root !== "api") throw new HttpFault(404, "there is no such page");
+  switch (`${method} ${name}`) {
+    case "GET messages":
+      return id === "" ? listMessages(options, url, response) : showMessage(options, id, response);
+    case "GET faults":
+      return sendJson(response, 200, { active: options.faults.active().map(describeFault), available: FAULTS });
+    case "POST faults":
+      return sendJson(response, 201, describeFault(switchOn(options.faults, body)));
+    case "DELETE faults": {
+      const found = options.faults.clear(id === "" ? undefined : id);
+      if (!found && id !== "") throw new HttpFault(404, "no such fault is on");
+      return sendJson(response, 200, { active: options.faults.active().map(describeFault) });
+    }
+    case "GET violations":
+      return sendJson(response, 200, { violations: options.store.violations });
+    case "GET throttled":
+      return sendJson(response, 200, { throttled: options.throttled() });
+    case "POST reset":
+      options.reset();
+      return sendJson(response, 200, {});
+    case "POST tenant":
+      return changeTenant(options, body, response);
+    default:
+      throw new HttpFault(404, "there is no such thing in the API; see docs/stand-in.md");
+  }
+}
+
+/** A change must come from this page or from a program: a foreign site can neither send JSON nor hide its origin. */
+async function readChange(request: IncomingMessage, method: string): Promise<unknown> {
+  const { origin } = request.headers;
+  if (origin !== undefined && origin !== `http://${request.headers.host ?? ""}`)
+    throw new HttpFault(403, "requests from other sites are refused");
+  if (request.headers["sec-fetch-site"] !== undefined && request.headers["sec-fetch-site"] !== "same-origin") {
+    throw new HttpFault(403, "requests from other sites are refused");
+  }
+  const text = await readBody(request, BODY_MAX);
+  if (text === undefined) throw new HttpFault(413, "the body is too long");
+  if (method !== "POST") return undefined;
+  if (!/^application\/json(?:;|$)/i.test(request.headers["content-type"] ?? ""))
+    throw new HttpFault(415, "send Content-Type: application/json");
+  try {
+    return text === "" ? {} : (JSON.parse(text) as unknown);
+  } catch {
+    throw new HttpFault(400, "the body is not JSON");
+  }
+}
+
+function summary(message: ReceivedMessage): object {
+  const { content, headers: _headers, ...rest } = message;
+  return {
+    ...rest,
+    receivedAt: new Date(message.receivedAt).toISOString(),
+    deliveredAt: new Date(message.deliveredAt).toISOString(),
+    contentKept: content !== undefined,
+  };
+}
+
+function listMessages(options: ViewOptions, url: URL, response: ServerResponse): void {
+  const recipient = url.searchParams.get("recipient")?.toLowerCase();
+  const messageId = url.searchParams.get("messageId");
+  const after = Number(url.searchParams.get("after") ?? "0");
+  const matching = options.store.messages.filter(
+    (message) =>
+      Number(message.id) > after &&
+      (recipient === undefined || message.recipients.some((address) => address.toLowerCase() === recipient)) &&
+      (messageId === null || message.messageId === messageId),
+  );
+  sendJson(response, 200, { total: options.store.messages.length, messages: matching.slice(0, PAGE_OF_MESSAGES).map(summary) });
+}
+
+function showMessage(options: ViewOptions, name: string, response: ServerResponse): void {
+  const isFile = name.endsWith(".eml");
+  const message = options.store.find(isFile ? name.slice(0, -4) : name);
+  if (message === undefined) throw new HttpFault(404, "no such message arrived");
+  if (!isFile) return sendJson(response, 200, { ...summary(message), headers: message.headers });
+  if (message.content === undefined) throw new HttpFault(410, "the content was not kept: the bound on memory was reached");
+  response.setHeader("content-disposition", `attachment; filename="message-${message.id}.eml"`);
+  send(response, 200, "message/rfc822", message.content);
+}
+
+function describeFault(fault: ActiveFault): object {
+  const { id, definition, scope, applied, remaining } = fault;
+  return { id, name: definition.name, stage: definition.stage, ...scope, applied, remaining };
+}
+
+function switchOn(faults: FaultBook, body: unknown): ActiveFault {
+  const { name, count, mailbox, recipient, ...unknown } = (body ?? {}) as Record<string, unknown>;
+  const [extra] = Object.keys(unknown);
+  if (extra !== undefined) throw new HttpFault(400, `${extra}: unknown; expected name, count, mailbox or recipient`);
+  if (typeof name !== "string") throw new HttpFault(400, "name: expected the name of a fault");
+  if (count !== undefined && !(typeof count === "number" && Number.isSafeInteger(count) && count > 0))
+    throw new HttpFault(400, "count: expected a whole number above 0");
+  if (mailbox !== undefined && typeof mailbox !== "string") throw new HttpFault(400, "mailbox: expected an address");
+  if (recipient !== undefined && typeof recipient !== "string") throw new HttpFault(400, "recipient: expected an address");
+  const scope: FaultScope = { count, mailbox, recipient };
+  try {
+    return faults.set(name, scope);
+  } catch (error) {
+    if (error instanceof UnknownFault) throw new HttpFault(404, error.message);
+    throw error;
+  }
+}
+
+function changeTenant(options: ViewOptions, body: unknown, response: ServerResponse): void {
+  try {
+    patchTenant(options.tenant, body);
+  } catch (error) {
+    if (error instanceof PatchFault) throw new HttpFault(400, error.message);
+    throw error;
+  }
+  sendJson(response, 200, {});
+}
+
+function sendJson(response: ServerResponse, status: number, value: object): void {
+  send(response, status, "application/json; charset=utf-8", JSON.stringify(value));
+}
+
+function send(response: ServerResponse, status: number, type: string, content: string | Buffer): void {
+  response.writeHead(status, {
+    "content-type": type,
+    "cache-control": "no-store",
+    "content-security-policy":
+      "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+  });
+  response.end(content);
+}
