@@ -42,12 +42,20 @@ function delivered(claim: Claim): SettleRequest {
   return { claim, settlements: new Map(claim.recipients.map(({ index }) => [index, { kind: "delivered" }])), attempt: attempt() };
 }
 
+/** Durable commits so far: how many, how long in all, and for how many commands. */
+const commits = { count: 0, seconds: 0, operations: 0 };
+
 async function withQueue<T>(use: (queue: Queue) => Promise<T>): Promise<T> {
   const directory = mkdtempSync(join(process.env["BENCH_DIR"] ?? tmpdir(), "postern-bench-"));
   const queue = await openQueue({
     directory,
     route: () => "scans",
-    emit: () => undefined,
+    emit(event) {
+      if (event.type !== "queue.committed") return;
+      commits.count++;
+      commits.seconds += event.seconds;
+      commits.operations += event.operations;
+    },
     clock: systemClock,
     floorBytes: 0,
     historyKeepMs: 30 * 86_400_000,
@@ -105,6 +113,7 @@ async function through(label: string, count: number, connections: number, bytes:
       claiming = false;
     };
     queue.onWork(() => void work());
+    Object.assign(commits, { count: 0, seconds: 0, operations: 0 });
     const startedAt = performance.now();
     const cpu = process.threadCpuUsage();
     const all = process.cpuUsage();
@@ -126,7 +135,8 @@ async function through(label: string, count: number, connections: number, bytes:
     const perMessage = (micros: number): string => (micros / count).toFixed(0);
     console.log(
       `${label}: ${(count / seconds).toFixed(0)} messages/s, ${((count * bytes) / 1e6 / seconds).toFixed(0)} MB/s; main thread ` +
-        `${perMessage(main.user + main.system)} us a message, process ${perMessage(total.user + total.system)}; memory +${((peak - before) / 1e6).toFixed(0)} MB`,
+        `${perMessage(main.user + main.system)} us a message, process ${perMessage(total.user + total.system)}; memory +${((peak - before) / 1e6).toFixed(0)} MB; ` +
+        `${(commits.operations / commits.count).toFixed(1)} commands a commit of ${((commits.seconds / commits.count) * 1000).toFixed(2)} ms`,
     );
   });
 }

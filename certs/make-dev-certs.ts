@@ -3,7 +3,7 @@
  *
  *     node certs/make-dev-certs.ts [--out FOLDER]
  */
-import "../src/simulator/reflect-metadata.ts";
+import "reflect-metadata";
 
 import type { webcrypto } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";

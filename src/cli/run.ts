@@ -1,12 +1,11 @@
 /** `postern run`: the daemon, from the configuration file to a clean end. */
-import { checkConfig } from "../config/check.ts";
+import { readConfigApart } from "../config/apart.ts";
 import { formatFinding } from "../config/finding.ts";
-import { loadConfig } from "../config/load.ts";
-import { startDaemon } from "../daemon/daemon.ts";
 import { describeError, POSTERN_ERRORS, PosternError } from "../mail/errors.ts";
 import { createObserver } from "../observe/observer.ts";
 import type { Observer } from "../observe/observer.ts";
 import { systemClock } from "../platform/clock.ts";
+import { releaseMemory } from "../platform/memory.ts";
 import { openServiceManager } from "../platform/sd-notify.ts";
 import { watchSignals } from "../platform/signals.ts";
 import type { GlobalOptions } from "./program.ts";
@@ -18,18 +17,12 @@ const EX_TEMPFAIL = 75;
  * queue failed and the service manager should start it anew, 69 when another daemon uses the same data_dir.
  */
 export async function runCommand(options: GlobalOptions): Promise<number> {
-  const loaded = await loadConfig(options.config);
-  if (!loaded.ok) {
-    for (const fault of loaded.faults) process.stderr.write(`${formatFinding(fault)}\n`);
+  const [read, { startDaemon }] = await Promise.all([readConfigApart(options.config), import("../daemon/daemon.ts")]);
+  if (!read.ok) {
+    for (const finding of read.findings) process.stderr.write(`${formatFinding(finding)}\n`);
     return POSTERN_ERRORS.E_CONFIG.exitCode;
   }
-  const { config, source } = loaded;
-  const findings = [...loaded.warnings, ...(await checkConfig(config, source))];
-  const fatal = findings.filter((finding) => finding.severity === "error" || finding.severity === "listener");
-  if (fatal.length > 0) {
-    for (const fault of fatal) process.stderr.write(`${formatFinding(fault)}\n`);
-    return POSTERN_ERRORS.E_CONFIG.exitCode;
-  }
+  const { config, findings } = read;
 
   const observer = createObserver({ log: { level: config.log.level }, clock: systemClock });
   for (const finding of findings) {
@@ -47,6 +40,7 @@ export async function runCommand(options: GlobalOptions): Promise<number> {
     });
     const stopWatchdog = manager.startWatchdog(() => true);
     await manager.ready();
+    releaseMemory();
 
     const end = Promise.withResolvers<Error | undefined>();
     const unwatch = watchSignals({

@@ -7,7 +7,6 @@ import type { Emit } from "../mail/events.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { OAuthCredential } from "../upstream/oauth/credential.ts";
 import { createSmartHostUpstream } from "../upstream/smart-host.ts";
-import { createSmtpAuthUpstream } from "../upstream/smtp-auth.ts";
 import type { Upstream, UpstreamLimits } from "../upstream/upstream.ts";
 
 /** Told about a file that a door needs and that cannot be read; the door is made all the same. */
@@ -37,12 +36,12 @@ async function buildUpstream(name: string, config: UpstreamConfig, ehloName: str
     clock,
   };
   if (config.type === "smtp-auth") {
+    // With what it needs to get tokens it is the largest of our modules: only for those who use it.
+    const { createSmtpAuthUpstream } = await import("../upstream/smtp-auth.ts");
     return createSmtpAuthUpstream({
       ...shared,
       mailbox: config.mailbox,
-      cloud: config.cloud,
-      tenant: config.tenant,
-      authority: config.authority.slice(0, -config.tenant.length - 1),
+      authority: config.authority,
       scope: config.scope,
       credential: credentialOf(config.credential),
     });

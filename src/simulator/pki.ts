@@ -1,5 +1,5 @@
 /** The stand-in's own certificate authority, and the server certificates it signs. */
-import "./reflect-metadata.ts";
+import "reflect-metadata";
 
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
