@@ -4,7 +4,7 @@ import type { Finding } from "../config/finding.ts";
 import { formatFinding } from "../config/finding.ts";
 import { loadConfig } from "../config/load.ts";
 import { POSTERN_ERRORS } from "../mail/errors.ts";
-import type { GlobalOptions } from "./program.ts";
+import type { GlobalOptions } from "./options.ts";
 import { harmless, paint, print, printJson } from "./table.ts";
 
 /** Prints all findings. 0 when there are none but warnings, else 78. */

@@ -23,7 +23,7 @@ import type { MessageView } from "../queue/queue.ts";
 import type { ReceivedMessage } from "../simulator/mail-store.ts";
 import { DEFAULT_PORTS, startSimulator } from "../simulator/simulator.ts";
 import type { Simulator } from "../simulator/simulator.ts";
-import type { GlobalOptions } from "./program.ts";
+import type { GlobalOptions } from "./options.ts";
 import { printScan } from "./printer.ts";
 import type { PrinterResult } from "./printer.ts";
 import { makeSamplePdf, makeSampleScan } from "./sample-scan.ts";
@@ -77,13 +77,27 @@ export async function demoCommand(options: DemoOptions): Promise<number> {
     );
 
     const pdf = makeSamplePdf();
-    const job = await printScan({ host: "127.0.0.1", port, helo: PRINTER_NAME, from: SENDER, to: RECIPIENT, content: makeSampleScan({ from: SENDER, to: RECIPIENT }) });
+    const job = await printScan({
+      host: "127.0.0.1",
+      port,
+      helo: PRINTER_NAME,
+      from: SENDER,
+      to: RECIPIENT,
+      content: makeSampleScan({ from: SENDER, to: RECIPIENT }),
+    });
     for (const { who, line } of job.dialogue) say(`  ${paint("dim", who.padEnd(7))} ${who === "relay" ? paint("cyan", line) : line}`);
     const { message, view } = await arrival(daemon, simulator, job);
     const proof = prove(message, pdf);
     if (!proof.ok) throw new PosternError("E_UNAVAILABLE", `the scan arrived, but not as it was sent: ${proof.why}`);
     say("", "What became of it:", ...trace(view, message, job));
-    if (options.json) printJson({ ok: true, queueId: view.message.queueId, answeredMs: job.answeredMs, attempts: view.attempts, arrived: { mailbox: RECIPIENT, id: message.id, sizeBytes: message.sizeBytes } });
+    if (options.json)
+      printJson({
+        ok: true,
+        queueId: view.message.queueId,
+        answeredMs: job.answeredMs,
+        attempts: view.attempts,
+        arrived: { mailbox: RECIPIENT, id: message.id, sizeBytes: message.sizeBytes },
+      });
     say("", paint("green", `The scan arrived in the mailbox of ${RECIPIENT}, its PDF byte for byte as the printer sent it.`));
     if (options.once) return 0;
 
@@ -145,9 +159,16 @@ async function writeConfig(file: string, simulator: Simulator): Promise<Config> 
 async function arrival(daemon: Daemon, simulator: Simulator, job: PrinterResult): Promise<{ message: ReceivedMessage; view: MessageView }> {
   const queueId = /queued as (\S+)/.exec(job.reply)?.[1] ?? "";
   const timeout = Promise.withResolvers<never>();
-  const cancel = systemClock.after(ARRIVAL_TIMEOUT_MS, () => timeout.reject(new PosternError("E_UNAVAILABLE", "the scan did not arrive in a minute")));
+  const cancel = systemClock.after(ARRIVAL_TIMEOUT_MS, () =>
+    timeout.reject(new PosternError("E_UNAVAILABLE", "the scan did not arrive in a minute")),
+  );
   try {
-    const message = await Promise.race([simulator.waitFor((candidate) => candidate.headers.some(({ name, value }) => name.toLowerCase() === "x-postern-id" && value.trim() === queueId)), timeout.promise]);
+    const message = await Promise.race([
+      simulator.waitFor((candidate) =>
+        candidate.headers.some(({ name, value }) => name.toLowerCase() === "x-postern-id" && value.trim() === queueId),
+      ),
+      timeout.promise,
+    ]);
     for (;;) {
       const view = await daemon.queue.show(queueId);
       if (view !== undefined && view.entries.every((entry) => entry.state === "delivered")) return { message, view };
@@ -178,7 +199,12 @@ function trace(view: MessageView, message: ReceivedMessage, job: PrinterResult):
     ["accepted", `safe on disk and answered ${ms(job.answeredMs)} after the last octet, as ${accepted.queueId}`],
     ["repaired", accepted.repairs.length === 0 ? "nothing" : accepted.repairs.join(", ")],
     ["sent", attempt === undefined ? "" : `by ${attempt.upstream} to ${attempt.remote ?? ""} over ${attempt.tls ?? "no TLS"}`],
-    ["delays", attempt === undefined ? "" : `in queue ${ms(attempt.delays.inQueueMs)}, connect and sign in ${ms(attempt.delays.connectMs)}, transmit ${ms(attempt.delays.transmitMs)}`],
+    [
+      "delays",
+      attempt === undefined
+        ? ""
+        : `in queue ${ms(attempt.delays.inQueueMs)}, connect and sign in ${ms(attempt.delays.connectMs)}, transmit ${ms(attempt.delays.transmitMs)}`,
+    ],
     ["answer", attempt?.reply === undefined ? "" : formatReply(attempt.reply)],
     ["arrived", `in the mailbox of ${message.recipients.join(", ")}, ${message.sizeBytes} octets, Message-ID ${accepted.messageId}`],
   ]);

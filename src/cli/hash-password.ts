@@ -1,7 +1,7 @@
 /** `postern hash-password`: what goes under `password_hash` in the configuration. */
 import { hashPassword } from "../config/password.ts";
 import { PosternError } from "../mail/errors.ts";
-import type { GlobalOptions } from "./program.ts";
+import type { GlobalOptions } from "./options.ts";
 import { print, printJson } from "./table.ts";
 
 const MOST_OCTETS = 1024;

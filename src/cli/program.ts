@@ -3,15 +3,8 @@ import { Command, CommanderError, Option } from "commander";
 import { describeError, PosternError } from "../mail/errors.ts";
 import { versions } from "../platform/version.ts";
 import { RECIPIENT_STATES } from "../admin/states.ts";
+import type { GlobalOptions } from "./options.ts";
 import type { QueueOptions } from "./queue-filter.ts";
-
-/** What every command gets. */
-export interface GlobalOptions {
-  /** Path of the configuration file. */
-  readonly config: string;
-  /** Print JSON instead of text. */
-  readonly json: boolean;
-}
 
 /** sysexits.h, as far as a command can end with it without a coded fault. */
 const EX_USAGE = 64;

@@ -7,7 +7,7 @@ import { WAITING_STATES } from "../mail/message.ts";
 import { formatReply } from "../mail/reply.ts";
 import type { ActResult, MessageView, OperatorAct, QueueEntry } from "../queue/queue.ts";
 import { openControlClient } from "./control-client.ts";
-import type { GlobalOptions } from "./program.ts";
+import type { GlobalOptions } from "./options.ts";
 import type { QueueOptions } from "./queue-filter.ts";
 import { readQueueId, toFilter } from "./queue-filter.ts";
 import { queueSource } from "./queue-source.ts";

@@ -8,7 +8,7 @@ import { systemClock } from "../platform/clock.ts";
 import { releaseMemory } from "../platform/memory.ts";
 import { openServiceManager } from "../platform/sd-notify.ts";
 import { watchSignals } from "../platform/signals.ts";
-import type { GlobalOptions } from "./program.ts";
+import type { GlobalOptions } from "./options.ts";
 
 const EX_TEMPFAIL = 75;
 
@@ -26,7 +26,13 @@ export async function runCommand(options: GlobalOptions): Promise<number> {
 
   const observer = createObserver({ log: { level: config.log.level }, clock: systemClock });
   for (const finding of findings) {
-    observer.emit({ type: "config.warned", place: `${finding.file}:${finding.line}:${finding.column}`, key: finding.key, text: finding.message, upstream: finding.upstream });
+    observer.emit({
+      type: "config.warned",
+      place: `${finding.file}:${finding.line}:${finding.column}`,
+      key: finding.key,
+      text: finding.message,
+      upstream: finding.upstream,
+    });
   }
   endOnBugs(observer);
   try {
@@ -50,7 +56,8 @@ export async function runCommand(options: GlobalOptions): Promise<number> {
         observer.emit({ type: "daemon.stopping", reason: signal });
         end.resolve(undefined);
       },
-      reload: () => observer.emit({ type: "config.reload.ignored", reason: "this version reads its configuration at the start only: restart it" }),
+      reload: () =>
+        observer.emit({ type: "config.reload.ignored", reason: "this version reads its configuration at the start only: restart it" }),
     });
     void daemon.failed.then(end.resolve);
     const failure = await end.promise;

@@ -6,7 +6,7 @@ import { PosternError } from "../mail/errors.ts";
 import { watchSignals } from "../platform/signals.ts";
 import type { Simulator, SimulatorPorts } from "../simulator/simulator.ts";
 import { DEFAULT_PORTS, startSimulator } from "../simulator/simulator.ts";
-import type { GlobalOptions } from "./program.ts";
+import type { GlobalOptions } from "./options.ts";
 import { harmless, paint, print, printJson, renderPairs } from "./table.ts";
 
 export interface SimulateOptions extends GlobalOptions {

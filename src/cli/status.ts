@@ -4,7 +4,7 @@ import type { StatusView, UpstreamView } from "../admin/views.ts";
 import { PosternError } from "../mail/errors.ts";
 import { formatReply } from "../mail/reply.ts";
 import { isUnavailable, openControlClient } from "./control-client.ts";
-import type { GlobalOptions } from "./program.ts";
+import type { GlobalOptions } from "./options.ts";
 import { readConfig } from "./settings.ts";
 import { formatDuration, formatSize, formatTime, harmless, paint, print, printJson, renderPairs, renderTable } from "./table.ts";
 

@@ -1,5 +1,5 @@
 import { versions } from "../platform/version.ts";
-import type { GlobalOptions } from "./program.ts";
+import type { GlobalOptions } from "./options.ts";
 import { print, printJson } from "./table.ts";
 
 /** `postern version`. */

@@ -78,7 +78,7 @@ class Starting {
   }
 
   async undo(): Promise<void> {
-    for (const undo of this.#undo.reverse()) await undo();
+    for (const undo of this.#undo.toReversed()) await undo();
   }
 }
 
@@ -90,7 +90,10 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
 
   await mkdir(config.data_dir, { recursive: true, mode: 0o700 });
   const { listeners, certificates } = await buildListeners(config, clock);
-  const route = makeRouter(config.routes.map(({ name, match, via }) => ({ name, match: match && { ...match, minSizeBytes: match.min_size }, via })), config.organization.domains);
+  const route = makeRouter(
+    config.routes.map(({ name, match, via }) => ({ name, match: match && { ...match, minSizeBytes: match.min_size }, via })),
+    config.organization.domains,
+  );
 
   const queue = await openQueue({
     directory: join(config.data_dir, "queue"),
@@ -104,7 +107,9 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   });
   starting.started(() => queue.close());
 
-  const upstreams = await buildUpstreams(config, emit, clock, (subject, text) => emit({ type: "alert.raised", alert: "upstream.configuration", subject, text }));
+  const upstreams = await buildUpstreams(config, emit, clock, (subject, text) =>
+    emit({ type: "alert.raised", alert: "upstream.configuration", subject, text }),
+  );
   starting.started(async () => void (await Promise.all([...upstreams.values()].map((upstream) => upstream.close()))));
 
   const deliverer = buildDeliverer(config, queue, upstreams, route, options);
@@ -159,7 +164,11 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   for (const { listener, address, port } of receiver.addresses()) {
     emit({ type: "listener.bound", listener, address, port, tls: config.listeners[listener]?.tls.mode ?? "none" });
   }
-  emit({ type: "daemon.started", version: version.postern, listeners: receiver.addresses().map(({ address, port }) => `${address}:${port}`) });
+  emit({
+    type: "daemon.started",
+    version: version.postern,
+    listeners: receiver.addresses().map(({ address, port }) => `${address}:${port}`),
+  });
 
   const stop = async (): Promise<void> => {
     await receiver.stop(RECEIVE_GRACE_MS);
@@ -178,7 +187,13 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   };
 }
 
-function buildDeliverer(config: Config, queue: Queue, upstreams: ReadonlyMap<string, Upstream>, route: RouteRecipient, options: DaemonOptions): Deliverer {
+function buildDeliverer(
+  config: Config,
+  queue: Queue,
+  upstreams: ReadonlyMap<string, Upstream>,
+  route: RouteRecipient,
+  options: DaemonOptions,
+): Deliverer {
   const { retry, organization } = config;
   return createDeliverer({
     queue,
@@ -239,7 +254,9 @@ class View {
       pid: process.pid,
       startedAt,
       ready: ready(),
-      listeners: receiver.addresses().map(({ listener, address, port }) => ({ name: listener, address, port, tls: config.listeners[listener]?.tls.mode ?? "none" })),
+      listeners: receiver
+        .addresses()
+        .map(({ listener, address, port }) => ({ name: listener, address, port, tls: config.listeners[listener]?.tls.mode ?? "none" })),
       queue: statistics,
       upstreams: [...upstreams.values()].map(({ name, type, credentialExpiresAt }) => ({
         name,

@@ -19,11 +19,19 @@ export type WarnDoor = (upstream: string, text: string) => void;
  */
 export async function buildUpstreams(config: Config, emit: Emit, clock: Clock, warn: WarnDoor): Promise<Map<string, Upstream>> {
   const upstreams = new Map<string, Upstream>();
-  for (const [name, upstream] of Object.entries(config.upstreams)) upstreams.set(name, await buildUpstream(name, upstream, config.hostname, emit, clock, warn));
+  for (const [name, upstream] of Object.entries(config.upstreams))
+    upstreams.set(name, await buildUpstream(name, upstream, config.hostname, emit, clock, warn));
   return upstreams;
 }
 
-async function buildUpstream(name: string, config: UpstreamConfig, ehloName: string, emit: Emit, clock: Clock, warn: WarnDoor): Promise<Upstream> {
+async function buildUpstream(
+  name: string,
+  config: UpstreamConfig,
+  ehloName: string,
+  emit: Emit,
+  clock: Clock,
+  warn: WarnDoor,
+): Promise<Upstream> {
   const shared = {
     name,
     ehloName,

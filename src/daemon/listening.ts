@@ -24,7 +24,10 @@ export interface ListenerCertificate {
  *
  * @throws PosternError E_CONFIG for a certificate that is missing or does not fit its key: never silently plain
  */
-export async function buildListeners(config: Config, clock: Clock): Promise<{ listeners: ListenerOptions[]; certificates: ListenerCertificate[] }> {
+export async function buildListeners(
+  config: Config,
+  clock: Clock,
+): Promise<{ listeners: ListenerOptions[]; certificates: ListenerCertificate[] }> {
   const listeners: ListenerOptions[] = [];
   const certificates: ListenerCertificate[] = [];
   let selfMade: CertificatePair | undefined;
@@ -36,7 +39,14 @@ export async function buildListeners(config: Config, clock: Clock): Promise<{ li
       continue;
     }
     const given = await readCertificate(name, listener);
-    const certificate = given ?? (selfMade ??= await ensureSelfMadeCertificate(join(config.data_dir, "receive"), config.hostname, listenerAddresses(allHosts(config)), clock));
+    const certificate =
+      given ??
+      (selfMade ??= await ensureSelfMadeCertificate(
+        join(config.data_dir, "receive"),
+        config.hostname,
+        listenerAddresses(allHosts(config)),
+        clock,
+      ));
     certificates.push({ name, expiresAt: certificateExpiresAt(certificate.certPem) });
     listeners.push({ name, endpoints, tls: { mode, minVersion, certificate } });
   }

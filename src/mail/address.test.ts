@@ -1,5 +1,14 @@
 import { test, expect, describe } from "vitest";
-import { canonicalAddress, canonicalDomain, isInternalDomain, isNonAscii, matchesPatterns, patternFault, sameAddress, splitAddress } from "./address.ts";
+import {
+  canonicalAddress,
+  canonicalDomain,
+  isInternalDomain,
+  isNonAscii,
+  matchesPatterns,
+  patternFault,
+  sameAddress,
+  splitAddress,
+} from "./address.ts";
 
 const OWN = ["contoso.com", "*.plant.contoso.com"];
 

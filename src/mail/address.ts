@@ -60,8 +60,10 @@ export function patternFault(pattern: string): string | undefined {
   if (domain === "" || local === "") return "expected an address, *@domain, *@*.domain, or one of: any, internal, external";
   const name = domain.startsWith("*.") ? domain.slice(2) : domain;
   if (domain.startsWith("*.") && local !== "*") return "subdomains can only be matched whole: write *@*.domain";
-  if (name.includes("*") || (local.includes("*") && local !== "*")) return "a star stands for a whole local part (*@domain) or for all subdomains (*@*.domain)";
-  if (canonicalDomain(name) === "" || !/^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/.test(canonicalDomain(name))) return "the part after @ is not a domain name";
+  if (name.includes("*") || (local.includes("*") && local !== "*"))
+    return "a star stands for a whole local part (*@domain) or for all subdomains (*@*.domain)";
+  if (canonicalDomain(name) === "" || !/^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/.test(canonicalDomain(name)))
+    return "the part after @ is not a domain name";
   return undefined;
 }
 
@@ -81,6 +83,8 @@ export function matchesPatterns(address: string, patterns: readonly AddressPatte
     if (pattern === "external") return !isInternalDomain(domain, domains);
     const wanted = splitAddress(pattern.toLowerCase());
     if (wanted.local !== "*" && wanted.local !== local) return false;
-    return wanted.domain.startsWith("*.") ? domain.endsWith(`.${canonicalDomain(wanted.domain.slice(2))}`) : domain === canonicalDomain(wanted.domain);
+    return wanted.domain.startsWith("*.")
+      ? domain.endsWith(`.${canonicalDomain(wanted.domain.slice(2))}`)
+      : domain === canonicalDomain(wanted.domain);
   });
 }

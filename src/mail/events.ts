@@ -2,7 +2,7 @@
  * What happens in Postern, as values. Stages emit these; only `observe` decides what becomes a log line, a metric or an alert.
  * Names are past tense and are the `event` of the log line (see docs/logs.md).
  */
-import type { Holder, Origin, TerminalState } from "./message.ts";
+import type { Holder, Origin } from "./message.ts";
 import type { Reply } from "./reply.ts";
 
 /** How one attempt ended, as the metric `delivery_attempts_total` counts it. */
@@ -30,8 +30,22 @@ export type PosternEvent =
   | { readonly type: "daemon.stopping"; readonly reason: string }
   | { readonly type: "daemon.stopped" }
   | { readonly type: "listener.bound"; readonly listener: string; readonly address: string; readonly port: number; readonly tls: string }
-  | { readonly type: "session.opened"; readonly session: string; readonly listener: string; readonly client: string; readonly device: string; readonly implicitTls: boolean }
-  | { readonly type: "session.secured"; readonly session: string; readonly listener: string; readonly device: string; readonly tls: string; readonly cipher: string }
+  | {
+      readonly type: "session.opened";
+      readonly session: string;
+      readonly listener: string;
+      readonly client: string;
+      readonly device: string;
+      readonly implicitTls: boolean;
+    }
+  | {
+      readonly type: "session.secured";
+      readonly session: string;
+      readonly listener: string;
+      readonly device: string;
+      readonly tls: string;
+      readonly cipher: string;
+    }
   | {
       readonly type: "session.closed";
       readonly session: string;
@@ -56,7 +70,14 @@ export type PosternEvent =
       readonly remedy?: string | undefined;
     }
   /** A device's syntax was repaired. One per session and kind. */
-  | { readonly type: "session.repaired"; readonly session: string; readonly listener: string; readonly device: string; readonly quirk: string; readonly detail: string }
+  | {
+      readonly type: "session.repaired";
+      readonly session: string;
+      readonly listener: string;
+      readonly device: string;
+      readonly quirk: string;
+      readonly detail: string;
+    }
   | {
       readonly type: "message.accepted";
       readonly queueId: string;
@@ -72,7 +93,13 @@ export type PosternEvent =
       /** Last octet of the content to the 250, in seconds for the histogram. */
       readonly acceptSeconds: number;
     }
-  | { readonly type: "message.generated"; readonly queueId: string; readonly about: string; readonly recipients: readonly string[]; readonly sizeBytes: number }
+  | {
+      readonly type: "message.generated";
+      readonly queueId: string;
+      readonly about: string;
+      readonly recipients: readonly string[];
+      readonly sizeBytes: number;
+    }
   | {
       readonly type: "attempt.finished";
       readonly queueId: string;
@@ -95,21 +122,68 @@ export type PosternEvent =
       readonly delays: Delays;
     }
   | (AboutRecipient & { readonly type: "recipient.delivered"; readonly latencySeconds: number })
-  | (AboutRecipient & { readonly type: "recipient.deferred"; readonly nextAttemptAt: number; readonly cause: string; readonly remedy?: string | undefined })
-  | (AboutRecipient & { readonly type: "recipient.held"; readonly heldBy: Holder; readonly cause: string; readonly remedy?: string | undefined })
+  | (AboutRecipient & {
+      readonly type: "recipient.deferred";
+      readonly nextAttemptAt: number;
+      readonly cause: string;
+      readonly remedy?: string | undefined;
+    })
+  | (AboutRecipient & {
+      readonly type: "recipient.held";
+      readonly heldBy: Holder;
+      readonly cause: string;
+      readonly remedy?: string | undefined;
+    })
   | (AboutRecipient & { readonly type: "recipient.bounced"; readonly cause: string; readonly remedy?: string | undefined })
   | (AboutRecipient & { readonly type: "recipient.expired"; readonly cause: string })
-  | { readonly type: "recipient.deleted"; readonly queueId: string; readonly recipient: string; readonly upstream: string; readonly operator: string }
-  | { readonly type: "operator.acted"; readonly verb: string; readonly queueIds: readonly string[]; readonly recipients: number; readonly operator: string }
-  | { readonly type: "upstream.connected"; readonly upstream: string; readonly remote: string; readonly tls?: string | undefined; readonly connectMs: number }
-  | { readonly type: "upstream.connect.failed"; readonly upstream: string; readonly stage: string; readonly cause: string; readonly reply?: Reply | undefined; readonly remedy?: string | undefined }
+  | {
+      readonly type: "recipient.deleted";
+      readonly queueId: string;
+      readonly recipient: string;
+      readonly upstream: string;
+      readonly operator: string;
+    }
+  | {
+      readonly type: "operator.acted";
+      readonly verb: string;
+      readonly queueIds: readonly string[];
+      readonly recipients: number;
+      readonly operator: string;
+    }
+  | {
+      readonly type: "upstream.connected";
+      readonly upstream: string;
+      readonly remote: string;
+      readonly tls?: string | undefined;
+      readonly connectMs: number;
+    }
+  | {
+      readonly type: "upstream.connect.failed";
+      readonly upstream: string;
+      readonly stage: string;
+      readonly cause: string;
+      readonly reply?: Reply | undefined;
+      readonly remedy?: string | undefined;
+    }
   | { readonly type: "upstream.auth.succeeded"; readonly upstream: string }
-  | { readonly type: "upstream.auth.failed"; readonly upstream: string; readonly cause: string; readonly reply?: Reply | undefined; readonly remedy?: string | undefined }
+  | {
+      readonly type: "upstream.auth.failed";
+      readonly upstream: string;
+      readonly cause: string;
+      readonly reply?: Reply | undefined;
+      readonly remedy?: string | undefined;
+    }
   /** Every reply that ends a command of ours towards an upstream, for `upstream_replies_total`. */
   | { readonly type: "upstream.replied"; readonly upstream: string; readonly stage: string; readonly reply: Reply }
   | { readonly type: "upstream.throttled"; readonly upstream: string; readonly waitMs: number; readonly reply?: Reply | undefined }
   /** The door closed: nothing goes out by it but probes. */
-  | { readonly type: "upstream.held"; readonly upstream: string; readonly cause: string; readonly remedy?: string | undefined; readonly nextProbeAt: number }
+  | {
+      readonly type: "upstream.held";
+      readonly upstream: string;
+      readonly cause: string;
+      readonly remedy?: string | undefined;
+      readonly nextProbeAt: number;
+    }
   | { readonly type: "upstream.released"; readonly upstream: string; readonly heldMs: number; readonly recipients: number }
   /** Unreachable for the moment: nothing is tried before `resumeAt`. */
   | { readonly type: "upstream.paused"; readonly upstream: string; readonly cause: string; readonly resumeAt: number }
@@ -122,8 +196,20 @@ export type PosternEvent =
   | { readonly type: "history.pruned"; readonly messages: number }
   | { readonly type: "config.reload.ignored"; readonly reason: string }
   /** Something in the configuration that does not forbid a start; `place` is FILE:LINE:COL. */
-  | { readonly type: "config.warned"; readonly place: string; readonly key: string; readonly text: string; readonly upstream?: string | undefined }
-  | { readonly type: "alert.raised"; readonly alert: string; readonly subject: string; readonly text: string; readonly remedy?: string | undefined }
+  | {
+      readonly type: "config.warned";
+      readonly place: string;
+      readonly key: string;
+      readonly text: string;
+      readonly upstream?: string | undefined;
+    }
+  | {
+      readonly type: "alert.raised";
+      readonly alert: string;
+      readonly subject: string;
+      readonly text: string;
+      readonly remedy?: string | undefined;
+    }
   | { readonly type: "alert.cleared"; readonly alert: string; readonly subject: string };
 
 export type EventName = PosternEvent["type"];
@@ -131,11 +217,3 @@ export type EventOf<N extends EventName> = Extract<PosternEvent, { type: N }>;
 
 /** Hands an event to whoever watches. Never throws and never waits: a stage must not fail because it was observed. */
 export type Emit = (event: PosternEvent) => void;
-
-/** States in which a recipient leaves the queue, by the event that says so. */
-export const FINAL_EVENT: Readonly<Record<TerminalState, EventName>> = {
-  delivered: "recipient.delivered",
-  bounced: "recipient.bounced",
-  expired: "recipient.expired",
-  deleted: "recipient.deleted",
-};

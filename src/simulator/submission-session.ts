@@ -8,7 +8,7 @@ import type { AuthenticationMethod, ReceivedMessage } from "./mail-store.ts";
 import { BACK_END, FRONT_END, FRONT_END_PROD, bannerDate, formatDuration, newUpstreamId } from "./microsoft-names.ts";
 import { decodeBase64, readXoauth2 } from "./sasl.ts";
 import type { SmtpConnection } from "./smtp-server-core.ts";
-import type { SubmissionService } from "./submission.ts";
+import type { SubmissionHost } from "./submission-host.ts";
 import { FIXED_SIZE_MAX, fillIn, judgeSubmission, wordsOf } from "./submission-rules.ts";
 import type { Refused } from "./submission-rules.ts";
 import { findMailbox, isInside, smtpAuthState } from "./tenant.ts";
@@ -47,7 +47,7 @@ const ENDS_A_GROUP = new Set(["EHLO", "HELO", "STARTTLS", "AUTH", "DATA", "NOOP"
 
 /** Runs one session. */
 export class SubmissionSession {
-  #service: SubmissionService;
+  #service: SubmissionHost;
   #connection: SmtpConnection;
   #id: string;
   #openedAt: number;
@@ -59,7 +59,7 @@ export class SubmissionSession {
   #errors = 0;
   #lastActivity: number;
 
-  constructor(service: SubmissionService, connection: SmtpConnection, id: string) {
+  constructor(service: SubmissionHost, connection: SmtpConnection, id: string) {
     this.#service = service;
     this.#connection = connection;
     this.#id = id;
