@@ -1,0 +1,254 @@
+/**
+ * The accept layer: from a fresh socket to a session, or to a short refusal. Address to client, places per device and in all, and the end
+ * of everything at shutdown.
+ */
+import { createServer } from "node:net";
+import type { AddressInfo, Server, Socket } from "node:net";
+import type { Reply } from "../mail/reply.ts";
+import { canonicalPeer, NetworkTable } from "./networks.ts";
+import type { ClientOptions, Endpoint, SessionContext } from "./options.ts";
+import { notAllowed, REPLIES, wireReply } from "./replies.ts";
+import { RelayServer } from "./server.ts";
+import type { Session } from "./session.ts";
+
+/** How long a refused client gets to read its line. */
+const REFUSAL_LINGER_MS = 2_000;
+
+/** A connection that waits for a place of its device. */
+interface Waiting {
+  readonly socket: Socket;
+  readonly admit: () => void;
+  readonly cancel: () => void;
+}
+
+/** Places of all listeners together. */
+export class Places {
+  readonly sessions = new Set<Session>();
+  readonly waiting = new Map<string, Waiting[]>();
+  /** Sessions that count against their device. */
+  readonly #holders = new Set<Session>();
+  readonly #byDevice = new Map<string, number>();
+  #waitingCount = 0;
+
+  /** Sessions and waiting connections. */
+  get taken(): number {
+    return this.sessions.size + this.#waitingCount;
+  }
+
+  of(device: string): number {
+    return this.#byDevice.get(device) ?? 0;
+  }
+
+  take(session: Session): void {
+    this.sessions.add(session);
+    this.#holders.add(session);
+    this.#byDevice.set(session.peer.device, this.of(session.peer.device) + 1);
+  }
+
+  /** A session's socket is gone. */
+  free(session: Session): void {
+    this.release(session);
+    this.sessions.delete(session);
+  }
+
+  /** A session said its last word: the next of its device may come, though the client may take its time to close. */
+  release(session: Session): void {
+    if (!this.#holders.delete(session)) return;
+    const { device } = session.peer;
+    const left = this.of(device) - 1;
+    if (left > 0) this.#byDevice.set(device, left);
+    else this.#byDevice.delete(device);
+    this.waiting.get(device)?.[0]?.admit();
+  }
+
+  queue(device: string, entry: Waiting): void {
+    this.#waitingCount += 1;
+    const line = this.waiting.get(device);
+    if (line === undefined) this.waiting.set(device, [entry]);
+    else line.push(entry);
+  }
+
+  unqueue(device: string, entry: Waiting): void {
+    const line = this.waiting.get(device);
+    const at = line?.indexOf(entry) ?? -1;
+    if (line === undefined || at < 0) return;
+    line.splice(at, 1);
+    this.#waitingCount -= 1;
+    if (line.length === 0) this.waiting.delete(device);
+  }
+}
+
+/** One listener: its sockets, its clients by network. */
+export class Acceptor {
+  readonly #context: SessionContext;
+  readonly #places: Places;
+  readonly #server: RelayServer;
+  readonly #clients = new NetworkTable<ClientOptions>();
+  readonly #bound: { server: Server; address: AddressInfo }[] = [];
+  readonly #refused = new Set<Socket>();
+  readonly #nextId: () => string;
+  #stopping = false;
+
+  /** @throws Error for a network that cannot be read or is listed twice, and for a certificate that OpenSSL does not take */
+  constructor(context: SessionContext, clients: readonly ClientOptions[], places: Places, nextId: () => string) {
+    this.#context = context;
+    this.#places = places;
+    this.#nextId = nextId;
+    this.#server = new RelayServer(context);
+    // Faults of a session's handshake are its own events; what else smtp-server reports must not end the process.
+    this.#server.on("error", () => undefined);
+    for (const client of clients) {
+      if (client.listeners !== undefined && !client.listeners.includes(context.listener.name)) continue;
+      for (const network of client.networks) this.#clients.add(network, client);
+    }
+  }
+
+  /** Addresses bound, in the order of the endpoints. */
+  get addresses(): readonly AddressInfo[] {
+    return this.#bound.map(({ address }) => address);
+  }
+
+  /** Binds all endpoints. @throws the error of the first that cannot be bound */
+  async start(): Promise<void> {
+    for (const endpoint of this.#context.listener.endpoints) {
+      const server = createServer({ allowHalfOpen: true, noDelay: true, highWaterMark: 64 * 1024 }, (socket) => this.#accept(socket));
+      const address = await bind(server, endpoint);
+      this.#bound.push({ server, address });
+      this.#context.options.emit({
+        type: "listener.bound",
+        listener: this.#context.listener.name,
+        address: address.address,
+        port: address.port,
+        tls: this.#context.listener.tls.mode,
+      });
+    }
+  }
+
+  /** Takes no new connections and refuses those that wait. Sessions go on. */
+  stop(): void {
+    this.#stopping = true;
+    for (const { server } of this.#bound) server.close();
+  }
+
+  /** Ends what is left of refused connections. */
+  destroyRefused(): void {
+    for (const socket of this.#refused) socket.destroy();
+  }
+
+  #accept(socket: Socket): void {
+    // A reset may come at any time, before a session listens for it.
+    socket.on("error", () => undefined);
+    const device = canonicalPeer(socket.remoteAddress);
+    if (device === "") {
+      socket.destroy();
+      return;
+    }
+    const { limits, options, listener } = this.#context;
+    const client = this.#clients.find(device);
+    if (client === undefined) {
+      const reply = notAllowed(options.hostname, device);
+      this.#refuse(
+        socket,
+        device,
+        "unlisted",
+        reply,
+        undefined,
+        `add ${device} to the networks of a client that may use listener ${listener.name}`,
+      );
+      return;
+    }
+    if (this.#stopping) {
+      this.#refuse(socket, device, "stopping", REPLIES.shuttingDown, client);
+      return;
+    }
+    if (this.#places.taken >= limits.sessions) {
+      this.#refuse(socket, device, "sessions", REPLIES.tooManySessions, client);
+      return;
+    }
+    if (this.#places.of(device) >= limits.sessionsPerDevice) this.#wait(socket, device, client);
+    else this.#admit(socket, device, client);
+  }
+
+  #admit(socket: Socket, device: string, client: ClientOptions): void {
+    const session = this.#server.admit(socket, { id: this.#nextId(), device, client });
+    this.#places.take(session);
+    session.once("leaving", () => this.#places.release(session));
+    session.once("finished", () => this.#places.free(session));
+  }
+
+  /** Nothing is read and nothing is said until a session of the same device ends. */
+  #wait(socket: Socket, device: string, client: ClientOptions): void {
+    socket.pause();
+    const leave = (): void => {
+      stopTimer();
+      socket.off("close", leave);
+      this.#places.unqueue(device, entry);
+    };
+    const entry: Waiting = {
+      socket,
+      admit: () => {
+        leave();
+        this.#admit(socket, device, client);
+      },
+      cancel: () => {
+        leave();
+        this.#refuse(socket, device, "stopping", REPLIES.shuttingDown, client);
+      },
+    };
+    const stopTimer = this.#context.options.clock.after(this.#context.limits.placeWaitMs, () => {
+      leave();
+      this.#refuse(
+        socket,
+        device,
+        "device-sessions",
+        REPLIES.tooManyDeviceSessions,
+        client,
+        "the device opens more connections than its limit: lower it there",
+      );
+    });
+    socket.once("close", leave);
+    this.#places.queue(device, entry);
+  }
+
+  /**
+   * One line, then the end. Unread input would turn our close into a reset that takes the line with it, so it is read and dropped. On
+   * implicit TLS a line in clear would only be noise in a handshake: the connection is closed without a word, and the event says why.
+   */
+  #refuse(socket: Socket, device: string, reason: string, reply: Reply, client: ClientOptions | undefined, remedy?: string): void {
+    const { options, listener } = this.#context;
+    options.emit({
+      type: "session.rejected",
+      session: this.#nextId(),
+      listener: listener.name,
+      client: client?.name,
+      device,
+      reason,
+      reply,
+      remedy,
+    });
+    if (listener.tls.mode === "implicit" || this.#refused.size >= this.#context.limits.sessions) {
+      socket.destroy();
+      return;
+    }
+    this.#refused.add(socket);
+    const cancel = options.clock.after(REFUSAL_LINGER_MS, () => socket.destroy());
+    socket.once("close", () => {
+      cancel();
+      this.#refused.delete(socket);
+    });
+    socket.on("end", () => socket.destroy());
+    socket.resume();
+    socket.end(wireReply(reply));
+  }
+}
+
+async function bind(server: Server, endpoint: Endpoint): Promise<AddressInfo> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once("error", reject);
+  server.listen({ port: endpoint.port, ...(endpoint.host === undefined ? {} : { host: endpoint.host }), backlog: 1024 }, resolve);
+  await promise;
+  server.off("error", reject);
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("not bound to a port");
+  return address;
+}

@@ -1,0 +1,149 @@
+/**
+ * What we rely on in smtp-server, beyond its documentation. When an upgrade breaks one of these, read session.ts, input.ts and server.ts
+ * against the new version before anything else.
+ */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import type { Socket } from "node:net";
+import { SMTPServer } from "smtp-server";
+import { SMTPConnection } from "smtp-server/lib/smtp-connection";
+import { SMTPStream } from "smtp-server/lib/smtp-stream";
+import { expect, test } from "vitest";
+import { LineClient } from "../../test/fakes/line-client.ts";
+
+const require = createRequire(import.meta.url);
+
+test("the version is the one that was read", () => {
+  const manifest = JSON.parse(readFileSync(require.resolve("smtp-server/package.json"), "utf8")) as { version: string };
+
+  expect(manifest.version).toBe("3.21.6");
+});
+
+test("every method we override or call is there", () => {
+  const connection = SMTPConnection.prototype as unknown as Record<string, unknown>;
+  const methods = [
+    "init",
+    "send",
+    "close",
+    "upgrade",
+    "_createParser",
+    "_setListeners",
+    "_onCloseEvent",
+    "_onClose",
+    "_onError",
+    "_onTimeout",
+    "_armTimeout",
+    "_whenWritable",
+    "_resetSession",
+  ];
+  expect(methods.filter((name) => typeof connection[name] !== "function")).toEqual([]);
+
+  const stream = SMTPStream.prototype as unknown as Record<string, unknown>;
+  expect(["_write", "_flushData"].filter((name) => typeof stream[name] !== "function")).toEqual([]);
+  expect(typeof SMTPServer.prototype.onSecure).toBe("function");
+});
+
+/** A connection on a real socket, made as our server does it. */
+async function withConnection(
+  act: (connection: SMTPConnection, client: LineClient, server: SMTPServer) => Promise<void>,
+  options = {},
+): Promise<void> {
+  const smtp = new SMTPServer({ logger: false, disableReverseLookup: true, authOptional: true, ...options });
+  smtp.on("error", () => undefined);
+  const { promise, resolve } = Promise.withResolvers<Socket>();
+  const listener = createServer({ allowHalfOpen: true }, resolve);
+  await new Promise<void>((bound) => listener.listen(0, "127.0.0.1", bound));
+  const address = listener.address();
+  const client = await LineClient.open(typeof address === "object" && address !== null ? address.port : 0);
+  const connection = new SMTPConnection(smtp, await promise, { id: "1", remoteAddress: "192.0.2.1" });
+  smtp.connections.add(connection);
+  try {
+    await act(connection, client, smtp);
+  } finally {
+    connection._socket.destroy();
+    await client[Symbol.asyncDispose]();
+    await new Promise<void>((closed) => listener.close(() => closed()));
+  }
+}
+
+test("a server that never listens takes sockets from elsewhere, and connections take our address for them", async () => {
+  await withConnection(async (connection, _client, server) => {
+    expect(server.server.listening).toBe(false);
+    expect(connection.remoteAddress).toBe("192.0.2.1");
+    expect(connection.id).toBe("1");
+  });
+});
+
+test("the parser is made by _createParser in the constructor, and again for TLS, so that ours takes its place", () => {
+  let made = 0;
+  class Counting extends SMTPConnection {
+    override _createParser(): SMTPStream {
+      made += 1;
+      return super._createParser();
+    }
+  }
+  const smtp = new SMTPServer({ logger: false });
+  const socket = { setNoDelay: () => undefined } as unknown as Socket;
+
+  const connection = new Counting(smtp, socket, {});
+
+  expect(made).toBe(1);
+  expect(connection._parser).toBeInstanceOf(SMTPStream);
+  expect(SMTPConnection.prototype.upgrade.toString()).toMatch(/_parser\.isClosed = true;\s+this\._parser = this\._createParser\(\)/);
+});
+
+test("the constructor neither writes, nor arms timers, nor listens: init does, and we replace it", async () => {
+  await withConnection(async (connection, client) => {
+    expect(connection._socket.listenerCount("data")).toBe(0);
+    expect(connection._ready).toBe(false);
+    expect(client.chunks).toEqual([]);
+  });
+});
+
+test("_setListeners pipes the socket into the parser and calls back at once when TLS does not come first", async () => {
+  await withConnection(async (connection) => {
+    let called = false;
+
+    connection._setListeners(() => (called = true));
+
+    expect(called).toBe(true);
+    expect(connection._socket.listenerCount("close")).toBeGreaterThan(0);
+    expect(connection._socket.listenerCount("error")).toBeGreaterThan(0);
+  });
+});
+
+test("close ends our side, closes the parser, forgets the connection, and destroys a socket that the client keeps open", async () => {
+  await withConnection(async (connection, client, server) => {
+    connection._setListeners(() => undefined);
+
+    connection.close();
+
+    expect(connection._closing).toBe(true);
+    expect(server.connections.has(connection)).toBe(false);
+    expect(connection._closeTimer).toBeDefined();
+    expect(await client.end()).toBe("");
+  });
+});
+
+test("the stream's finish calls _flushData, and its error is not ours", () => {
+  const stream = new SMTPStream({ maxCommandLength: 10 });
+
+  expect(stream.listenerCount("finish")).toBe(1);
+  expect(stream._dataMode).toBe(false);
+  expect(stream.isClosed).toBe(false);
+});
+
+test("without a certificate it would serve a public one: we must never offer TLS then", () => {
+  const smtp = new SMTPServer({ logger: false });
+
+  expect(smtp.secureContext.has("*")).toBe(true);
+});
+
+test("idle time comes from a method of ours, and the pending flags it looks at exist", async () => {
+  await withConnection(async (connection) => {
+    expect(connection._handlerPending).toBe(false);
+    expect(connection._upgrading).toBe(false);
+    expect(connection._closed).toBe(false);
+  });
+});

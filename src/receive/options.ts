@@ -1,0 +1,119 @@
+/** What the receiving stage is built from: plain values, so that it needs no configuration file to be tested. */
+import type { Clock } from "../platform/clock.ts";
+import type { AddressPattern } from "../mail/address.ts";
+import type { Emit } from "../mail/events.ts";
+import type { Priority } from "../mail/message.ts";
+import type { MessageSink } from "../queue/queue.ts";
+import type { ClientPolicy, Domains } from "./policy.ts";
+
+/** Lowest TLS version taken. `TLSv1` and `TLSv1.1` switch OpenSSL to security level 0 on that listener. */
+export type TlsVersion = "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
+
+/** A certificate with its key, PEM; the chain may follow the certificate. */
+export interface CertificatePair {
+  readonly certPem: string;
+  readonly keyPem: string;
+}
+
+/** How a listener speaks TLS. `certificate` is required unless `mode` is `none`. */
+export type ListenerTls =
+  | { readonly mode: "none" }
+  | {
+      readonly mode: "opportunistic" | "required" | "implicit";
+      readonly minVersion?: TlsVersion | undefined;
+      readonly certificate: CertificatePair;
+    };
+
+/** Where a listener is bound; without `host` on all addresses, IPv4 and IPv6. Port 0 takes a free one. */
+export interface Endpoint {
+  readonly host?: string | undefined;
+  readonly port: number;
+}
+
+export interface ListenerOptions {
+  readonly name: string;
+  readonly endpoints: readonly Endpoint[];
+  readonly tls: ListenerTls;
+}
+
+/** A named group of networks and what it may do. */
+export interface ClientOptions extends ClientPolicy {
+  /** CIDR, or single addresses. The longest prefix wins; one prefix twice on a listener is an error. */
+  readonly networks: readonly string[];
+  /** Names of listeners; absent means all. */
+  readonly listeners?: readonly string[] | undefined;
+  readonly senders: readonly AddressPattern[];
+  readonly recipients: readonly AddressPattern[];
+  readonly maxMessageSizeBytes: number;
+  readonly priority: Priority;
+}
+
+/** Bounds of what one client can make us do. */
+export interface ReceiverLimits {
+  /** Sessions of one device address; further ones wait for a place. */
+  readonly sessionsPerDevice: number;
+  /** Sessions in all, the waiting ones included. */
+  readonly sessions: number;
+  /** Longest wait for a place, then 421. */
+  readonly placeWaitMs: number;
+  /** Silence between commands, and within DATA, after which the session ends. RFC 5321 §4.5.3.2 asks for 5 minutes. */
+  readonly commandIdleMs: number;
+  readonly dataIdleMs: number;
+  /** Commands other than MAIL, RCPT and DATA since the last accepted mail. */
+  readonly nonMailCommands: number;
+  readonly unknownCommands: number;
+  readonly recipients: number;
+  /** Received fields, RFC 5321 §6.3. */
+  readonly receivedFields: number;
+  readonly headerBytes: number;
+  readonly commandLineBytes: number;
+}
+
+export const DEFAULT_LIMITS: ReceiverLimits = {
+  sessionsPerDevice: 20,
+  sessions: 1000,
+  placeWaitMs: 20_000,
+  commandIdleMs: 300_000,
+  dataIdleMs: 300_000,
+  nonMailCommands: 100,
+  unknownCommands: 20,
+  recipients: 1000,
+  receivedFields: 50,
+  headerBytes: 256 * 1024,
+  commandLineBytes: 16 * 1024,
+};
+
+/**
+ * The largest message that any door on the way takes, in octets.
+ *
+ * @param sender - after policy; undefined before MAIL (for EHLO)
+ * @param recipients - after policy; empty before RCPT
+ */
+export type SizeLimit = (client: string, sender: string | undefined, recipients: readonly string[]) => number;
+
+export interface ReceiverOptions {
+  /** First word of 220 and 250, name in Received and Message-ID. */
+  readonly hostname: string;
+  readonly domains: Domains;
+  readonly listeners: readonly ListenerOptions[];
+  readonly clients: readonly ClientOptions[];
+  /** Absent: only the client's own limit counts. */
+  readonly sizeLimit?: SizeLimit | undefined;
+  /** IANA name for Date and Received; absent: the system's. */
+  readonly timeZone?: string | undefined;
+  /** Whether subjects go into envelope and event. */
+  readonly logSubjects?: boolean | undefined;
+  readonly limits?: Partial<ReceiverLimits> | undefined;
+  readonly sink: MessageSink;
+  readonly emit: Emit;
+  readonly clock: Clock;
+}
+
+/** What every session of a listener shares. */
+export interface SessionContext {
+  readonly listener: ListenerOptions;
+  readonly options: ReceiverOptions;
+  readonly limits: ReceiverLimits;
+  /** Formats Date and Received. */
+  readonly formatDate: (at: number) => string;
+}

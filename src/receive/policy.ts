@@ -1,0 +1,111 @@
+/** Relay policy: who may send as whom, to whom. Pure functions of (client, command); RFC 5321 §7.1, product rules of sender and recipients. */
+import { isIPv4 } from "node:net";
+import { canonicalAddress, isInternalDomain, matchesPatterns, splitAddress } from "../mail/address.ts";
+import type { AddressPattern } from "../mail/address.ts";
+import type { Reply } from "../mail/reply.ts";
+
+/** What policy needs of a client. */
+export interface ClientPolicy {
+  readonly name: string;
+  readonly senders: readonly AddressPattern[];
+  readonly recipients: readonly AddressPattern[];
+  /** Stands in for a sender that cannot be used outside: an address. */
+  readonly fallbackSender: string;
+}
+
+/** The organization's domains as written (canonical, `*.` allowed) and the one an address without domain belongs to. */
+export interface Domains {
+  readonly own: readonly string[];
+  readonly first: string;
+}
+
+/** A sender as it goes on, or why not. */
+export type SenderVerdict =
+  | { readonly kind: "accepted"; readonly sender: string; readonly original: string | undefined }
+  | { readonly kind: "refused"; readonly reply: Reply };
+
+/** A recipient as it goes on, or why not. */
+export type RecipientVerdict =
+  | { readonly kind: "accepted"; readonly recipient: string }
+  | { readonly kind: "refused"; readonly reply: Reply };
+
+/** Top-level names that nobody outside can answer to: RFC 6761, 6762, 8375, ICANN's reserved ones, and what cloud providers and routers use. */
+const PRIVATE_SUFFIXES = [
+  "local", "localdomain", "localhost", "lan", "internal", "intranet", "private", "corp", "home", "home.arpa", "invalid", "test", "workgroup", "mshome", "domain",
+] as const; // prettier-ignore
+
+/**
+ * Whether mail from this domain could never be answered: literal, bare IP address, one label, or private. One of the organization's own
+ * domains is never that.
+ */
+export function isUnusableDomain(domain: string, own: readonly string[]): boolean {
+  if (domain === "" || domain.startsWith("[") || isIPv4(domain)) return true;
+  if (isInternalDomain(domain, own)) return false;
+  if (!domain.includes(".")) return true;
+  return PRIVATE_SUFFIXES.some((suffix) => domain.endsWith(`.${suffix}`));
+}
+
+/**
+ * Judges the reverse-path: `<>` passes; no domain gets the first one; an unusable domain becomes the fallback sender; then `senders` decides.
+ *
+ * @param path - canonical; undefined when the device named none at all
+ */
+export function judgeSender(path: string | undefined, client: ClientPolicy, domains: Domains): SenderVerdict {
+  if (path === "") return { kind: "accepted", sender: "", original: undefined };
+  const named = usableSender(path ?? "", client, domains);
+  if (!matchesPatterns(named.sender, client.senders, domains.own)) {
+    return {
+      kind: "refused",
+      reply: refusal(`sender ${named.sender} is not among the senders of client ${client.name} (${client.senders.join(", ")})`),
+    };
+  }
+  return { kind: "accepted", ...named };
+}
+
+/** The sender with its domain, or the fallback; `original` is set where another took its place. */
+export function usableSender(path: string, client: ClientPolicy, domains: Domains): { sender: string; original: string | undefined } {
+  const { local, domain } = splitAddress(path);
+  if (path === "" || local === "") return { sender: client.fallbackSender, original: path };
+  if (domain === "") return { sender: `${local}@${domains.first}`, original: undefined };
+  if (isUnusableDomain(domain, domains.own)) return { sender: client.fallbackSender, original: path };
+  return { sender: path, original: undefined };
+}
+
+/**
+ * Judges a forward-path. Routing hidden in the local part (`user%host`, `host!user`, `"user@host"`) is judged by both domains, so that a
+ * next hop which follows it does not turn a client for internal mail into a relay.
+ */
+export function judgeRecipient(path: string, client: ClientPolicy, domains: Domains): RecipientVerdict {
+  const recipient = splitAddress(path).domain === "" ? `${path}@${domains.first}` : path;
+  const routed = routedAddress(splitAddress(recipient).local);
+  for (const address of routed === undefined ? [recipient] : [recipient, routed]) {
+    if (!matchesPatterns(address, client.recipients, domains.own)) {
+      return {
+        kind: "refused",
+        reply: refusal(`recipient ${recipient} is not among the recipients of client ${client.name} (${client.recipients.join(", ")})`),
+      };
+    }
+  }
+  return { kind: "accepted", recipient };
+}
+
+/** The address a local part would be routed to by a host that follows such routing; undefined when it names no domain. */
+function routedAddress(local: string): string | undefined {
+  const text = local.startsWith('"') ? local.slice(1, -1).replace(/\\(.)/g, "$1") : local;
+  const at = Math.max(text.lastIndexOf("@"), text.lastIndexOf("%"));
+  if (at >= 0 && text.slice(at + 1).includes(".")) return canonicalAddress(`${text.slice(0, at)}@${text.slice(at + 1)}`);
+  const bang = text.indexOf("!");
+  if (bang > 0 && text.slice(0, bang).includes(".")) return canonicalAddress(`${text.slice(bang + 1)}@${text.slice(0, bang)}`);
+  return undefined;
+}
+
+/** Judges the addresses of From: by the same patterns as the envelope's sender. Undefined when they may pass. */
+export function judgeHeaderFrom(addresses: readonly string[], client: ClientPolicy, domains: Domains): Reply | undefined {
+  const stranger = addresses.find((address) => !matchesPatterns(address, client.senders, domains.own));
+  if (stranger === undefined) return undefined;
+  return refusal(`From: ${stranger} is not among the senders of client ${client.name} (${client.senders.join(", ")})`);
+}
+
+function refusal(rule: string): Reply {
+  return { code: 550, enhanced: "5.7.1", text: `Refused by policy: ${rule}` };
+}

@@ -1,0 +1,124 @@
+/** The receiving stage: listeners to accepted mail in the queue. Start it, stop it; everything else comes as events. */
+import { randomInt } from "node:crypto";
+import type { AddressInfo } from "node:net";
+import { Acceptor, Places } from "./accept.ts";
+import { DEFAULT_LIMITS } from "./options.ts";
+import type { ReceiverOptions } from "./options.ts";
+import { MailDate } from "./trace.ts";
+
+export type {
+  CertificatePair,
+  ClientOptions,
+  Endpoint,
+  ListenerOptions,
+  ListenerTls,
+  ReceiverLimits,
+  ReceiverOptions,
+  SizeLimit,
+  TlsVersion,
+} from "./options.ts";
+export { DEFAULT_LIMITS } from "./options.ts";
+
+/** Where a listener is bound. */
+export interface BoundAddress {
+  readonly listener: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A running or stopped receiving stage. */
+export interface Receiver {
+  /**
+   * Binds every endpoint of every listener. When one cannot be bound, those bound before are closed again.
+   *
+   * @throws Error of the listener that could not be bound (EADDRINUSE, EACCES …), naming it
+   */
+  start(): Promise<void>;
+  /**
+   * Takes no more connections, says 421 to idle sessions at once, lets messages in progress finish for `graceMs`, then cuts what is left.
+   * Resolves when every session is gone; what was committed by then is safe.
+   */
+  stop(graceMs: number): Promise<void>;
+  /** What is bound; with port 0, where. */
+  addresses(): readonly BoundAddress[];
+  /** Sessions now, waiting connections not included. */
+  sessionCount(): number;
+}
+
+/**
+ * Builds the stage. Nothing is bound before `start`.
+ *
+ * @throws Error for networks that cannot be read or are listed twice on a listener, and for a certificate that OpenSSL does not take
+ */
+export function createReceiver(options: ReceiverOptions): Receiver {
+  return new ReceivingStage(options);
+}
+
+class ReceivingStage implements Receiver {
+  readonly #places = new Places();
+  readonly #acceptors: { readonly name: string; readonly acceptor: Acceptor }[];
+  readonly #options: ReceiverOptions;
+
+  constructor(options: ReceiverOptions) {
+    this.#options = options;
+    const limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const date = new MailDate(options.timeZone);
+    const formatDate = (at: number): string => date.format(at);
+    const nextId = sessionIds();
+    this.#acceptors = options.listeners.map((listener) => ({
+      name: listener.name,
+      acceptor: new Acceptor({ listener, options, limits, formatDate }, options.clients, this.#places, nextId),
+    }));
+  }
+
+  async start(): Promise<void> {
+    for (const { name, acceptor } of this.#acceptors) {
+      try {
+        await acceptor.start();
+      } catch (error) {
+        for (const { acceptor: other } of this.#acceptors) other.stop();
+        throw new Error(`listener ${name} cannot be bound: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      }
+    }
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    for (const { acceptor } of this.#acceptors) acceptor.stop();
+    const waiting = [...this.#places.waiting.values()].flat();
+    for (const entry of waiting) entry.cancel();
+    const { promise: gone, resolve } = Promise.withResolvers<void>();
+    const check = (): void => {
+      if (this.#places.sessions.size === 0) resolve();
+    };
+    for (const session of this.#places.sessions) {
+      session.once("finished", check);
+      session.stop();
+    }
+    check();
+    const cancel = this.#options.clock.after(graceMs, () => {
+      for (const session of this.#places.sessions) session.destroy();
+    });
+    await gone;
+    cancel();
+    for (const { acceptor } of this.#acceptors) acceptor.destroyRefused();
+  }
+
+  addresses(): readonly BoundAddress[] {
+    return this.#acceptors.flatMap(({ name, acceptor }) =>
+      acceptor.addresses.map((address: AddressInfo) => ({ listener: name, address: address.address, port: address.port })),
+    );
+  }
+
+  sessionCount(): number {
+    return this.#places.sessions.size;
+  }
+}
+
+/** Short names of sessions for logs: different in each process, in order within it. */
+function sessionIds(): () => string {
+  const run = randomInt(36 ** 5)
+    .toString(36)
+    .padStart(5, "0");
+  let count = 0;
+  return () => `${run}-${(count += 1).toString(36)}`;
+}

@@ -1,0 +1,213 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect as connectTcp } from "node:net";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { LineClient } from "../../test/fakes/line-client.ts";
+import { MemorySink } from "../../test/fakes/memory-sink.ts";
+import { startProcess } from "../../test/support/process.ts";
+import { hasTool } from "../../test/support/tools.ts";
+import type { PosternEvent } from "../mail/events.ts";
+import { systemClock } from "../platform/clock.ts";
+import { ensureSelfMadeCertificate } from "./certificate.ts";
+import { createReceiver } from "./receiver.ts";
+import type { CertificatePair, ListenerTls, Receiver } from "./receiver.ts";
+
+let folder: string;
+let certificate: CertificatePair;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "postern-tls-"));
+  certificate = await ensureSelfMadeCertificate(folder, "relay.contoso.com", ["127.0.0.1"], systemClock);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const running: Receiver[] = [];
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((receiver) => receiver.stop(0)));
+});
+
+async function startRelay(
+  tls: ListenerTls,
+): Promise<{ port: number; sink: MemorySink; events: PosternEvent[]; rejected: Promise<PosternEvent> }> {
+  const sink = new MemorySink();
+  const events: PosternEvent[] = [];
+  const { promise: rejected, resolve } = Promise.withResolvers<PosternEvent>();
+  const receiver = createReceiver({
+    hostname: "relay.contoso.com",
+    domains: { own: ["contoso.com"], first: "contoso.com" },
+    listeners: [{ name: "printers", endpoints: [{ host: "127.0.0.1", port: 0 }], tls }],
+    clients: [
+      {
+        name: "floor",
+        networks: ["127.0.0.1"],
+        senders: ["internal"],
+        recipients: ["internal"],
+        fallbackSender: "s@contoso.com",
+        maxMessageSizeBytes: 1e7,
+        priority: "normal",
+      },
+    ],
+    sink,
+    clock: systemClock,
+    emit: (event) => {
+      events.push(event);
+      if (event.type === "session.rejected") resolve(event);
+    },
+  });
+  running.push(receiver);
+  await receiver.start();
+  return { port: receiver.addresses()[0]?.port ?? 0, sink, events, rejected };
+}
+
+const MAIL = "MAIL FROM:<a@contoso.com>\r\nRCPT TO:<b@contoso.com>\r\nDATA\r\nFrom: a@contoso.com\r\n\r\nbody\r\n.\r\n";
+
+test("STARTTLS is offered, works without a new EHLO, and the mail says ESMTPS", async () => {
+  const relay = await startRelay({ mode: "opportunistic", certificate });
+  await using client = await LineClient.open(relay.port);
+  await client.reply();
+  expect(await client.say("EHLO x")).toContain("250-STARTTLS");
+  await client.say("MAIL FROM:<z@contoso.com>");
+  expect(await client.say("STARTTLS")).toMatch(/^220 /);
+
+  await client.startTls();
+  expect(await client.say("RCPT TO:<b@contoso.com>")).toMatch(/^503 /); // what was said in clear is forgotten
+  client.write(MAIL);
+  await relay.sink.received(1);
+
+  const { message, content } = relay.sink.messages[0]!;
+  expect(message.origin).toMatchObject({ tls: "TLSv1.3", helo: undefined });
+  expect(content.toString()).toMatch(
+    /from unknown .*\r\n\t\(version=TLSv1\.3 cipher=\w+\)\r\n\tby relay\.contoso\.com \(Postern\) with ESMTPS id/,
+  );
+  expect(relay.events.find(({ type }) => type === "session.secured")).toMatchObject({ tls: "TLSv1.3" });
+});
+
+test("STARTTLS is not offered again inside TLS, and a second one is 503", async () => {
+  const relay = await startRelay({ mode: "opportunistic", certificate });
+  await using client = await LineClient.open(relay.port);
+  await client.reply();
+  await client.say("STARTTLS");
+  await client.startTls();
+
+  expect(await client.say("EHLO x")).not.toContain("STARTTLS");
+  expect(await client.say("STARTTLS")).toMatch(/^503 5\.5\.1 /);
+});
+
+test("commands sent in clear behind STARTTLS are thrown away", async () => {
+  const relay = await startRelay({ mode: "opportunistic", certificate });
+  await using client = await LineClient.open(relay.port);
+  await client.reply();
+
+  client.write("STARTTLS\r\nMAIL FROM:<evil@contoso.com>\r\nRCPT TO:<b@contoso.com>\r\n");
+  expect(await client.reply()).toMatch(/^220 /);
+  await client.startTls();
+
+  expect(await client.say("RCPT TO:<b@contoso.com>")).toMatch(/^503 /);
+  expect(await client.say("NOOP")).toMatch(/^250 /);
+});
+
+test("where TLS is required, MAIL before it is 530 5.7.0", async () => {
+  const relay = await startRelay({ mode: "required", certificate });
+  await using client = await LineClient.open(relay.port);
+  await client.reply();
+
+  expect(await client.say("MAIL FROM:<a@contoso.com>")).toMatch(/^530 5\.7\.0 /);
+  await client.say("STARTTLS");
+  await client.startTls();
+  expect(await client.say("MAIL FROM:<a@contoso.com>")).toMatch(/^250 /);
+});
+
+test("a listener without TLS answers STARTTLS with 502", async () => {
+  const relay = await startRelay({ mode: "none" });
+  await using client = await LineClient.open(relay.port);
+  await client.reply();
+
+  expect(await client.say("STARTTLS")).toMatch(/^502 5\.5\.1 /);
+});
+
+test("implicit TLS greets inside TLS and takes mail", async () => {
+  const relay = await startRelay({ mode: "implicit", certificate });
+  await using client = await LineClient.openTls(relay.port);
+
+  expect(await client.reply()).toMatch(/^220 relay\.contoso\.com /);
+  expect(await client.say("EHLO x")).not.toContain("STARTTLS");
+  client.write(MAIL);
+  await relay.sink.received(1);
+
+  expect(relay.sink.messages[0]?.message.origin.tls).toBe("TLSv1.3");
+});
+
+test("a client that speaks plain SMTP to an implicit TLS listener is told of in an event, and nothing breaks", async () => {
+  const relay = await startRelay({ mode: "implicit", certificate });
+  const socket = connectTcp(relay.port, "127.0.0.1");
+  socket.on("error", () => undefined);
+
+  socket.write("EHLO x\r\n");
+
+  expect(await relay.rejected).toMatchObject({ type: "session.rejected", reason: "tls" });
+  socket.destroy();
+  await using client = await LineClient.openTls(relay.port);
+  expect(await client.reply()).toMatch(/^220 /);
+});
+
+test("a device that knows only TLS 1.0 is one rejected event with a remedy on a default listener, and the process lives", async () => {
+  const relay = await startRelay({ mode: "opportunistic", certificate });
+  await using client = await LineClient.open(relay.port);
+  await client.reply();
+  await client.say("STARTTLS");
+
+  await expect(client.startTls({ minVersion: "TLSv1", maxVersion: "TLSv1", ciphers: "AES128-SHA:@SECLEVEL=0" })).rejects.toThrow();
+
+  expect(await relay.rejected).toMatchObject({ reason: "tls", remedy: expect.stringContaining("min_version") });
+});
+
+test.each([
+  ["TLSv1", "AES128-SHA:@SECLEVEL=0", "TLSv1" as const],
+  ["TLSv1.2", "AES128-SHA", undefined],
+  ["TLSv1.2", "AES128-GCM-SHA256", undefined],
+])("a device that knows only %s with %s gets through", async (version, ciphers, minVersion) => {
+  const relay = await startRelay({ mode: "opportunistic", certificate, minVersion });
+  await using client = await LineClient.open(relay.port);
+  await client.reply();
+  await client.say("STARTTLS");
+
+  const socket = await client.startTls({ minVersion: "TLSv1", maxVersion: version as "TLSv1", ciphers });
+
+  expect(socket.getProtocol()).toBe(version);
+  expect(await client.say("NOOP")).toMatch(/^250 /);
+});
+
+test.skipIf(!hasTool("openssl"))(
+  "openssl s_client with TLS 1.0 and AES128-SHA succeeds where TLSv1 is allowed, and only there",
+  async () => {
+    const dial = async (minVersion: "TLSv1" | undefined) => {
+      const relay = await startRelay({ mode: "opportunistic", certificate, minVersion });
+      const args = [
+        "s_client",
+        "-connect",
+        `127.0.0.1:${relay.port}`,
+        "-starttls",
+        "smtp",
+        "-tls1",
+        "-cipher",
+        "AES128-SHA:@SECLEVEL=0",
+        "-ign_eof",
+      ];
+      await using client = await startProcess("openssl", args, { input: "QUIT\r\n" });
+      return { exit: await client.exited, lines: client.lines.join("\n") };
+    };
+
+    const legacy = await dial("TLSv1");
+    const modern = await dial(undefined);
+
+    expect(legacy.lines).toMatch(/TLSv1, Cipher is AES128-SHA|Protocol\s*: TLSv1\b/);
+    expect(legacy.exit.code).toBe(0);
+    expect(modern.exit.code).not.toBe(0);
+  },
+);
+
+test("a certificate that does not fit its key is refused before anything listens", async () => {
+  const other = await ensureSelfMadeCertificate(join(folder, "other"), "other.contoso.com", [], systemClock);
+
+  await expect(startRelay({ mode: "required", certificate: { certPem: certificate.certPem, keyPem: other.keyPem } })).rejects.toThrow();
+});

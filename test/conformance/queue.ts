@@ -1,0 +1,889 @@
+/** What every queue must do, whatever it is built on. Each implementation runs the whole suite. */
+import { createHash } from "node:crypto";
+import { afterEach, describe, expect, test } from "vitest";
+import type { PosternEvent } from "../../src/mail/events.ts";
+import type { Envelope } from "../../src/mail/message.ts";
+import { ManualClock } from "../../src/platform/clock.ts";
+import type {
+  AttemptRecord,
+  Claim,
+  ClaimRequest,
+  LaneHold,
+  Queue,
+  QueueReader,
+  RouteRecipient,
+  Settlement,
+} from "../../src/queue/queue.ts";
+
+/** How a queue is opened for one test. */
+export interface OpenQueue {
+  readonly clock: ManualClock;
+  readonly emit: (event: PosternEvent) => void;
+  readonly route: RouteRecipient;
+  readonly historyKeepMs: number;
+  readonly poolBytes?: number | undefined;
+}
+
+/** An implementation on a place of its own, empty at first. */
+export interface QueuePlace {
+  open(options: OpenQueue): Promise<Queue>;
+  openReader(): Promise<QueueReader>;
+  /** A second place that looks as this one would after the power went now. */
+  afterPowerCut(): Promise<QueuePlace>;
+  /** Damages one octet of the stored content of a message. */
+  damage(queueId: string): Promise<void>;
+  remove(): Promise<void>;
+}
+
+const LANE = "scans";
+const HOUR = 3_600_000;
+
+/** An envelope with what a test does not care about filled in. */
+export function envelope(given: Partial<Envelope> & { readonly device?: string } = {}): Envelope {
+  const { device = "10.0.0.1", ...rest } = given;
+  return {
+    reversePath: "scanner@contoso.com",
+    recipients: ["anna@contoso.com"],
+    origin: { listener: "printers", client: "floor", device },
+    kind: "mail",
+    priority: "normal",
+    smtpUtf8: false,
+    eightBit: false,
+    sizeBytes: 0,
+    messageId: "<1@relay.contoso.com>",
+    repairs: [],
+    sessionStartedAt: 0,
+    ...rest,
+  };
+}
+
+/** Stores one message. */
+export async function accept(
+  queue: Queue,
+  given: Partial<Envelope> & { readonly device?: string } = {},
+  content = "Subject: scan\r\n\r\npage\r\n",
+) {
+  const writer = queue.open();
+  await writer.write(Buffer.from(content));
+  return writer.commit(envelope(given));
+}
+
+export function attemptRecord(clock: ManualClock, outcome: AttemptRecord["outcome"] = "delivered"): AttemptRecord {
+  return {
+    startedAt: clock.now(),
+    upstream: LANE,
+    stage: "final",
+    outcome,
+    delays: { beforeQueueMs: 0, inQueueMs: 0, connectMs: 0, transmitMs: 0 },
+  };
+}
+
+/** Gives all recipients of a claim the same outcome. */
+export function settleAll(queue: Queue, clock: ManualClock, claim: Claim, settlement: Settlement): Promise<void> {
+  const settlements = new Map(claim.recipients.map(({ index }) => [index, settlement]));
+  return queue.settle({ claim, settlements, attempt: settlement.kind === "returned" ? undefined : attemptRecord(clock) });
+}
+
+export function holdOf(clock: ManualClock, closedBy?: string): LaneHold {
+  return { since: clock.now(), cause: "secret expired", closedBy, nextProbeAt: clock.now() + 60_000, probes: 0 };
+}
+
+export async function claimOne(queue: Queue, request: Partial<ClaimRequest> = {}): Promise<Claim> {
+  const [claim] = await queue.claim({ lane: LANE, limit: 1, recipientsPerMessage: 450, leaseMs: HOUR, ...request });
+  if (claim === undefined) throw new Error("nothing to claim");
+  return claim;
+}
+
+const states = async (queue: QueueReader): Promise<string[]> =>
+  (await queue.list({}, 1_000)).map(
+    ({ recipient, state, heldBy }) => `${recipient} ${state}${heldBy === undefined ? "" : ` by ${heldBy}`}`,
+  );
+
+async function contentOf(claim: Claim): Promise<Buffer> {
+  const blocks: Uint8Array[] = [];
+  for await (const block of claim.content.blocks()) blocks.push(block);
+  return Buffer.concat(blocks);
+}
+
+/** Runs the suite. */
+export function queueConformance(name: string, makePlace: () => Promise<QueuePlace>): void {
+  describe(name, () => {
+    const cleanUp: (() => Promise<void>)[] = [];
+
+    afterEach(async () => {
+      for (const undo of cleanUp.splice(0).toReversed()) await undo();
+    });
+
+    async function start(options: Partial<OpenQueue> & { readonly place?: QueuePlace } = {}) {
+      const place = options.place ?? (await makePlace());
+      if (options.place === undefined) cleanUp.push(() => place.remove());
+      const events: PosternEvent[] = [];
+      const clock = options.clock ?? new ManualClock();
+      const queue = await place.open({
+        route: () => LANE,
+        historyKeepMs: 30 * 24 * HOUR,
+        ...options,
+        clock,
+        emit: (event) => events.push(event),
+      });
+      cleanUp.push(() => queue.close());
+      const happened = (type: PosternEvent["type"]): PosternEvent[] => events.filter((event) => event.type === type);
+      return { place, queue, clock, events, happened };
+    }
+
+    /** Opens what a power cut at this moment would leave. */
+    async function powerCut(place: QueuePlace, clock: ManualClock) {
+      const left = await place.afterPowerCut();
+      cleanUp.push(() => left.remove());
+      return start({ place: left, clock });
+    }
+
+    async function expectBalanced(queue: QueueReader): Promise<void> {
+      const { accepted, generated, final, waiting } = await queue.statistics();
+      const sum = (counts: Readonly<Record<string, number>>): number => Object.values(counts).reduce((total, count) => total + count, 0);
+      expect(accepted + generated).toBe(sum(final) + sum(waiting));
+    }
+
+    describe("accepting", () => {
+      test("a message is durable before its commit resolves", async () => {
+        const { place, queue, clock } = await start();
+
+        const message = await accept(queue, { recipients: ["anna@contoso.com", "ben@contoso.com"] });
+        const after = await powerCut(place, clock);
+
+        expect(message.acceptedAt).toBe(clock.now());
+        expect(message.queueId).toMatch(/^[0-9A-Z]{26}$/);
+        expect((await after.queue.show(message.queueId))?.message).toEqual(message);
+        expect((await contentOf(await claimOne(after.queue))).toString()).toBe("Subject: scan\r\n\r\npage\r\n");
+      });
+
+      test("a message that was not committed leaves nothing behind, whether it was dropped or cut off", async () => {
+        const { place, queue, clock } = await start();
+        const cut = queue.open();
+        await cut.write(Buffer.alloc(700_000, 1));
+        const dropped = queue.open();
+        await dropped.write(Buffer.alloc(700_000, 2));
+        dropped.abort();
+        await accept(queue);
+
+        const after = await powerCut(place, clock);
+
+        expect((await after.queue.statistics()).accepted).toBe(1);
+        expect(after.happened("queue.recovered")).toMatchObject([{ ambiguousRecipients: 0 }]);
+        await expect.poll(async () => (await after.queue.statistics()).contentBytes).toBe(23);
+        cut.abort();
+        await expect.poll(async () => (await queue.statistics()).contentBytes).toBe(23);
+      });
+
+      test("abort after commit does nothing", async () => {
+        const { queue } = await start();
+        const writer = queue.open();
+        await writer.write(Buffer.from("x"));
+        await writer.commit(envelope());
+
+        writer.abort();
+
+        expect(await states(queue)).toEqual(["anna@contoso.com queued"]);
+      });
+
+      test("the stored size is the octets written, an empty message included", async () => {
+        const { queue } = await start();
+        const writer = queue.open();
+
+        const message = await writer.commit(envelope({ sizeBytes: 99 }));
+
+        expect(message.sizeBytes).toBe(0);
+        expect(await contentOf(await claimOne(queue))).toHaveLength(0);
+      });
+
+      test("contents of every size come back octet for octet, with the block borders in between", { timeout: 60_000 }, async () => {
+        const { queue } = await start();
+        const sizes = [1, 16_383, 16_384, 16_385, 65_536, 262_143, 262_144, 262_145, 600_000];
+
+        for (const size of sizes) {
+          const octets = Buffer.from(Array.from({ length: size }, (_, at) => (at * 7 + size) & 255));
+          const writer = queue.open();
+          for (let at = 0; at < size; at += 9_973) await writer.write(octets.subarray(at, at + 9_973));
+          await writer.commit(envelope());
+          const claim = await claimOne(queue);
+          expect((await contentOf(claim)).equals(octets)).toBe(true);
+          await settleAll(queue, new ManualClock(), claim, { kind: "delivered" });
+        }
+
+        expect((await queue.statistics()).contentBytes).toBe(0);
+      });
+
+      test("40 MB in pieces of 64 KiB come back octet for octet", { timeout: 60_000 }, async () => {
+        const { queue, clock } = await start();
+        const sent = createHash("sha256");
+        const piece = Buffer.alloc(65_536);
+        const writer = queue.open();
+        for (let at = 0; at < 640; at++) {
+          piece.fill(at & 255);
+          piece.writeUInt32BE(at);
+          sent.update(piece);
+          await writer.write(piece);
+        }
+        await writer.commit(envelope());
+
+        const claim = await claimOne(queue);
+        const got = createHash("sha256");
+        let longest = 0;
+        for await (const block of claim.content.blocks()) {
+          longest = Math.max(longest, block.byteLength);
+          got.update(block);
+        }
+
+        expect(got.digest("hex")).toBe(sent.digest("hex"));
+        expect(longest).toBeLessThanOrEqual(262_144);
+        await settleAll(queue, clock, claim, { kind: "delivered" });
+        await expect.poll(async () => (await queue.statistics()).contentBytes).toBe(0);
+      });
+
+      test("many slow senders with a little memory each neither stop one another nor a fast one", { timeout: 60_000 }, async () => {
+        const { queue } = await start({ poolBytes: 4 * 262_144 });
+        const slow = Array.from({ length: 12 }, () => queue.open());
+        for (const writer of slow) await writer.write(Buffer.alloc(30_000, 1));
+
+        const fast = queue.open();
+        for (let at = 0; at < 32; at++) await fast.write(Buffer.alloc(65_536, 2));
+        await fast.commit(envelope({ recipients: ["fast@contoso.com"] }));
+        for (const writer of slow) {
+          await writer.write(Buffer.alloc(30_000, 3));
+          await writer.commit(envelope());
+        }
+
+        const claims = await queue.claim({ lane: LANE, limit: 20, recipientsPerMessage: 1, leaseMs: HOUR });
+        expect(claims).toHaveLength(13);
+        for (const claim of claims) {
+          const content = await contentOf(claim);
+          const expected =
+            claim.recipients[0]?.address === "fast@contoso.com"
+              ? Buffer.alloc(2_097_152, 2)
+              : Buffer.concat([Buffer.alloc(30_000, 1), Buffer.alloc(30_000, 3)]);
+          expect(content.equals(expected)).toBe(true);
+        }
+      });
+
+      test("octets may be changed by the caller as soon as write has returned", async () => {
+        const { queue } = await start({ poolBytes: 262_144 });
+        const writer = queue.open();
+        const octets = Buffer.alloc(400_000, 7);
+
+        const room = writer.write(octets);
+        octets.fill(9);
+        await room;
+        await writer.commit(envelope());
+
+        expect((await contentOf(await claimOne(queue))).equals(Buffer.alloc(400_000, 7))).toBe(true);
+      });
+
+      test("queue ids grow", async () => {
+        const { queue } = await start();
+
+        const ids = [queue.open().queueId, queue.newQueueId(), queue.open().queueId];
+
+        expect(ids.toSorted()).toEqual(ids);
+      });
+    });
+
+    describe("claiming", () => {
+      test("a claim is durable before it is handed out: after a crash its recipients are ambiguous and due", async () => {
+        const { place, queue, clock } = await start();
+        const { queueId } = await accept(queue, { recipients: ["anna@contoso.com", "ben@contoso.com"] });
+        await accept(queue, { recipients: ["carl@contoso.com"] });
+        await claimOne(queue);
+
+        const after = await powerCut(place, clock);
+
+        expect(after.happened("queue.recovered")).toEqual([{ type: "queue.recovered", ambiguousRecipients: 2, sweptContent: 0 }]);
+        expect(await states(after.queue)).toEqual(["anna@contoso.com queued", "ben@contoso.com queued", "carl@contoso.com queued"]);
+        const claim = await claimOne(after.queue);
+        expect(claim.message.queueId).toBe(queueId);
+        expect(claim.recipients.map(({ ambiguous }) => ambiguous)).toEqual([true, true]);
+        expect((await after.queue.show(queueId))?.history[0]?.what).toContain("recovered");
+        expect((await claimOne(after.queue)).recipients[0]?.ambiguous).toBe(false);
+      });
+
+      test("a claim carries the message, its recipients and its content", async () => {
+        const { queue } = await start();
+        const message = await accept(queue, { recipients: ["anna@contoso.com", "ben@contoso.com"] }, "hello");
+
+        const claim = await claimOne(queue);
+
+        expect(claim.lane).toBe(LANE);
+        expect(claim.message).toEqual(message);
+        expect(claim.recipients).toEqual([
+          { address: "anna@contoso.com", index: 0, attempts: 0, heldMs: 0, ambiguous: false },
+          { address: "ben@contoso.com", index: 1, attempts: 0, heldMs: 0, ambiguous: false },
+        ]);
+        expect((await contentOf(claim)).toString()).toBe("hello");
+        expect(claim.content.sizeBytes).toBe(5);
+      });
+
+      test("the recipients of one message are split into claims of the size asked for", async () => {
+        const { queue } = await start();
+        await accept(queue, { recipients: Array.from({ length: 1_000 }, (_, at) => `r${at}@contoso.com`) });
+
+        const claims = await queue.claim({ lane: LANE, limit: 5, recipientsPerMessage: 450, leaseMs: HOUR });
+
+        expect(claims.map(({ recipients }) => recipients.length)).toEqual([450, 450, 100]);
+        expect(new Set(claims.flatMap(({ recipients }) => recipients.map(({ index }) => index))).size).toBe(1_000);
+      });
+
+      test("one device with a thousand messages does not keep others waiting", { timeout: 60_000 }, async () => {
+        const { queue, clock } = await start();
+        await Promise.all(Array.from({ length: 1_000 }, () => accept(queue, { device: "10.0.0.1" })));
+        for (const device of ["10.0.0.2", "10.0.0.3"]) for (let at = 0; at < 3; at++) await accept(queue, { device });
+
+        const order: string[] = [];
+        for (let round = 0; round < 9; round++) {
+          const claim = await claimOne(queue);
+          order.push(claim.message.origin.device.at(-1) ?? "");
+          await settleAll(queue, clock, claim, { kind: "delivered" });
+        }
+
+        expect(order.join("")).toBe("123123123");
+      });
+
+      test("devices with fewer deliveries in progress go first", async () => {
+        const { queue } = await start();
+        for (const device of ["a", "b", "c"]) for (let at = 0; at < 4; at++) await accept(queue, { device });
+
+        const busyDevices = new Map([
+          ["a", 3],
+          ["b", 1],
+        ]);
+        const claims = await queue.claim({ lane: LANE, limit: 6, recipientsPerMessage: 1, leaseMs: HOUR, busyDevices });
+
+        const taken = claims.map(({ message }) => message.origin.device);
+        expect(taken[0]).toBe("c");
+        expect(taken.filter((device) => device === "c")).toHaveLength(3);
+        expect(taken.filter((device) => device === "b")).toHaveLength(2);
+        expect(taken.filter((device) => device === "a")).toHaveLength(1);
+      });
+
+      test("the oldest of a device goes first, and nothing before it is due", async () => {
+        const { queue, clock } = await start();
+        const first = await accept(queue);
+        clock.advance(1_000);
+        const second = await accept(queue);
+        await settleAll(queue, clock, await claimOne(queue), { kind: "deferred", dueAt: clock.now() + 60_000, cause: "busy" });
+
+        const next = await claimOne(queue);
+        const early = await queue.claim({ lane: LANE, limit: 9, recipientsPerMessage: 1, leaseMs: HOUR });
+        clock.advance(60_000);
+        const late = await claimOne(queue);
+
+        expect(next.message.queueId).toBe(second.queueId);
+        expect(early).toEqual([]);
+        expect(late.message.queueId).toBe(first.queueId);
+        expect(late.recipients[0]?.attempts).toBe(1);
+      });
+
+      test("lanes do not see each other's mail", async () => {
+        const { queue } = await start({ route: (_envelope, recipient) => (recipient.endsWith("@contoso.com") ? LANE : "outside") });
+        await accept(queue, { recipients: ["anna@contoso.com", "x@example.org", "ben@contoso.com"] });
+
+        const inside = await claimOne(queue);
+        const outside = await claimOne(queue, { lane: "outside" });
+
+        expect(inside.recipients.map(({ index }) => index)).toEqual([0, 2]);
+        expect(outside.recipients.map(({ address }) => address)).toEqual(["x@example.org"]);
+      });
+
+      test("a lease that ran out puts the recipients back as ambiguous, and tells of work", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+        await claimOne(queue, { leaseMs: 60_000 });
+        const told = new Promise<string>((resolve) => queue.onWork(resolve));
+
+        clock.advance(60_000);
+
+        expect(await told).toBe(LANE);
+        expect((await claimOne(queue)).recipients[0]?.ambiguous).toBe(true);
+      });
+
+      test("a renewed lease goes on", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+        const claim = await claimOne(queue, { leaseMs: 60_000 });
+
+        clock.advance(50_000);
+        await queue.renew(claim, 60_000);
+        clock.advance(50_000);
+
+        expect(await states(queue)).toEqual(["anna@contoso.com delivering"]);
+      });
+
+      test("an outcome that comes after the lease ran out counts while nobody else took the recipient", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+        const claim = await claimOne(queue, { leaseMs: 60_000 });
+        clock.advance(60_000);
+
+        await settleAll(queue, clock, claim, { kind: "delivered" });
+
+        expect(await states(queue)).toEqual(["anna@contoso.com delivered"]);
+        await expectBalanced(queue);
+      });
+
+      test("an outcome that comes too late changes nothing for whoever has the recipient now", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+        const late = await claimOne(queue, { leaseMs: 60_000 });
+        clock.advance(60_000);
+        const current = await claimOne(queue);
+
+        await settleAll(queue, clock, late, { kind: "bounced", cause: "unknown" });
+
+        expect(await states(queue)).toEqual(["anna@contoso.com delivering"]);
+        await settleAll(queue, clock, current, { kind: "delivered" });
+        expect(await states(queue)).toEqual(["anna@contoso.com delivered"]);
+        await expectBalanced(queue);
+      });
+    });
+
+    describe("settling", () => {
+      const outcomes: [string, (now: number) => Settlement, string][] = [
+        ["delivered", () => ({ kind: "delivered", reply: { code: 250, text: "ok" } }), "delivered"],
+        ["deferred", (now) => ({ kind: "deferred", dueAt: now + 1_000, cause: "busy" }), "deferred"],
+        ["held by sender", () => ({ kind: "held", by: "sender", cause: "SendAsDenied" }), "held by sender"],
+        ["held by upstream", () => ({ kind: "held", by: "upstream", cause: "secret expired" }), "held by upstream"],
+        ["held by corrupt", () => ({ kind: "held", by: "corrupt", cause: "checksum" }), "held by corrupt"],
+        ["bounced", () => ({ kind: "bounced", cause: "unknown" }), "bounced"],
+        ["expired", () => ({ kind: "expired", cause: "too old" }), "expired"],
+        ["returned", (now) => ({ kind: "returned", dueAt: now }), "queued"],
+      ];
+
+      test.each(outcomes)("delivering, then %s: durable when settle resolves", async (_name, settlement, state) => {
+        const { place, queue, clock } = await start();
+        const { queueId } = await accept(queue);
+
+        await settleAll(queue, clock, await claimOne(queue), settlement(clock.now()));
+        const crashed = await place.afterPowerCut();
+        cleanUp.push(() => crashed.remove());
+        const reader = await crashed.openReader();
+        cleanUp.push(() => reader.close());
+
+        expect(await states(reader)).toEqual([`anna@contoso.com ${state}`]);
+        expect((await reader.show(queueId))?.attempts).toHaveLength(state === "queued" ? 0 : 1);
+        await expectBalanced(reader);
+        await expectBalanced(queue);
+      });
+
+      test("returned counts no attempt and keeps a deferred recipient deferred", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+        await settleAll(queue, clock, await claimOne(queue), { kind: "deferred", dueAt: clock.now(), cause: "busy" });
+
+        await settleAll(queue, clock, await claimOne(queue), { kind: "returned", dueAt: clock.now() });
+
+        expect(await queue.list({}, 9)).toMatchObject([{ state: "deferred", attempts: 1, cause: "busy" }]);
+      });
+
+      test("content goes with the last recipient that becomes final, not before", async () => {
+        const { queue, clock } = await start();
+        const { queueId } = await accept(queue, { recipients: ["anna@contoso.com", "ben@contoso.com"] });
+        const claim = await claimOne(queue);
+
+        const settlements = new Map<number, Settlement>([
+          [0, { kind: "bounced", cause: "unknown" }],
+          [1, { kind: "deferred", dueAt: clock.now(), cause: "busy" }],
+        ]);
+        await queue.settle({ claim, settlements, attempt: attemptRecord(clock) });
+        const between = await queue.show(queueId);
+        await settleAll(queue, clock, await claimOne(queue), { kind: "delivered" });
+        const end = await queue.show(queueId);
+
+        expect(between?.hasContent).toBe(true);
+        expect(end?.hasContent).toBe(false);
+        expect(end?.attempts.map(({ number, recipients }) => [number, recipients])).toEqual([
+          [1, ["anna@contoso.com", "ben@contoso.com"]],
+          [2, ["ben@contoso.com"]],
+        ]);
+      });
+
+      test("a report enters in the commit that bounces, and counts as generated", async () => {
+        const { place, queue, clock } = await start();
+        await accept(queue);
+        const claim = await claimOne(queue);
+        const report = {
+          queueId: queue.newQueueId(),
+          envelope: envelope({ kind: "report", reversePath: "", recipients: ["scanner@contoso.com"], device: "" }),
+          content: Buffer.from("report"),
+        };
+
+        const settlements = new Map<number, Settlement>([
+          [0, { kind: "bounced", cause: "unknown", reply: { code: 550, enhanced: "5.1.1", text: "no" } }],
+        ]);
+        await queue.settle({ claim, settlements, attempt: attemptRecord(clock), generated: [report] });
+        const after = await powerCut(place, clock);
+
+        expect(await after.queue.statistics()).toMatchObject({ accepted: 1, generated: 1, final: { bounced: 1 }, waiting: { queued: 1 } });
+        const next = await claimOne(after.queue);
+        expect(next.message).toMatchObject({ queueId: report.queueId, kind: "report", sizeBytes: 6 });
+        expect((await contentOf(next)).toString()).toBe("report");
+        expect(await after.queue.list({ states: ["bounced"] }, 9)).toMatchObject([
+          { reply: { code: 550, enhanced: "5.1.1", text: "no" }, cause: "unknown" },
+        ]);
+      });
+
+      test("the answer lost after the final dot stays known as ambiguous", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+
+        await settleAll(queue, clock, await claimOne(queue), { kind: "deferred", dueAt: clock.now(), cause: "lost", ambiguous: true });
+
+        expect((await claimOne(queue)).recipients[0]?.ambiguous).toBe(true);
+      });
+
+      test("attempts are found by lane and time, after a restart too", async () => {
+        const { place, queue, clock } = await start();
+        const began = clock.now();
+        for (let at = 0; at < 3; at++) {
+          await accept(queue);
+          await settleAll(queue, clock, await claimOne(queue), { kind: "delivered" });
+          clock.advance(1_000);
+        }
+
+        const after = await powerCut(place, clock);
+
+        expect(await after.queue.attemptTimes(LANE, began + 1_000)).toEqual([began + 1_000, began + 2_000]);
+        expect(await after.queue.attemptTimes("other", 0)).toEqual([]);
+      });
+
+      test("damaged content is never handed out: it is reported, and held for ever", async () => {
+        const { place, queue, clock, happened } = await start();
+        const { queueId } = await accept(queue);
+        await place.damage(queueId);
+        const claim = await claimOne(queue);
+
+        await expect(contentOf(claim)).rejects.toMatchObject({ code: "E_CONTENT_CORRUPT" });
+        await settleAll(queue, clock, claim, { kind: "held", by: "corrupt", cause: "checksum" });
+        await queue.act({ verb: "release", filter: {}, by: "anna" });
+        await queue.holdLane(LANE, holdOf(clock));
+        await queue.releaseLane(LANE);
+
+        expect(happened("queue.corrupt")).toMatchObject([{ queueId }]);
+        expect(await states(queue)).toEqual(["anna@contoso.com held by corrupt"]);
+      });
+    });
+
+    describe("doors", () => {
+      test("a closed door holds what waits and what arrives, and survives a restart", async () => {
+        const { place, queue, clock } = await start();
+        await accept(queue, { recipients: ["anna@contoso.com"] });
+        await accept(queue, { recipients: ["ben@contoso.com"] });
+
+        const moved = await queue.holdLane(LANE, holdOf(clock));
+        await accept(queue, { recipients: ["carl@contoso.com"] });
+        const after = await powerCut(place, clock);
+
+        expect(moved).toBe(2);
+        expect(await states(after.queue)).toEqual([
+          "anna@contoso.com held by upstream",
+          "ben@contoso.com held by upstream",
+          "carl@contoso.com held by upstream",
+        ]);
+        expect(await after.queue.claim({ lane: LANE, limit: 9, recipientsPerMessage: 9, leaseMs: HOUR })).toEqual([]);
+        expect(await after.queue.lanes()).toMatchObject([
+          { lane: LANE, waiting: 3, nextDueAt: undefined, hold: { cause: "secret expired" } },
+        ]);
+      });
+
+      test("opening it makes all it held due, tells of work, and counts the time", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+        await queue.holdLane(LANE, holdOf(clock));
+        const told: string[] = [];
+        queue.onWork((lane) => told.push(lane));
+
+        clock.advance(HOUR);
+        const released = await queue.releaseLane(LANE);
+
+        expect(released).toBe(1);
+        expect(told).toEqual([LANE]);
+        expect((await claimOne(queue)).recipients).toMatchObject([{ heldMs: HOUR, attempts: 0 }]);
+        expect((await queue.lanes())[0]?.hold).toBeUndefined();
+      });
+
+      test("held time adds up over several holds of every kind", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+        await queue.act({ verb: "hold", filter: {}, by: "anna" });
+        clock.advance(1_000);
+        await queue.act({ verb: "release", filter: {}, by: "anna" });
+        clock.advance(500);
+        await settleAll(queue, clock, await claimOne(queue), { kind: "held", by: "sender", cause: "no" });
+        clock.advance(2_000);
+        await queue.act({ verb: "release", filter: {}, by: "anna" });
+        await queue.holdLane(LANE, holdOf(clock));
+        clock.advance(4_000);
+        await queue.releaseLane(LANE);
+
+        expect((await claimOne(queue)).recipients[0]?.heldMs).toBe(7_000);
+      });
+
+      test("an outcome that would wait waits at the closed door", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+        await accept(queue);
+        const [first, second] = [await claimOne(queue), await claimOne(queue)];
+        await queue.holdLane(LANE, holdOf(clock));
+
+        await settleAll(queue, clock, first, { kind: "deferred", dueAt: clock.now() + 1_000, cause: "busy" });
+        await settleAll(queue, clock, second, { kind: "returned", dueAt: clock.now() });
+
+        expect(await states(queue)).toEqual(["anna@contoso.com held by upstream", "anna@contoso.com held by upstream"]);
+        expect(await queue.releaseLane(LANE)).toBe(2);
+      });
+
+      test("a probe takes the oldest that did not close the door, and that one only when no other waits", async () => {
+        const { queue, clock } = await start();
+        const closer = await accept(queue, { device: "a" });
+        clock.advance(1);
+        const older = await accept(queue, { device: "b" });
+        clock.advance(1);
+        await accept(queue, { device: "a" });
+        await queue.holdLane(LANE, holdOf(clock, closer.queueId));
+
+        const probes: string[] = [];
+        for (let at = 0; at < 3; at++) probes.push((await queue.claimProbe(LANE, 9, HOUR))?.message.queueId ?? "none");
+
+        expect(probes[0]).toBe(older.queueId);
+        expect(probes[2]).toBe(closer.queueId);
+        expect(await queue.claimProbe(LANE, 9, HOUR)).toBeUndefined();
+      });
+
+      test("what a door held a moment after it was opened does not stay held", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+        const claim = await claimOne(queue);
+        await queue.holdLane(LANE, holdOf(clock));
+        await queue.releaseLane(LANE);
+
+        await settleAll(queue, clock, claim, { kind: "held", by: "upstream", cause: "late" });
+        clock.advance(60_000);
+
+        await expect.poll(() => states(queue)).toEqual(["anna@contoso.com queued"]);
+      });
+
+      test("a door closed and opened in haste ends open, with nothing left behind", async () => {
+        const { queue, clock } = await start();
+        await Promise.all(Array.from({ length: 1_200 }, () => accept(queue)));
+
+        await Promise.all([
+          queue.holdLane(LANE, holdOf(clock)),
+          queue.releaseLane(LANE),
+          queue.holdLane(LANE, holdOf(clock)),
+          queue.releaseLane(LANE),
+        ]);
+
+        expect((await queue.statistics()).waiting).toEqual({ queued: 1_200, delivering: 0, deferred: 0, held: 0 });
+        await expectBalanced(queue);
+      });
+    });
+
+    describe("express lane", () => {
+      test("a message with a free place is claimed in the commit that accepts it", async () => {
+        const { place, queue, clock } = await start();
+        const got: Claim[] = [];
+        queue.setExpress({
+          reserve: (_lane, _envelope, recipients) => recipients,
+          deliver: (claim) => got.push(claim),
+          forget: () => undefined,
+        });
+
+        const message = await accept(queue, { recipients: ["anna@contoso.com", "ben@contoso.com"] }, "hello");
+        await expect.poll(() => got.length).toBe(1);
+        const after = await powerCut(place, clock);
+
+        expect(got[0]).toMatchObject({ lane: LANE, message, recipients: [{ index: 0 }, { index: 1 }] });
+        expect(Buffer.from(got[0]?.content.inMemory ?? []).toString()).toBe("hello");
+        expect(after.happened("queue.recovered")).toMatchObject([{ ambiguousRecipients: 2 }]);
+        await settleAll(queue, clock, got[0] as Claim, { kind: "delivered" });
+        expect((await queue.statistics()).final.delivered).toBe(2);
+        await expectBalanced(queue);
+      });
+
+      test("what finds no place waits in the normal line, and work is told of", async () => {
+        const { queue } = await start();
+        const got: Claim[] = [];
+        const told: string[] = [];
+        queue.onWork((lane) => told.push(lane));
+        queue.setExpress({ reserve: () => 1, deliver: (claim) => got.push(claim), forget: () => undefined });
+
+        await accept(queue, { recipients: ["anna@contoso.com", "ben@contoso.com"] });
+
+        expect(got[0]?.recipients.map(({ address }) => address)).toEqual(["anna@contoso.com"]);
+        expect(told).toEqual([LANE]);
+        expect((await claimOne(queue)).recipients.map(({ address }) => address)).toEqual(["ben@contoso.com"]);
+      });
+
+      test("a closed door is not asked for places", async () => {
+        const { queue, clock } = await start();
+        let asked = 0;
+        queue.setExpress({ reserve: () => ++asked, deliver: () => undefined, forget: () => undefined });
+        await queue.holdLane(LANE, holdOf(clock));
+
+        await accept(queue);
+
+        expect(asked).toBe(0);
+        expect(await states(queue)).toEqual(["anna@contoso.com held by upstream"]);
+      });
+
+      test("large content is read from the disk", async () => {
+        const { queue } = await start();
+        const got: Claim[] = [];
+        queue.setExpress({ reserve: () => 1, deliver: (claim) => got.push(claim), forget: () => undefined });
+
+        await accept(queue, {}, "x".repeat(300_000));
+
+        expect(got[0]?.content.inMemory).toBeUndefined();
+        expect(await contentOf(got[0] as Claim)).toHaveLength(300_000);
+      });
+    });
+
+    describe("operating", () => {
+      test("retry makes deferred mail due now", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+        await settleAll(queue, clock, await claimOne(queue), { kind: "deferred", dueAt: clock.now() + HOUR, cause: "busy" });
+
+        const result = await queue.act({ verb: "retry", filter: {}, by: "anna" });
+
+        expect(result).toMatchObject({ changed: [{ recipient: "anna@contoso.com", lane: LANE }], busy: 0 });
+        expect((await claimOne(queue)).recipients[0]?.attempts).toBe(1);
+      });
+
+      test("hold stops, release lets go, both are recorded with who asked", async () => {
+        const { queue } = await start();
+        const { queueId } = await accept(queue);
+
+        await queue.act({ verb: "hold", filter: { ids: [queueId] }, by: "anna" });
+        const held = await states(queue);
+        await queue.act({ verb: "release", filter: { ids: [queueId] }, by: "ben" });
+
+        expect(held).toEqual(["anna@contoso.com held by operator"]);
+        expect(await states(queue)).toEqual(["anna@contoso.com queued"]);
+        expect((await queue.show(queueId))?.history.map(({ what, by }) => [what, by])).toEqual([
+          ["hold", "anna"],
+          ["release", "ben"],
+        ]);
+      });
+
+      test("delete ends what waits with its content, but not what is being delivered", async () => {
+        const { queue } = await start();
+        const first = await accept(queue);
+        await claimOne(queue);
+        const second = await accept(queue);
+
+        const result = await queue.act({ verb: "delete", filter: {}, by: "anna" });
+
+        expect(result).toEqual({ changed: [{ queueId: second.queueId, recipient: "anna@contoso.com", lane: LANE }], busy: 1 });
+        expect((await queue.show(second.queueId))?.hasContent).toBe(false);
+        expect((await queue.show(first.queueId))?.hasContent).toBe(true);
+        await expectBalanced(queue);
+      });
+
+      test("an operator's hold outlives the opening of the door", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+        await queue.act({ verb: "hold", filter: {}, by: "anna" });
+
+        await queue.holdLane(LANE, holdOf(clock));
+        await queue.releaseLane(LANE);
+        const still = await states(queue);
+        await queue.holdLane(LANE, holdOf(clock));
+        await queue.act({ verb: "release", filter: {}, by: "anna" });
+
+        expect(still).toEqual(["anna@contoso.com held by operator"]);
+        expect(await states(queue)).toEqual(["anna@contoso.com held by upstream"]);
+      });
+
+      test("filters name what they say", async () => {
+        const { queue, clock } = await start();
+        await accept(queue, { reversePath: "Scan@contoso.com", recipients: ["anna@contoso.com"], device: "10.0.0.1" });
+        clock.advance(1_000);
+        const { queueId } = await accept(queue, {
+          reversePath: "erp@contoso.com",
+          recipients: ["ben@contoso.com", "x_y%@example.org"],
+          device: "10.0.0.2",
+        });
+        const found = async (filter: Parameters<Queue["list"]>[0]) => (await queue.list(filter, 9)).map(({ recipient }) => recipient);
+
+        expect(await found({ from: "SCAN" })).toEqual(["anna@contoso.com"]);
+        expect(await found({ to: "Y%@" })).toEqual(["x_y%@example.org"]);
+        expect(await found({ device: "10.0.0.2" })).toEqual(["ben@contoso.com", "x_y%@example.org"]);
+        expect(await found({ ids: [queueId], to: "ben" })).toEqual(["ben@contoso.com"]);
+        expect(await found({ acceptedBefore: clock.now() })).toEqual(["anna@contoso.com"]);
+        expect(await found({ states: ["held"] })).toEqual([]);
+        expect(await found({ lane: "other" })).toEqual([]);
+        expect(await found({ client: "floor" })).toHaveLength(3);
+      });
+
+      test("pages follow one another and never cut a message in two", async () => {
+        const { queue } = await start();
+        for (let at = 0; at < 5; at++) await accept(queue, { recipients: [`a${at}@contoso.com`, `b${at}@contoso.com`] });
+
+        const first = await queue.list({}, 3);
+        const second = await queue.list({}, 3, first.at(-1)?.queueId);
+        const third = await queue.list({}, 3, second.at(-1)?.queueId);
+
+        expect([first, second, third].map((page) => page.length)).toEqual([4, 4, 2]);
+        expect(new Set([...first, ...second, ...third].map(({ recipient }) => recipient)).size).toBe(10);
+      });
+
+      test("after a start with another configuration recipients move to the lanes they belong to now", async () => {
+        const clock = new ManualClock();
+        let lane = LANE;
+        const { queue } = await start({ clock, route: () => lane });
+        await accept(queue);
+        await queue.holdLane(LANE, holdOf(clock));
+        lane = "graph";
+
+        const moved = await queue.reroute();
+
+        expect(moved).toBe(1);
+        expect(await queue.list({}, 9)).toMatchObject([{ lane: "graph", state: "queued" }]);
+        expect((await claimOne(queue, { lane: "graph" })).recipients).toHaveLength(1);
+        await expectBalanced(queue);
+      });
+
+      test("the queue can be looked at without its owner", async () => {
+        const { place, queue } = await start();
+        const { queueId } = await accept(queue);
+        const beside = await place.openReader();
+        cleanUp.push(() => beside.close());
+
+        expect(await states(beside)).toEqual(["anna@contoso.com queued"]);
+        expect((await beside.show(queueId))?.hasContent).toBe(true);
+        expect(await beside.show(queue.newQueueId())).toBeUndefined();
+        const { freeBytes: _free, ...counted } = await queue.statistics();
+        expect(await beside.statistics()).toMatchObject(counted);
+      });
+    });
+
+    describe("history", () => {
+      test("finished messages are forgotten after their time, waiting ones never", async () => {
+        const { queue, clock, happened } = await start({ historyKeepMs: 24 * HOUR });
+        const done = await accept(queue);
+        await settleAll(queue, clock, await claimOne(queue), { kind: "delivered" });
+        const waiting = await accept(queue);
+        clock.advance(23 * HOUR);
+        const young = await accept(queue, { device: "b" });
+        expect(await queue.show(done.queueId)).toBeDefined();
+
+        clock.advance(2 * HOUR);
+
+        await expect.poll(() => queue.show(done.queueId)).toBeUndefined();
+        expect(await queue.show(waiting.queueId)).toBeDefined();
+        expect(await queue.show(young.queueId)).toBeDefined();
+        expect(happened("history.pruned")).toEqual([{ type: "history.pruned", messages: 1 }]);
+        expect((await queue.statistics()).final.delivered).toBe(1);
+        await expectBalanced(queue);
+      });
+    });
+  });
+}
