@@ -1,0 +1,190 @@
+/** Choosing what is delivered next: fair between devices, oldest due first within one. */
+import { crc32 } from "node:zlib";
+import type { ClaimAnswer, ClaimCommand, ClaimedRow, LapseCommand, ProbeCommand } from "./protocol.ts";
+import { BY_UPSTREAM, CONTENT_SPAN, DELIVERING, HELD, LINE_DELIVERING, LINE_DOOR, LINE_TIME, QUEUED, RECIPIENT_SPAN } from "./states.ts";
+import type { LaneMemory, Store } from "./store.ts";
+
+/** Content up to this size travels with the claim. */
+const INLINE_BYTES = 16 * 1024;
+
+export interface Claiming {
+  claim(command: ClaimCommand): ClaimAnswer[];
+  probe(command: ProbeCommand): ClaimAnswer | undefined;
+  lapse(command: LapseCommand): void;
+  /** A row of content; undefined when it is missing or its checksum does not agree. */
+  read(message: number, place: number): Uint8Array | undefined;
+}
+
+type Head = [device: string, due: number];
+type WaitingRow = [
+  id: number,
+  address: string,
+  attempts: number,
+  heldMs: number,
+  ambiguous: number,
+  state: number,
+  heldSince: number | null,
+];
+
+/** Prepares the statements. */
+export function claiming(store: Store): Claiming {
+  const inLine = `FROM recipient INDEXED BY recipient_line WHERE lane = ? AND line = ${LINE_TIME}`;
+  // One step down the index finds the next device and what it has due first: a skip scan, 20 times faster than a window function over all that waits.
+  const nextDevice = store.prepare(`SELECT device, due ${inLine} AND device > ? ORDER BY device, due LIMIT 1`);
+  const headOf = store.prepare(`SELECT id ${inLine} AND device = ? AND due <= ? ORDER BY due LIMIT 1`);
+  const columns = "id, address, attempts, held_ms, ambiguous, state, held_since";
+  const dueOfMessage = store.prepare(
+    `SELECT ${columns} FROM recipient NOT INDEXED WHERE id >= ? AND id < ? AND line = ${LINE_TIME} AND lane = ? AND due <= ? ORDER BY id LIMIT ?`,
+  );
+  const heldOfMessage = store.prepare(
+    `SELECT ${columns} FROM recipient NOT INDEXED WHERE id >= ? AND id < ? AND line = ${LINE_DOOR} AND lane = ? ORDER BY id LIMIT ?`,
+  );
+  const atDoor = `FROM recipient INDEXED BY recipient_line WHERE lane = ? AND line = ${LINE_DOOR}`;
+  const nextHeldDevice = store.prepare(`SELECT device, due ${atDoor} AND device > ? ORDER BY device, due LIMIT 1`);
+  const nextHeldOf = store.prepare(`SELECT due ${atDoor} AND device = ? AND due > ? ORDER BY due LIMIT 1`);
+  const take = store.prepare(
+    `UPDATE recipient SET was = state, state = ${DELIVERING}, line = ${LINE_DELIVERING}, claim = ?, held_ms = ?, held_by = NULL, held_since = NULL,
+     changed = ? WHERE id = ?`,
+  );
+  const messageOf = store.prepare("SELECT envelope, chunks, size FROM message WHERE id = ?");
+  const idOf = store.prepare("SELECT id FROM message WHERE queue_id = ?");
+  const contentRow = store.prepare("SELECT crc, data FROM content WHERE k = ?");
+  const laneOfLapsed = store.prepare(`SELECT lane FROM recipient NOT INDEXED WHERE id = ? AND claim = ? AND state = ${DELIVERING}`);
+  // The claim stays in the row: should its outcome come after all, nobody took the recipient meanwhile, it still counts.
+  const backInLine = store.prepare(
+    `UPDATE recipient SET state = ?, line = ?, due = ?, held_by = ?, held_since = ?, ambiguous = 1, changed = ? WHERE id = ?`,
+  );
+
+  function read(message: number, place: number): Uint8Array | undefined {
+    const row = contentRow.get(message * CONTENT_SPAN + place) as unknown as [number, Uint8Array] | undefined;
+    return row !== undefined && crc32(row[1]) === row[0] ? row[1] : undefined;
+  }
+
+  function claimRows(lane: LaneMemory, claim: number, message: number, rows: WaitingRow[], line: number, now: number): ClaimAnswer {
+    const recipients: ClaimedRow[] = [];
+    for (const [id, address, attempts, heldMs, ambiguous, state, heldSince] of rows) {
+      const held = heldMs + (heldSince === null ? 0 : Math.max(0, now - heldSince));
+      take.run(claim, held, now, id);
+      store.leave(lane, state, line);
+      store.enter(lane, DELIVERING, LINE_DELIVERING);
+      recipients.push([id - message * RECIPIENT_SPAN, address, attempts, held, ambiguous !== 0]);
+    }
+    const [envelope, chunks, size] = messageOf.get(message) as unknown as [string, number, number];
+    const content = chunks === 1 && size <= INLINE_BYTES ? read(message, 0) : undefined;
+    return { claim, message, envelope, chunks, recipients, content };
+  }
+
+  /** Takes the message that a device has due first; undefined when it has none. */
+  function takeFrom(lane: LaneMemory, device: string, command: ClaimCommand, claim: number): ClaimAnswer | undefined {
+    const head = headOf.get(lane.name, device, command.now) as unknown as [number] | undefined;
+    if (head === undefined) return undefined;
+    const message = Math.floor(head[0] / RECIPIENT_SPAN);
+    const rows = dueOfMessage.all(message * RECIPIENT_SPAN, (message + 1) * RECIPIENT_SPAN, lane.name, command.now, command.perMessage);
+    return claimRows(lane, claim, message, rows as unknown as WaitingRow[], LINE_TIME, command.now);
+  }
+
+  function claim(command: ClaimCommand): ClaimAnswer[] {
+    const lane = store.lane(command.lane);
+    const claims: ClaimAnswer[] = [];
+    if (lane.hold !== null || lane.counts[0] + lane.counts[2] === 0) return claims;
+    const busy = new Map(command.busy);
+    const seen: { device: string; load: number }[] = [];
+    const serve = (entry: { device: string; load: number }): boolean => {
+      const answer = takeFrom(lane, entry.device, command, command.firstClaim + claims.length);
+      if (answer === undefined) return false;
+      claims.push(answer);
+      entry.load++;
+      lane.cursor = entry.device;
+      return true;
+    };
+
+    // Once around all devices, from the one after the last served: each idle one gets its turn.
+    const start = lane.cursor;
+    let device = start;
+    let wrapped = start === "";
+    while (claims.length < command.limit) {
+      const head = nextDevice.get(lane.name, device) as unknown as Head | undefined;
+      if (head === undefined || (wrapped && start !== "" && head[0] > start)) {
+        if (wrapped) break;
+        wrapped = true;
+        device = "";
+        // Reports have no device; the empty name sorts before all others and cannot be found as the next one.
+        const own = { device, load: busy.get(device) ?? 0 };
+        seen.push(own);
+        if (own.load === 0) serve(own);
+        continue;
+      }
+      device = head[0];
+      if (head[1] > command.now) continue;
+      const entry = { device, load: busy.get(device) ?? 0 };
+      seen.push(entry);
+      if (entry.load === 0) serve(entry);
+    }
+    if (start === "" && claims.length < command.limit) {
+      const own = { device: "", load: busy.get("") ?? 0 };
+      seen.push(own);
+      if (own.load === 0) serve(own);
+    }
+
+    // What is left goes to those with the fewest deliveries in progress.
+    while (claims.length < command.limit && seen.length > 0) {
+      let least = seen[0];
+      for (const entry of seen) if (least === undefined || entry.load < least.load) least = entry;
+      if (least === undefined) break;
+      if (!serve(least)) seen.splice(seen.indexOf(least), 1);
+    }
+    return claims;
+  }
+
+  function probe(command: ProbeCommand): ClaimAnswer | undefined {
+    const lane = store.lane(command.lane);
+    if (lane.heldByDoor === 0) return undefined;
+    const closer = lane.hold?.closedBy === undefined ? undefined : (idOf.get(lane.hold.closedBy) as unknown as [number] | undefined)?.[0];
+    let oldest = Infinity;
+    let closerWaits = false;
+    const consider = (device: string, first: number): void => {
+      if (first === closer) {
+        closerWaits = true;
+        const next = nextHeldOf.get(lane.name, device, first) as unknown as [number] | undefined;
+        if (next !== undefined) oldest = Math.min(oldest, next[0]);
+      } else oldest = Math.min(oldest, first);
+    };
+    const own = nextHeldOf.get(lane.name, "", -1) as unknown as [number] | undefined;
+    if (own !== undefined) consider("", own[0]);
+    for (let device = ""; ;) {
+      const head = nextHeldDevice.get(lane.name, device) as unknown as Head | undefined;
+      if (head === undefined) break;
+      device = head[0];
+      consider(device, head[1]);
+    }
+    if (oldest === Infinity && closerWaits && closer !== undefined) oldest = closer;
+    if (oldest === Infinity) return undefined;
+    const rows = heldOfMessage.all(
+      oldest * RECIPIENT_SPAN,
+      (oldest + 1) * RECIPIENT_SPAN,
+      lane.name,
+      command.perMessage,
+    ) as unknown as WaitingRow[];
+    return rows.length === 0 ? undefined : claimRows(lane, command.claim, oldest, rows, LINE_DOOR, command.now);
+  }
+
+  function lapse({ claim: id, message, indexes, now }: LapseCommand): void {
+    for (const index of indexes) {
+      const recipient = message * RECIPIENT_SPAN + index;
+      const row = laneOfLapsed.get(recipient, id) as unknown as [string] | undefined;
+      if (row === undefined) continue;
+      const lane = store.lane(row[0]);
+      store.leave(lane, DELIVERING, LINE_DELIVERING);
+      if (lane.hold !== null) {
+        backInLine.run(HELD, LINE_DOOR, message, BY_UPSTREAM, now, now, recipient);
+        store.enter(lane, HELD, LINE_DOOR);
+      } else {
+        backInLine.run(QUEUED, LINE_TIME, now, null, null, now, recipient);
+        store.enter(lane, QUEUED, LINE_TIME);
+        store.due(lane, now);
+      }
+    }
+  }
+
+  return { claim, probe, lapse, read };
+}

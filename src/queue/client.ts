@@ -1,0 +1,543 @@
+/** The queue as the other stages see it: the main thread's side, which waits for nothing and keeps only what is in progress. */
+import { PosternError, POSTERN_ERRORS } from "../mail/errors.ts";
+import type { Emit } from "../mail/events.ts";
+import type { AcceptedMessage, Envelope } from "../mail/message.ts";
+import { queueIdSource } from "../mail/queue-id.ts";
+import type { Reply } from "../mail/reply.ts";
+import type { Clock } from "../platform/clock.ts";
+import { StoredContent } from "./content.ts";
+import type { DiskWatch } from "./disk.ts";
+import { Lease, Leases } from "./leases.ts";
+import type { WorkerLink, LinkListener } from "./link.ts";
+import type { AcceptCommand, ActAnswer, ClaimAnswer, Octets, Report, SettledRow, WorkerStatistics } from "./protocol.ts";
+import type {
+  ActResult,
+  Claim,
+  ClaimRequest,
+  ExpressLane,
+  LaneHold,
+  LaneState,
+  MessageView,
+  MessageWriter,
+  OperatorAct,
+  Queue,
+  QueueEntry,
+  QueueFilter,
+  QueueStatistics,
+  RouteRecipient,
+  SettleRequest,
+  Settlement,
+} from "./queue.ts";
+import type { Movable } from "./reader.ts";
+import { ReadingLink } from "./reading.ts";
+import { BOUNCED, DEFERRED, DELIVERED, EXPIRED, HELD, HOLDER_NAMES } from "./states.ts";
+import { ContentWriter, Intake, SMALL_BYTES } from "./writer.ts";
+
+/** Contents up to this size stay in memory for the delivery that follows at once. Bounded because places for such deliveries are. */
+const EXPRESS_BYTES = 64 * 1024;
+/** How long an express delivery may take before its claim has to be renewed. */
+const EXPRESS_LEASE_MS = 10 * 60_000;
+/** Recipients an act changes in one commit. */
+const ACT_SLICE = 500;
+/** Messages looked at together when lanes are chosen anew. */
+const REROUTE_SLICE = 500;
+const TIDY_EVERY_MS = 60_000;
+const PRUNE_EVERY_MS = 60 * 60_000;
+
+/** What the client works with. */
+export interface ClientParts {
+  readonly path: string;
+  readonly route: RouteRecipient;
+  readonly emit: Emit;
+  readonly clock: Clock;
+  readonly disk: DiskWatch;
+  readonly maxBytes: number | undefined;
+  readonly historyKeepMs: number;
+}
+
+/** Replies go into the database as JSON. */
+function json(value: unknown): string | null {
+  return value === undefined ? null : JSON.stringify(value);
+}
+
+function toRow(index: number, settlement: Settlement): SettledRow {
+  const plain = { index, due: 0, heldBy: null, ambiguous: false };
+  switch (settlement.kind) {
+    case "returned":
+      return { ...plain, state: -1, due: settlement.dueAt, cause: null, reply: null };
+    case "delivered":
+      return { ...plain, state: DELIVERED, cause: null, reply: json(settlement.reply) };
+    case "deferred": {
+      const { dueAt, cause, reply, ambiguous = false } = settlement;
+      return { ...plain, state: DEFERRED, due: dueAt, ambiguous, cause, reply: json(reply) };
+    }
+    case "held":
+      return {
+        ...plain,
+        state: HELD,
+        heldBy: HOLDER_NAMES.indexOf(settlement.by),
+        cause: settlement.cause,
+        reply: json(settlement.reply),
+      };
+    case "bounced":
+    case "expired":
+      return { ...plain, state: settlement.kind === "bounced" ? BOUNCED : EXPIRED, cause: settlement.cause, reply: json(settlement.reply) };
+    default:
+      throw new Error(`no settlement ${String(settlement satisfies never)}`);
+  }
+}
+
+/** A queue on one SQLite file, owned by one worker thread. */
+export class SqliteQueue implements Queue, LinkListener {
+  readonly failed: Promise<Error>;
+  readonly newQueueId: () => string;
+  readonly #parts: ClientParts;
+  readonly #leases: Leases;
+  readonly #reading: ReadingLink;
+  readonly #heldLanes: Set<string>;
+  readonly #listeners: ((lane: string) => void)[] = [];
+  /** Earliest due time of each lane that somebody was told of. */
+  readonly #toldDue = new Map<string, number>();
+  readonly #jobs = new Map<number, (recipients: number) => void>();
+  readonly #rejectJobs = new Map<number, (error: Error) => void>();
+  #link: WorkerLink | undefined;
+  #intake: Intake | undefined;
+  #express: ExpressLane | undefined;
+  #resolveFailed: (error: Error) => void = () => undefined;
+  #nextMessage = 1;
+  #nextClaim = 1;
+  #nextJob = 1;
+  #full = false;
+  #cancelTidy: (() => void) | undefined;
+  #prunedAt = -Infinity;
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: ClientParts) {
+    this.#parts = parts;
+    this.newQueueId = queueIdSource(() => parts.clock.now());
+    this.#leases = new Leases(parts.clock, (lease) => this.#lapse(lease));
+    this.#reading = new ReadingLink(parts.path);
+    this.#heldLanes = new Set();
+    this.failed = new Promise((resolve) => {
+      this.#resolveFailed = resolve;
+    });
+  }
+
+  /** Takes over the opened file. To be called once, before anything else. */
+  attach(link: WorkerLink, opened: Extract<Report, { kind: "opened" }>): void {
+    this.#link = link;
+    this.#intake = new Intake(link);
+    this.#nextMessage = opened.nextMessage;
+    for (const lane of opened.heldLanes) this.#heldLanes.add(lane);
+    this.#checkSize();
+    this.#tidyLater();
+  }
+
+  get #db(): WorkerLink {
+    if (this.#link === undefined) throw new Error("the queue is not open yet");
+    return this.#link;
+  }
+
+  // ---- accepting -------------------------------------------------------------------------------------------------------
+
+  open(): MessageWriter & { readonly queueId: string } {
+    if (this.#intake === undefined) throw new Error("the queue is not open yet");
+    return new ContentWriter(this.newQueueId(), this.#nextMessage++, this.#intake, this.#whyFull, this.#accept);
+  }
+
+  readonly #whyFull = (): PosternError | undefined => {
+    if (this.#db.fault !== undefined) return this.#db.fault;
+    if (this.#parts.disk.isBelowFloor) return new PosternError("E_SPOOL_FULL", `only ${this.#parts.disk.freeBytes} octets are free`);
+    if (this.#full) return new PosternError("E_SPOOL_FULL", `the queue holds ${this.#db.contentBytes} octets, its limit`);
+    return undefined;
+  };
+
+  refusal(): Reply | undefined {
+    if (this.#db.fault !== undefined) return POSTERN_ERRORS.E_SPOOL_FAILED.reply;
+    return this.#parts.disk.isBelowFloor || this.#full ? POSTERN_ERRORS.E_SPOOL_FULL.reply : undefined;
+  }
+
+  #checkSize(): void {
+    const { maxBytes, emit, disk } = this.#parts;
+    if (maxBytes === undefined) return;
+    const full = this.#db.contentBytes >= maxBytes;
+    if (full && !this.#full) emit({ type: "queue.full", freeBytes: disk.freeBytes, floorBytes: 0 });
+    this.#full = full;
+  }
+
+  readonly #accept = (writer: ContentWriter, envelope: Envelope): Promise<AcceptedMessage> => {
+    const lanes = this.#lanesOf(envelope);
+    const leases: { lane: string; claim: number; indexes: number[] }[] = [];
+    const claims = this.#reserve(envelope, lanes, leases);
+    const content = writer.finish(leases.length > 0 ? EXPRESS_BYTES : -1);
+    this.#parts.disk.wrote(content.size);
+    const message: AcceptedMessage = { ...envelope, sizeBytes: content.size, queueId: writer.queueId, acceptedAt: this.#parts.clock.now() };
+    const command = this.#acceptCommand(writer.message, message, lanes, claims, content.tail, content.chunks);
+    return new Promise((resolve, reject) => {
+      this.#db.post(command, (_answer, fault) => {
+        content.release();
+        if (fault !== undefined) {
+          for (const { lane } of leases) this.#express?.forget(lane);
+          reject(fault);
+          return;
+        }
+        resolve(message);
+        for (const { lane, claim, indexes } of leases) {
+          const recipients = indexes.map((index) => ({
+            address: envelope.recipients[index] ?? "",
+            index,
+            attempts: 0,
+            heldMs: 0,
+            ambiguous: false,
+          }));
+          const source = this.#content(writer.message, content.chunks, message, content.inMemory);
+          const endsAt = this.#parts.clock.monotonic() + EXPRESS_LEASE_MS;
+          const lease = new Lease(claim, lane, writer.message, message, recipients, source, endsAt);
+          this.#leases.add(lease);
+          this.#express?.deliver(lease);
+        }
+        for (let index = 0; index < lanes.length; index++) if (claims[index] === 0) this.#due(lanes[index] ?? "", message.acceptedAt);
+      });
+    });
+  };
+
+  #lanesOf(envelope: Envelope): string[] {
+    return envelope.recipients.map((recipient) => this.#parts.route(envelope, recipient));
+  }
+
+  /** Asks for express places; returns each recipient's claim, 0 for none, and fills `leases`. */
+  #reserve(envelope: Envelope, lanes: readonly string[], leases: { lane: string; claim: number; indexes: number[] }[]): number[] {
+    const claims: number[] = lanes.length === 1 ? [0] : Array.from({ length: lanes.length }, () => 0);
+    const express = this.#express;
+    if (express === undefined) return claims;
+    const only = lanes[0];
+    if (lanes.length === 1 && only !== undefined) {
+      if (this.#heldLanes.has(only) || express.reserve(only, envelope, 1) <= 0) return claims;
+      const claim = this.#nextClaim++;
+      claims[0] = claim;
+      leases.push({ lane: only, claim, indexes: [0] });
+      return claims;
+    }
+    const groups = new Map<string, number[]>();
+    for (const [index, lane] of lanes.entries()) {
+      const group = groups.get(lane);
+      if (group === undefined) groups.set(lane, [index]);
+      else group.push(index);
+    }
+    for (const [lane, indexes] of groups) {
+      if (this.#heldLanes.has(lane)) continue;
+      const places = express.reserve(lane, envelope, indexes.length);
+      if (places <= 0) continue;
+      const claim = this.#nextClaim++;
+      const taken = indexes.slice(0, places);
+      for (const index of taken) claims[index] = claim;
+      leases.push({ lane, claim, indexes: taken });
+    }
+    return claims;
+  }
+
+  #acceptCommand(
+    row: number,
+    message: AcceptedMessage,
+    lanes: readonly string[],
+    claims: readonly number[],
+    tail: Octets | undefined,
+    chunks: number,
+  ): AcceptCommand {
+    return {
+      op: "accept",
+      message: row,
+      queueId: message.queueId,
+      at: message.acceptedAt,
+      generated: message.kind === "report",
+      envelope: JSON.stringify(message),
+      reversePath: message.reversePath,
+      client: message.origin.client,
+      device: message.origin.device,
+      size: message.sizeBytes,
+      chunks,
+      tail,
+      addresses: message.recipients,
+      lanes,
+      claims,
+    };
+  }
+
+  #content(row: number, chunks: number, message: AcceptedMessage, inMemory: Uint8Array | undefined): StoredContent {
+    return new StoredContent(this.#db, row, chunks, message.sizeBytes, inMemory, (cause) => {
+      this.#parts.emit({ type: "queue.corrupt", queueId: message.queueId, cause });
+      return new PosternError("E_CONTENT_CORRUPT", `content of ${message.queueId}: ${cause}`);
+    });
+  }
+
+  // ---- telling of work -------------------------------------------------------------------------------------------------
+
+  onWork(listener: (lane: string) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  setExpress(lane: ExpressLane | undefined): void {
+    this.#express = lane;
+  }
+
+  /** Tells listeners, unless they know already of something due as early. They look when they claim or ask for the lanes. */
+  #due(lane: string, at: number): void {
+    if (at >= (this.#toldDue.get(lane) ?? Infinity)) return;
+    this.#toldDue.set(lane, at);
+    for (const listener of this.#listeners) listener(lane);
+  }
+
+  // ---- delivering ------------------------------------------------------------------------------------------------------
+
+  async claim(request: ClaimRequest): Promise<Claim[]> {
+    const { lane, limit, recipientsPerMessage, leaseMs, busyDevices } = request;
+    if (limit <= 0) return [];
+    this.#toldDue.delete(lane);
+    const firstClaim = this.#nextClaim;
+    this.#nextClaim += limit;
+    const now = this.#parts.clock.now();
+    const busy = busyDevices === undefined ? [] : [...busyDevices];
+    const answers = await this.#db.ask<ClaimAnswer[]>({
+      op: "claim",
+      lane,
+      limit,
+      perMessage: recipientsPerMessage,
+      now,
+      firstClaim,
+      busy,
+    });
+    return answers.map((answer) => this.#lease(lane, answer, leaseMs));
+  }
+
+  async claimProbe(lane: string, recipientsPerMessage: number, leaseMs: number): Promise<Claim | undefined> {
+    const claim = this.#nextClaim++;
+    const now = this.#parts.clock.now();
+    const answer = await this.#db.ask<ClaimAnswer | undefined>({ op: "probe", lane, perMessage: recipientsPerMessage, now, claim });
+    return answer === undefined ? undefined : this.#lease(lane, answer, leaseMs);
+  }
+
+  #lease(lane: string, answer: ClaimAnswer, leaseMs: number): Lease {
+    const message = JSON.parse(answer.envelope) as AcceptedMessage;
+    const recipients = answer.recipients.map(([index, address, attempts, heldMs, ambiguous]) => ({
+      address,
+      index,
+      attempts,
+      heldMs,
+      ambiguous,
+    }));
+    const content = this.#content(answer.message, answer.chunks, message, answer.content);
+    const lease = new Lease(answer.claim, lane, answer.message, message, recipients, content, this.#parts.clock.monotonic() + leaseMs);
+    this.#leases.add(lease);
+    return lease;
+  }
+
+  settle(request: SettleRequest): Promise<void> {
+    const { claim, settlements, attempt, generated = [] } = request;
+    if (!(claim instanceof Lease)) return Promise.reject(new PosternError("E_NO_SUCH_MESSAGE", `claim ${claim.id} is not of this queue`));
+    const settled: SettledRow[] = [];
+    for (const { index } of claim.recipients) {
+      const settlement = settlements.get(index);
+      if (settlement === undefined) return Promise.reject(new Error(`claim ${claim.id}: no settlement for recipient ${index}`));
+      settled.push(toRow(index, settlement));
+    }
+    const now = this.#parts.clock.now();
+    const releases: (() => void)[] = [];
+    const reports = generated.map(({ queueId, envelope, content }) => {
+      const shared = content.byteLength <= SMALL_BYTES ? this.#db.share(content) : { octets: new Uint8Array(content), done: undefined };
+      if (shared.done !== undefined) releases.push(shared.done);
+      const message: AcceptedMessage = { ...envelope, sizeBytes: content.byteLength, queueId, acceptedAt: now };
+      const lanes = this.#lanesOf(envelope);
+      return this.#acceptCommand(
+        this.#nextMessage++,
+        message,
+        lanes,
+        lanes.map(() => 0),
+        shared.octets,
+        1,
+      );
+    });
+    this.#leases.remove(claim);
+    return new Promise((resolve, reject) => {
+      this.#db.post(
+        {
+          op: "settle",
+          claim: claim.id,
+          message: claim.row,
+          now,
+          size: claim.message.sizeBytes,
+          recipients: claim.message.recipients.length,
+          settled,
+          attempt: attempt === undefined ? undefined : { lane: attempt.upstream, at: attempt.startedAt, record: JSON.stringify(attempt) },
+          generated: reports,
+        },
+        (_answer, fault) => {
+          for (const release of releases) release();
+          if (fault !== undefined) {
+            reject(fault);
+            return;
+          }
+          resolve();
+          for (const row of settled) if (row.state < 0 || row.state === DEFERRED) this.#due(claim.lane, row.due);
+          for (const report of reports) for (const lane of report.lanes) this.#due(lane, now);
+        },
+      );
+    });
+  }
+
+  async renew(claim: Claim, leaseMs: number): Promise<void> {
+    if (claim instanceof Lease) this.#leases.renew(claim, leaseMs);
+  }
+
+  #lapse(lease: Lease): void {
+    const now = this.#parts.clock.now();
+    const indexes = lease.recipients.map(({ index }) => index);
+    this.#db.post({ op: "lapse", claim: lease.id, message: lease.row, indexes, now }, (_answer, fault) => {
+      if (fault === undefined) this.#due(lease.lane, now);
+    });
+  }
+
+  holdLane(lane: string, hold: LaneHold): Promise<number> {
+    this.#heldLanes.add(lane);
+    this.#toldDue.delete(lane);
+    const job = this.#nextJob++;
+    return this.#job(job, { op: "hold", lane, hold: JSON.stringify(hold), now: this.#parts.clock.now(), job });
+  }
+
+  releaseLane(lane: string): Promise<number> {
+    this.#heldLanes.delete(lane);
+    const job = this.#nextJob++;
+    return this.#job(job, { op: "release", lane, now: this.#parts.clock.now(), job });
+  }
+
+  #job(job: number, command: Parameters<WorkerLink["post"]>[0]): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#jobs.set(job, resolve);
+      this.#rejectJobs.set(job, reject);
+      this.#db.post(command, (_answer, fault) => {
+        if (fault !== undefined) this.#endJob(job, undefined, fault);
+      });
+    });
+  }
+
+  #endJob(job: number, recipients: number | undefined, fault?: Error): void {
+    if (fault === undefined) this.#jobs.get(job)?.(recipients ?? 0);
+    else this.#rejectJobs.get(job)?.(fault);
+    this.#jobs.delete(job);
+    this.#rejectJobs.delete(job);
+  }
+
+  async reroute(): Promise<number> {
+    let moved = 0;
+    for (let after = 0; ;) {
+      const found = await this.#reading.ask<Movable[]>({ what: "movable", after, limit: REROUTE_SLICE });
+      const moves: [number, string, string][] = [];
+      for (const { message, envelope, recipients } of found) {
+        after = message;
+        const parsed = JSON.parse(envelope) as AcceptedMessage;
+        for (const [id, lane, address] of recipients) {
+          const to = this.#parts.route(parsed, address);
+          if (to !== lane) moves.push([id, lane, to]);
+        }
+      }
+      const now = this.#parts.clock.now();
+      if (moves.length > 0) {
+        moved += await this.#db.ask<number>({ op: "move", moves, now });
+        for (const lane of new Set(moves.map(([, , to]) => to))) this.#due(lane, now);
+      }
+      if (found.length < REROUTE_SLICE) return moved;
+    }
+  }
+
+  async lanes(): Promise<LaneState[]> {
+    const lanes = await this.#db.ask<LaneState[]>({ op: "lanes" });
+    for (const { lane, nextDueAt } of lanes) {
+      if (nextDueAt === undefined) this.#toldDue.delete(lane);
+      else this.#toldDue.set(lane, nextDueAt);
+    }
+    return lanes;
+  }
+
+  attemptTimes(lane: string, since: number): Promise<number[]> {
+    return this.#db.ask<number[]>({ op: "attempts", lane, since });
+  }
+
+  // ---- looking and operating -------------------------------------------------------------------------------------------
+
+  list(filter: QueueFilter, limit: number, after?: string): Promise<QueueEntry[]> {
+    return this.#reading.ask<QueueEntry[]>({ what: "list", filter, limit, after });
+  }
+
+  show(queueId: string): Promise<MessageView | undefined> {
+    return this.#reading.ask<MessageView | undefined>({ what: "show", queueId });
+  }
+
+  async statistics(): Promise<QueueStatistics> {
+    const known = await this.#db.ask<WorkerStatistics>({ op: "statistics" });
+    return { ...known, freeBytes: this.#parts.disk.freeBytes };
+  }
+
+  async act({ verb, filter, by }: OperatorAct): Promise<ActResult> {
+    const ids = await this.#reading.ask<number[]>({ what: "select", filter });
+    const changed: { queueId: string; recipient: string; lane: string }[] = [];
+    let busy = 0;
+    for (let at = 0; at < ids.length; at += ACT_SLICE) {
+      const now = this.#parts.clock.now();
+      const answer = await this.#db.ask<ActAnswer>({ op: "act", verb, by, ids: ids.slice(at, at + ACT_SLICE), now });
+      busy += answer.busy;
+      for (const [queueId, recipient, lane] of answer.changed) {
+        changed.push({ queueId, recipient, lane });
+        if (verb === "retry" || verb === "release") this.#due(lane, now);
+      }
+    }
+    return { changed, busy };
+  }
+
+  // ---- what the worker tells -------------------------------------------------------------------------------------------
+
+  committed(seconds: number, operations: number): void {
+    this.#parts.emit({ type: "queue.committed", seconds, operations });
+    this.#checkSize();
+  }
+
+  progress({ jobs, lanes, prunedMessages }: Extract<Report, { kind: "progress" }>): void {
+    if (prunedMessages > 0) this.#parts.emit({ type: "history.pruned", messages: prunedMessages });
+    for (const lane of lanes) this.#due(lane, this.#parts.clock.now());
+    for (const [job, recipients] of jobs) this.#endJob(job, recipients);
+    this.#checkSize();
+  }
+
+  /** The link calls this once; see `failed` of the interface. */
+  readonly lost = (error: PosternError): void => {
+    for (const job of this.#jobs.keys()) this.#endJob(job, undefined, error);
+    this.#leases.stop();
+    this.#parts.disk.stop();
+    this.#cancelTidy?.();
+    this.#parts.emit({ type: "queue.failed", cause: error.message });
+    this.#resolveFailed(error);
+  };
+
+  #tidyLater(): void {
+    this.#cancelTidy = this.#parts.clock.after(TIDY_EVERY_MS, () => {
+      const { clock, historyKeepMs } = this.#parts;
+      const now = clock.now();
+      const prune = clock.monotonic() - this.#prunedAt >= PRUNE_EVERY_MS;
+      if (prune) this.#prunedAt = clock.monotonic();
+      this.#db.post({ op: "tidy", now, endedBefore: prune ? now - historyKeepMs : undefined }, undefined);
+      this.#tidyLater();
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#cancelTidy?.();
+    this.#leases.stop();
+    this.#parts.disk.stop();
+    await this.#reading.close();
+    await this.#db.close();
+    for (const job of this.#jobs.keys()) this.#endJob(job, undefined, new PosternError("E_SPOOL_FAILED", "the queue was closed"));
+  }
+}

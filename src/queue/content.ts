@@ -1,0 +1,62 @@
+/** Stored content on its way out. */
+import type { PosternError } from "../mail/errors.ts";
+import type { WorkerLink } from "./link.ts";
+import type { ContentSource } from "./queue.ts";
+
+/**
+ * Reads a message's rows one after the other, at most one ahead of the one in use. Each block has memory of its own, which the reader may free
+ * as soon as it has been written (`block.buffer.transfer(0)`), rather than wait for the garbage collector.
+ */
+export class StoredContent implements ContentSource {
+  readonly sizeBytes: number;
+  readonly inMemory: Uint8Array | undefined;
+  readonly #link: WorkerLink;
+  readonly #message: number;
+  readonly #chunks: number;
+  readonly #corrupt: (cause: string) => PosternError;
+
+  /**
+   * @param inMemory - the whole content, where it is at hand
+   * @param corrupt - tells of the damage, and gives the error to throw
+   */
+  constructor(
+    link: WorkerLink,
+    message: number,
+    chunks: number,
+    sizeBytes: number,
+    inMemory: Uint8Array | undefined,
+    corrupt: (cause: string) => PosternError,
+  ) {
+    this.#link = link;
+    this.#message = message;
+    this.#chunks = chunks;
+    this.sizeBytes = sizeBytes;
+    this.inMemory = inMemory;
+    this.#corrupt = corrupt;
+  }
+
+  async *blocks(): AsyncGenerator<Uint8Array, void, undefined> {
+    if (this.inMemory !== undefined) {
+      if (this.inMemory.byteLength > 0) yield this.inMemory;
+      return;
+    }
+    let length = 0;
+    let next = this.#read(0);
+    for (let place = 0; place < this.#chunks; place++) {
+      const octets = await next;
+      if (octets === undefined) throw this.#corrupt(`row ${place + 1} of ${this.#chunks} is missing or its checksum does not agree`);
+      next = this.#read(place + 1);
+      length += octets.byteLength;
+      yield octets;
+    }
+    if (length !== this.sizeBytes) throw this.#corrupt(`${length} octets are stored of ${this.sizeBytes}`);
+  }
+
+  #read(place: number): Promise<Uint8Array | undefined> {
+    if (place >= this.#chunks) return Promise.resolve(undefined);
+    const read = this.#link.read(this.#message, place);
+    // A reader that stops early never looks at the block read ahead.
+    read.catch(() => undefined);
+    return read;
+  }
+}

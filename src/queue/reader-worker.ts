@@ -1,0 +1,49 @@
+/** A thread for looking: long lists and searches hold up neither the event loop nor the commits. */
+import { parentPort, workerData } from "node:worker_threads";
+import { describeError } from "../mail/errors.ts";
+import { openForReading } from "./connection.ts";
+import type { QueueFilter } from "./queue.ts";
+import { QueueFileReader } from "./reader.ts";
+
+/** What can be asked. */
+export type Question =
+  | { readonly what: "list"; readonly filter: QueueFilter; readonly limit: number; readonly after: string | undefined }
+  | { readonly what: "show"; readonly queueId: string }
+  | { readonly what: "select"; readonly filter: QueueFilter }
+  | { readonly what: "movable"; readonly after: number; readonly limit: number };
+
+/** The answer to a question by its number. */
+export type Reading = { readonly id: number; readonly answer: unknown } | { readonly id: number; readonly fault: string };
+
+function answerTo(reader: QueueFileReader, question: Question): unknown {
+  switch (question.what) {
+    case "list":
+      return reader.list(question.filter, question.limit, question.after);
+    case "show":
+      return reader.show(question.queueId);
+    case "select":
+      return reader.select(question.filter);
+    case "movable":
+      return reader.movable(question.after, question.limit);
+    default:
+      throw new Error(`no question ${String(question satisfies never)}`);
+  }
+}
+
+const port = parentPort;
+if (port === null) throw new Error("this file is started as a worker thread");
+const { path } = workerData as { path: string };
+const reader = new QueueFileReader(openForReading(path), path);
+port.on("message", (request: { id: number; question: Question } | "close") => {
+  if (request === "close") {
+    reader.close();
+    port.close();
+    return;
+  }
+  const { id, question } = request;
+  try {
+    port.postMessage({ id, answer: answerTo(reader, question) } satisfies Reading);
+  } catch (error) {
+    port.postMessage({ id, fault: describeError(error) } satisfies Reading);
+  }
+});

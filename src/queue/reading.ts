@@ -1,0 +1,64 @@
+/** The main thread's end of the conversation with the thread for looking. */
+import { Worker } from "node:worker_threads";
+import { describeError, PosternError } from "../mail/errors.ts";
+import { besideThis } from "./link.ts";
+import type { Question, Reading } from "./reader-worker.ts";
+
+type Waiting = { readonly resolve: (answer: unknown) => void; readonly reject: (error: Error) => void };
+
+/** Starts its thread with the first question; a thread that ended is started again by the next one. */
+export class ReadingLink {
+  readonly #path: string;
+  readonly #waiting = new Map<number, Waiting>();
+  #worker: Worker | undefined;
+  #ended: Promise<void> | undefined;
+  #nextId = 1;
+  #closed = false;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Asks; the caller knows the type of the answer to its question. */
+  ask<T>(question: Question): Promise<T> {
+    if (this.#closed) return Promise.reject(new PosternError("E_UNAVAILABLE", "the queue is closed"));
+    this.#worker ??= this.#start();
+    const id = this.#nextId++;
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.set(id, { resolve: resolve as (answer: unknown) => void, reject });
+      this.#worker?.postMessage({ id, question });
+    });
+  }
+
+  #start(): Worker {
+    const worker = new Worker(besideThis("reader-worker"), { workerData: { path: this.#path }, name: "postern-reader" });
+    this.#ended = new Promise((resolve) => {
+      worker.on("message", (reading: Reading) => {
+        const waiting = this.#waiting.get(reading.id);
+        this.#waiting.delete(reading.id);
+        if ("fault" in reading) waiting?.reject(new PosternError("E_UNAVAILABLE", `the queue could not be read: ${reading.fault}`));
+        else waiting?.resolve(reading.answer);
+      });
+      worker.on("error", (error) => this.#lost(worker, describeError(error)));
+      worker.on("exit", () => {
+        this.#lost(worker, "the reading thread ended");
+        resolve();
+      });
+    });
+    return worker;
+  }
+
+  #lost(worker: Worker, why: string): void {
+    if (this.#worker !== worker) return;
+    this.#worker = undefined;
+    for (const { reject } of this.#waiting.values()) reject(new PosternError("E_UNAVAILABLE", `the queue could not be read: ${why}`));
+    this.#waiting.clear();
+  }
+
+  /** Ends the thread after the questions under way. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#worker?.postMessage("close");
+    await this.#ended;
+  }
+}

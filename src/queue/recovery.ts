@@ -1,0 +1,39 @@
+/** What a start makes of a file that a crash left behind. */
+import type { History } from "./history.ts";
+import { BY_UPSTREAM, DELIVERING, HELD, LINE_DELIVERING, LINE_DOOR, LINE_TIME, QUEUED, RECIPIENT_SPAN } from "./states.ts";
+import type { Store } from "./store.ts";
+
+/** Everything that was being delivered may have arrived: it goes back to the queue, due now, marked ambiguous. Returns how many recipients. */
+export function recoverDelivering(store: Store, log: History, now: number): number {
+  const find = store.prepare(`SELECT id FROM recipient INDEXED BY recipient_line WHERE lane = ? AND line = ${LINE_DELIVERING}`);
+  // At a closed door they wait like the others.
+  const toDoor = store.prepare(
+    `UPDATE recipient SET state = ${HELD}, line = ${LINE_DOOR}, due = id / ${RECIPIENT_SPAN}, held_by = ${BY_UPSTREAM}, held_since = ?, claim = 0, ambiguous = 1,
+     changed = ? WHERE id = ?`,
+  );
+  const back = store.prepare(
+    `UPDATE recipient SET state = ${QUEUED}, line = ${LINE_TIME}, due = ?, claim = 0, ambiguous = 1, changed = ? WHERE id = ?`,
+  );
+  let recovered = 0;
+  store.begin(true);
+  for (const lane of store.lanes.values()) {
+    let noted = -1;
+    for (const [id] of find.all(lane.name) as unknown as [number][]) {
+      store.leave(lane, DELIVERING, LINE_DELIVERING);
+      if (lane.hold !== null) {
+        toDoor.run(now, now, id);
+        store.enter(lane, HELD, LINE_DOOR);
+      } else {
+        back.run(now, now, id);
+        store.enter(lane, QUEUED, LINE_TIME);
+        store.due(lane, now);
+      }
+      recovered++;
+      const message = Math.floor(id / RECIPIENT_SPAN);
+      if (message !== noted) log.note(message, now, "recovered: the process ended during an attempt, which may have delivered it", null);
+      noted = message;
+    }
+  }
+  store.commit();
+  return recovered;
+}

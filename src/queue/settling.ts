@@ -1,0 +1,134 @@
+/** Writing outcomes: every recipient of a claim moves on in one commit, together with the attempt's record and any report. */
+import type { Accepting, Sweeping } from "./accepting.ts";
+import type { History } from "./history.ts";
+import type { SettleCommand, SettledRow } from "./protocol.ts";
+import {
+  BY_UPSTREAM,
+  CONTENT_SPAN,
+  DEFERRED,
+  DELIVERED,
+  DELIVERING,
+  HELD,
+  LINE_DELIVERING,
+  LINE_DOOR,
+  LINE_HELD,
+  LINE_TIME,
+  QUEUED,
+  RECIPIENT_SPAN,
+  ROW_BYTES,
+} from "./states.ts";
+import type { LaneMemory, Store } from "./store.ts";
+
+/**
+ * Content up to this size is deleted in the commit that makes its last recipient final: that costs nothing extra. Larger content is entered in `sweep`
+ * by that commit and deleted in slices right after, because overwriting 35 MB would hold up every message that waits for its own 250. After a crash
+ * the table says what is left to do.
+ */
+const INLINE_DELETE_BYTES = 4 * ROW_BYTES;
+
+export interface Settling {
+  settle(command: SettleCommand): void;
+  /** Drops the content of a message whose last recipient became final. */
+  dropContent(message: number, size: number): void;
+  /** True when no recipient of the message waits any more. */
+  isFinished(message: number): boolean;
+}
+
+/** Prepares the statements. */
+export function settling(store: Store, log: History, accept: Accepting, sweep: Sweeping): Settling {
+  const mine = `WHERE id = ? AND claim = ? AND state = ${DELIVERING}`;
+  const finish = store.prepare(
+    `UPDATE recipient SET state = ?, line = NULL, claim = 0, attempts = attempts + ?, ambiguous = max(ambiguous, ?), changed = ?, cause = ?, reply = ? ${mine}`,
+  );
+  const wait = store.prepare(
+    `UPDATE recipient SET state = ?, line = ?, due = ?, claim = 0, attempts = attempts + ?, ambiguous = max(ambiguous, ?), held_by = ?, held_since = ?,
+     changed = ?, cause = ?, reply = ? ${mine}`,
+  );
+  const giveBack = store.prepare(
+    `UPDATE recipient SET state = ?, line = ?, due = ?, claim = 0, held_by = ?, held_since = ?, changed = ? ${mine}`,
+  );
+  const look = store.prepare("SELECT lane, state, line, claim, was, held_ms, held_since FROM recipient NOT INDEXED WHERE id = ?");
+  const takeAgain = store.prepare(
+    `UPDATE recipient SET state = ${DELIVERING}, line = ${LINE_DELIVERING}, held_by = NULL, held_since = NULL, held_ms = ? WHERE id = ?`,
+  );
+  const waiting = store.prepare("SELECT 1 FROM recipient NOT INDEXED WHERE id >= ? AND id < ? AND line IS NOT NULL LIMIT 1");
+  const deleteContent = store.prepare("DELETE FROM content WHERE k >= ? AND k < ?");
+  const markSweep = store.prepare("INSERT OR IGNORE INTO sweep(message) VALUES(?)");
+
+  function dropContent(message: number, size: number): void {
+    if (size <= INLINE_DELETE_BYTES) {
+      if (deleteContent.run(message * CONTENT_SPAN, (message + 1) * CONTENT_SPAN).changes !== 0) store.add("content_bytes", -size);
+    } else {
+      markSweep.run(message);
+      sweep.add(message);
+    }
+  }
+
+  function isFinished(message: number): boolean {
+    return waiting.get(message * RECIPIENT_SPAN, (message + 1) * RECIPIENT_SPAN) === undefined;
+  }
+
+  type Looked = [lane: string, state: number, line: number | null, claim: number, was: number, heldMs: number, heldSince: number | null];
+
+  /**
+   * The lane and earlier state of a recipient that this claim may settle. A claim whose lease ran out still counts while nobody else took or
+   * changed the recipient: its outcome is better knowledge than none.
+   */
+  function open(id: number, claim: number, now: number): { lane: LaneMemory; was: number } | undefined {
+    const row = look.get(id) as unknown as Looked | undefined;
+    if (row === undefined || row[3] !== claim || row[2] === null) return undefined;
+    const [name, state, line, , was, heldMs, heldSince] = row;
+    const lane = store.lane(name);
+    if (state !== DELIVERING) {
+      takeAgain.run(heldMs + (heldSince === null ? 0 : Math.max(0, now - heldSince)), id);
+      store.leave(lane, state, line);
+      store.enter(lane, DELIVERING, LINE_DELIVERING);
+    }
+    return { lane, was };
+  }
+
+  function settleOne(command: SettleCommand, row: SettledRow): boolean {
+    const { claim, message, now } = command;
+    const id = message * RECIPIENT_SPAN + row.index;
+    const found = open(id, claim, now);
+    if (found === undefined) return false;
+    const { lane, was } = found;
+    const tried = command.attempt === undefined ? 0 : 1;
+    const ambiguous = row.ambiguous ? 1 : 0;
+    store.leave(lane, DELIVERING, LINE_DELIVERING);
+    if (row.state >= DELIVERED) {
+      finish.run(row.state, tried, ambiguous, now, row.cause, row.reply, id, claim);
+      store.enter(lane, row.state, null);
+      return true;
+    }
+    const returned = row.state < 0;
+    let state = returned ? (was === DEFERRED ? DEFERRED : QUEUED) : row.state;
+    let heldBy = row.heldBy;
+    if (state !== HELD && lane.hold !== null) {
+      state = HELD;
+      heldBy = BY_UPSTREAM;
+    }
+    const line = state !== HELD ? LINE_TIME : heldBy === BY_UPSTREAM ? LINE_DOOR : LINE_HELD;
+    const due = line === LINE_DOOR ? message : row.due;
+    const since = state === HELD ? now : null;
+    if (returned) giveBack.run(state, line, due, heldBy, since, now, id, claim);
+    else wait.run(state, line, due, tried, ambiguous, heldBy, since, now, row.cause, row.reply, id, claim);
+    store.enter(lane, state, line);
+    if (line === LINE_TIME) store.due(lane, due);
+    return false;
+  }
+
+  function settle(command: SettleCommand): void {
+    const { message, attempt, settled } = command;
+    let finals = 0;
+    for (const row of settled) if (settleOne(command, row)) finals++;
+    if (attempt !== undefined) {
+      const tried = settled.filter((row) => row.state >= 0).map((row) => row.index);
+      log.attempt(message, attempt.lane, attempt.at, tried, attempt.record);
+    }
+    for (const report of command.generated) accept.accept(report);
+    if (finals > 0 && (finals === command.recipients || isFinished(message))) dropContent(message, command.size);
+  }
+
+  return { settle, dropContent, isFinished };
+}

@@ -1,0 +1,141 @@
+/**
+ * The two commands of every message as flat arrays: copying one between threads costs a third of what an object with names costs, at both ends.
+ * All others go as they are.
+ */
+import type { AcceptCommand, Command, Octets, SettleCommand, SettledRow } from "./protocol.ts";
+
+const ACCEPT = 1;
+const SETTLE = 2;
+const ROW_FIELDS = 7;
+
+/** A command as it crosses. */
+export type Wire = Command | readonly unknown[];
+
+function packAccept(command: AcceptCommand): unknown[] {
+  const { tail, addresses, lanes, claims } = command;
+  const shared = tail === undefined || tail instanceof Uint8Array ? undefined : tail;
+  const packed: unknown[] = [
+    ACCEPT,
+    command.message,
+    command.queueId,
+    command.at,
+    command.generated,
+    command.envelope,
+    command.reversePath,
+    command.client,
+    command.device,
+    command.size,
+    command.chunks,
+    shared === undefined ? tail : shared.slab,
+    shared?.offset,
+    shared?.length,
+  ];
+  for (let index = 0; index < addresses.length; index++) packed.push(addresses[index], lanes[index], claims[index]);
+  return packed;
+}
+
+function unpackAccept(packed: readonly unknown[]): AcceptCommand {
+  const [, message, queueId, at, generated, envelope, reversePath, client, device, size, chunks, slab, offset, length] = packed as [
+    number,
+    number,
+    string,
+    number,
+    boolean,
+    string,
+    string,
+    string,
+    string,
+    number,
+    number,
+    number | Uint8Array | undefined,
+    number,
+    number,
+  ];
+  const tail: Octets | undefined = typeof slab === "number" ? { slab, offset, length } : slab;
+  const addresses: string[] = [];
+  const lanes: string[] = [];
+  const claims: number[] = [];
+  for (let at3 = 14; at3 < packed.length; at3 += 3) {
+    addresses.push(packed[at3] as string);
+    lanes.push(packed[at3 + 1] as string);
+    claims.push(packed[at3 + 2] as number);
+  }
+  return {
+    op: "accept",
+    message,
+    queueId,
+    at,
+    generated,
+    envelope,
+    reversePath,
+    client,
+    device,
+    size,
+    chunks,
+    tail,
+    addresses,
+    lanes,
+    claims,
+  };
+}
+
+function packSettle(command: SettleCommand): unknown[] {
+  const { attempt, generated } = command;
+  const packed: unknown[] = [
+    SETTLE,
+    command.claim,
+    command.message,
+    command.now,
+    command.size,
+    command.recipients,
+    attempt?.lane,
+    attempt?.at,
+    attempt?.record,
+    generated.length === 0 ? undefined : generated,
+  ];
+  for (const row of command.settled) packed.push(row.index, row.state, row.due, row.heldBy, row.ambiguous, row.cause, row.reply);
+  return packed;
+}
+
+function unpackSettle(packed: readonly unknown[]): SettleCommand {
+  const [, claim, message, now, size, recipients, lane, at, record, generated = []] = packed as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    string | undefined,
+    number,
+    string,
+    readonly AcceptCommand[] | undefined,
+  ];
+  const settled: SettledRow[] = [];
+  for (let from = 10; from < packed.length; from += ROW_FIELDS) {
+    const [index, state, due, heldBy, ambiguous, cause, reply] = packed.slice(from, from + ROW_FIELDS) as [
+      number,
+      number,
+      number,
+      number | null,
+      boolean,
+      string | null,
+      string | null,
+    ];
+    settled.push({ index, state, due, heldBy, ambiguous, cause, reply });
+  }
+  const attempt = lane === undefined ? undefined : { lane, at, record };
+  return { op: "settle", claim, message, now, size, recipients, settled, attempt, generated };
+}
+
+/** Makes a command ready to cross. */
+export function pack(command: Command): Wire {
+  if (command.op === "accept") return packAccept(command);
+  if (command.op === "settle") return packSettle(command);
+  return command;
+}
+
+/** The command as it was. */
+export function unpack(wire: Wire): Command {
+  if (!Array.isArray(wire)) return wire as Command;
+  return wire[0] === ACCEPT ? unpackAccept(wire) : unpackSettle(wire);
+}
