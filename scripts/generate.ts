@@ -7,6 +7,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { renderJsonSchema } from "../src/config/json-schema.ts";
 import { renderReference } from "../src/config/reference.ts";
+import { renderErrorsPage } from "../src/deliver/errors-doc.ts";
 
 /** A file made from code; its path starts at the repository. */
 export interface Generated {
@@ -17,6 +18,7 @@ export interface Generated {
 export const GENERATED: readonly Generated[] = [
   { path: "config/postern.schema.json", render: renderJsonSchema },
   { path: "docs/configuration.md", render: renderReference },
+  { path: "docs/errors.md", render: renderErrorsPage },
 ];
 
 const ROOT = new URL("../", import.meta.url);

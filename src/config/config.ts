@@ -152,8 +152,6 @@ export interface Config {
   readonly routes: readonly RouteConfig[];
   /** Milliseconds, except `factor`. */
   readonly retry: { readonly first: number; readonly factor: number; readonly max: number; readonly expire_after: number };
-  /** Milliseconds; undefined: never. */
-  readonly hold: { readonly expire_after: number | undefined };
   readonly bounces: { readonly to: "sender" | "postmaster" | "both" };
   /** Octets. `min_free` is already raised to three times the largest `max_message_size`; `max_size` undefined: not limited. */
   readonly queue: { readonly min_free: number; readonly max_size: number | undefined };

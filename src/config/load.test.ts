@@ -65,7 +65,6 @@ describe("files that work", () => {
       },
       routes: [{ name: "default", match: undefined, via: ["scans"] }],
       retry: { first: 60_000, factor: 2, max: 1_800_000, expire_after: 432_000_000 },
-      hold: { expire_after: undefined },
       bounces: { to: "both" },
       queue: { min_free: 512 * 2 ** 20, max_size: undefined },
       history: { keep: 30 * 86_400_000 },

@@ -34,7 +34,6 @@ export function resolveConfig(file: ParsedFile, folder: string): Config {
     upstreams: mapValues(file.upstreams, (upstream) => resolveUpstream(upstream, file, folder, ca)),
     routes: file.routes.map(({ name, match, via: [door = ""] }): RouteConfig => ({ name, match, via: [door] })),
     retry: file.retry,
-    hold: { expire_after: file.hold.expire_after },
     bounces: file.bounces,
     queue: { min_free: Math.max(file.queue.min_free, FLOOR_MESSAGES * largest), max_size: file.queue.max_size },
     history: file.history,

@@ -53,6 +53,8 @@ export interface ClientParts {
   readonly disk: DiskWatch;
   readonly maxBytes: number | undefined;
   readonly historyKeepMs: number;
+  /** Gives the ownership of the queue back. */
+  readonly release: () => void;
 }
 
 /** Replies go into the database as JSON. */
@@ -116,7 +118,7 @@ export class SqliteQueue implements Queue, LinkListener {
     this.#parts = parts;
     this.newQueueId = queueIdSource(() => parts.clock.now());
     this.#leases = new Leases(parts.clock, (lease) => this.#lapse(lease));
-    this.#reading = new ReadingLink(parts.path);
+    this.#reading = new ReadingLink(parts.path, parts.clock);
     this.#heldLanes = new Set();
     this.failed = new Promise((resolve) => {
       this.#resolveFailed = resolve;
@@ -427,6 +429,9 @@ export class SqliteQueue implements Queue, LinkListener {
   }
 
   async reroute(): Promise<number> {
+    const { waiting } = await this.#db.ask<WorkerStatistics>({ op: "statistics" });
+    // The usual start finds an empty queue: no thread for looking is needed then.
+    if (waiting.queued + waiting.deferred + waiting.held === 0) return 0;
     let moved = 0;
     for (let after = 0; ;) {
       const found = await this.#reading.ask<Movable[]>({ what: "movable", after, limit: REROUTE_SLICE });
@@ -538,6 +543,7 @@ export class SqliteQueue implements Queue, LinkListener {
     this.#parts.disk.stop();
     await this.#reading.close();
     await this.#db.close();
+    this.#parts.release();
     for (const job of this.#jobs.keys()) this.#endJob(job, undefined, new PosternError("E_SPOOL_FAILED", "the queue was closed"));
   }
 }

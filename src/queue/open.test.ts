@@ -59,7 +59,7 @@ test("nobody else can read the queue's directory and files", async () => {
   const modes = new Map(readdirSync(where).map((name) => [name, (statSync(join(where, name)).mode & 0o777).toString(8)]));
 
   expect((statSync(where).mode & 0o777).toString(8)).toBe("700");
-  expect(Object.fromEntries(modes)).toEqual({ "queue.db": "600", "queue.db-shm": "600", "queue.db-wal": "600" });
+  expect(Object.fromEntries(modes)).toEqual({ "owner.lock": "600", "queue.db": "600", "queue.db-shm": "600", "queue.db-wal": "600" });
 });
 
 test("a file of a newer version is refused and left as it is, by the owner and by a reader", async () => {
@@ -74,7 +74,7 @@ test("a file of a newer version is refused and left as it is, by the owner and b
   await expect(openQueueReader(where)).rejects.toMatchObject({ code: "E_SPOOL_NEWER" });
 
   expect(readFileSync(path).equals(before)).toBe(true);
-  expect(readdirSync(where)).toEqual(["queue.db"]);
+  expect(readdirSync(where)).toEqual(["owner.lock", "queue.db"]);
 });
 
 test("a file that is no database is refused", async () => {

@@ -4,6 +4,7 @@ import type { Clock } from "../platform/clock.ts";
 import { SqliteQueue } from "./client.ts";
 import { DiskWatch, prepareDirectory } from "./disk.ts";
 import { WorkerLink } from "./link.ts";
+import { takeOwnership } from "./owner.ts";
 import type { Queue, RouteRecipient } from "./queue.ts";
 
 /** What a queue needs to know. */
@@ -34,22 +35,27 @@ const DEFAULT_CHECKPOINT_BYTES = 64 * 1024 * 1024;
 
 /**
  * Opens the queue, which is ready at once; what a crash left behind is put right, and content that nobody answers for is deleted in the background.
- * Only one process may have it open like this.
+ * Only one process may have it open like this, which a lock enforces.
  *
- * @throws PosternError E_SPOOL_NEWER for a file of a newer version, E_CONFIG on a network file system, E_SPOOL_FAILED when it cannot be opened
+ * @throws PosternError E_UNAVAILABLE when another process owns it, E_SPOOL_NEWER for a file of a newer version, E_CONFIG on a network
+ *   file system, E_SPOOL_FAILED when it cannot be opened
  */
 export async function openQueue(options: QueueOptions): Promise<Queue> {
   const { directory, route, emit, clock, floorBytes, maxBytes, historyKeepMs, measureFree } = options;
   const path = await prepareDirectory(directory);
+  const release = takeOwnership(directory);
   const disk = new DiskWatch(directory, floorBytes, clock, emit, measureFree);
-  const queue = new SqliteQueue({ path, route, emit, clock, disk, maxBytes, historyKeepMs });
+  const queue = new SqliteQueue({ path, route, emit, clock, disk, maxBytes, historyKeepMs, release });
   const settings = {
     path,
     now: clock.now(),
     synchronous: options.unsafeNoSync === true ? ("OFF" as const) : ("FULL" as const),
     checkpointBytes: options.checkpointBytes ?? DEFAULT_CHECKPOINT_BYTES,
   };
-  const { link, opened } = await WorkerLink.open(settings, queue, options.poolBytes ?? DEFAULT_POOL_BYTES);
+  const { link, opened } = await WorkerLink.open(settings, queue, options.poolBytes ?? DEFAULT_POOL_BYTES).catch((error: unknown) => {
+    release();
+    throw error;
+  });
   await disk.start();
   queue.attach(link, opened);
   emit({ type: "queue.opened", path, schemaVersion: opened.schemaVersion, waiting: opened.waiting });

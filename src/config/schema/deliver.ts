@@ -62,9 +62,8 @@ export const Retry = z.strictObject({
 });
 
 export const Hold = z.strictObject({
-  expire_after: about(orWord("never", duration("1h", "3650d")).prefault("never"), {
-    description:
-      "Longest time mail is held because its door is closed or its sender may not send. Held time does not count for retry.expire_after.",
+  expire_after: about(oneOf(["never"]).prefault("never"), {
+    description: "Mail that is held never expires, and its held time does not count for retry.expire_after.",
     apply: "restart",
   }),
 });
