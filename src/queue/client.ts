@@ -177,7 +177,7 @@ export class SqliteQueue implements Queue, LinkListener {
     const command = this.#acceptCommand(writer.message, message, lanes, claims, content.tail, content.chunks);
     return new Promise((resolve, reject) => {
       this.#db.post(command, (_answer, fault) => {
-        content.release();
+        content.release(fault === undefined);
         if (fault !== undefined) {
           for (const { lane } of leases) this.#express?.forget(lane);
           reject(fault);
@@ -374,6 +374,7 @@ export class SqliteQueue implements Queue, LinkListener {
         },
         (_answer, fault) => {
           for (const release of releases) release();
+          claim.content.forget();
           if (fault !== undefined) {
             reject(fault);
             return;

@@ -52,8 +52,15 @@ export class StoredContent implements ContentSource {
     if (length !== this.sizeBytes) throw this.#corrupt(`${length} octets are stored of ${this.sizeBytes}`);
   }
 
+  /** The message has left: what of it is still in memory is not needed any more. */
+  forget(): void {
+    this.#link.pool.forget(this.#message, this.#chunks);
+  }
+
   #read(place: number): Promise<Uint8Array | undefined> {
     if (place >= this.#chunks) return Promise.resolve(undefined);
+    const kept = this.#link.pool.recall(this.#message, place);
+    if (kept !== undefined) return Promise.resolve(kept);
     const read = this.#link.read(this.#message, place);
     // A reader that stops early never looks at the block read ahead.
     read.catch(() => undefined);

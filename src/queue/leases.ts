@@ -1,7 +1,8 @@
 /** Claims that are out, each with the time until which its holder may deliver. */
 import type { Clock } from "../platform/clock.ts";
 import type { AcceptedMessage } from "../mail/message.ts";
-import type { Claim, ClaimedRecipient, ContentSource } from "./queue.ts";
+import type { StoredContent } from "./content.ts";
+import type { Claim, ClaimedRecipient } from "./queue.ts";
 
 /** A claim as this queue hands it out. */
 export class Lease implements Claim {
@@ -9,7 +10,7 @@ export class Lease implements Claim {
   readonly lane: string;
   readonly message: AcceptedMessage;
   readonly recipients: readonly ClaimedRecipient[];
-  readonly content: ContentSource;
+  readonly content: StoredContent;
   /** Row id of the message. */
   readonly row: number;
   /** On the clock that never goes back. */
@@ -21,7 +22,7 @@ export class Lease implements Claim {
     row: number,
     message: AcceptedMessage,
     recipients: readonly ClaimedRecipient[],
-    content: ContentSource,
+    content: StoredContent,
     endsAt: number,
   ) {
     this.id = id;

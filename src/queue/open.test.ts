@@ -97,7 +97,7 @@ test("a reader without a queue says so", async () => {
   await expect(openQueueReader(directory())).rejects.toMatchObject({ code: "E_UNAVAILABLE", exitCode: 69 });
 });
 
-test("closing leaves one file, and opening it again finds everything", async () => {
+test("closing leaves the database in one file, and opening it again finds everything", async () => {
   const { queue, where, clock } = await start();
   const message = await accept(queue, 400_000);
   await queue.close();
@@ -105,7 +105,7 @@ test("closing leaves one file, and opening it again finds everything", async () 
 
   const again = await start({ directory: where, clock });
 
-  expect(files).toEqual(["queue.db"]);
+  expect(files).toEqual(["owner.lock", "queue.db"]);
   expect((await again.queue.show(message.queueId))?.message).toEqual(message);
   expect(again.events).toMatchObject([{ type: "queue.opened", schemaVersion: 1, waiting: 1 }]);
 });

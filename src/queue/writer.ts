@@ -2,7 +2,7 @@
 import { PosternError } from "../mail/errors.ts";
 import type { AcceptedMessage, Envelope } from "../mail/message.ts";
 import type { WorkerLink } from "./link.ts";
-import type { Block } from "./pool.ts";
+import type { Block, StoredRow } from "./pool.ts";
 import type { Octets } from "./protocol.ts";
 import type { MessageWriter } from "./queue.ts";
 import { CONTENT_SPAN, ROW_BYTES } from "./states.ts";
@@ -46,16 +46,18 @@ export class Intake {
   /** Sends a full or partly filled block as the next row of a message. */
   sendRow(message: number, place: number, block: Block, length: number): void {
     this.#sent++;
-    this.link.post({ op: "chunk", message, place, octets: { slab: block.slab, offset: block.offset, length } }, () => this.returned(block));
+    this.link.post({ op: "chunk", message, place, octets: { slab: block.slab, offset: block.offset, length } }, (_answer, fault) =>
+      this.returned(block, fault === undefined ? { message, place, length } : undefined),
+    );
   }
 
   sent(): void {
     this.#sent++;
   }
 
-  returned(block: Block): void {
+  returned(block: Block, row?: StoredRow): void {
     this.#sent--;
-    this.link.pool.release(block);
+    this.link.pool.release(block, row);
     this.relieve();
   }
 
@@ -77,8 +79,8 @@ export interface FinishedContent {
   readonly size: number;
   readonly chunks: number;
   readonly tail: Octets | undefined;
-  /** To be called when the commit is done or failed. */
-  readonly release: () => void;
+  /** To be called when the commit is done (true) or failed. */
+  readonly release: (stored: boolean) => void;
   /** The whole content, where it is small. */
   readonly inMemory: Uint8Array | undefined;
 }
@@ -267,7 +269,7 @@ export class ContentWriter implements MessageWriter {
         size: this.#size,
         chunks: this.#places + 1,
         tail: { slab: block.slab, offset: block.offset, length },
-        release: () => this.#intake.returned(block),
+        release: (stored) => this.#intake.returned(block, stored ? { message: this.message, place: this.#places, length } : undefined),
         inMemory: whole ? new Uint8Array(block.bytes.subarray(0, length)) : undefined,
       };
     }
@@ -304,7 +306,11 @@ export class ContentWriter implements MessageWriter {
     if (this.#block !== undefined) this.#intake.link.pool.release(this.#block);
     this.#block = undefined;
     this.#freeSmall();
-    if (this.#places > 0) this.#intake.link.post({ op: "abandon", message: this.message }, undefined);
+    if (this.#places > 0) {
+      const rows = this.#places;
+      // After the rows: they come back in the order they were sent.
+      this.#intake.link.post({ op: "abandon", message: this.message }, () => this.#intake.link.pool.forget(this.message, rows));
+    }
     const room = this.#room;
     this.#room = undefined;
     room?.resolve();
