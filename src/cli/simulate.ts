@@ -72,7 +72,7 @@ function describe(simulator: Simulator, directory: string): SimulatorView {
   return {
     ports: simulator.ports,
     host: simulator.host,
-    authority: `${simulator.authority}/${tenant.domain}`,
+    authority: simulator.authority,
     view: simulator.viewUrl,
     ca: simulator.caFile,
     tenant: tenant.domain,
@@ -99,7 +99,7 @@ function renderHints(view: SimulatorView): string[] {
       ["certificate", `${view.certificate}, key ${view.key}`],
     ]),
     "",
-    "An upstream that uses it:",
+    `An upstream that uses it (with organization.tenant: ${view.tenant}):`,
     "  scans:",
     "    type: smtp-auth",
     `    mailbox: ${view.mailbox ?? ""}`,

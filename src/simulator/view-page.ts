@@ -73,9 +73,9 @@ export function renderPage(tenant: Tenant, store: MailStore, faults: FaultBook):
 <h2>Mailboxes</h2>
 <table>${row(["address", "sign-in", "basic", "arrived"], "th")}${mailboxes.join("")}${row(["<i>Internet</i>", "", "", String(outside)])}</table>
 <h2>Arrived (${store.messages.length})</h2>
-<table>${row(["UTC", "from", "to", "subject", "octets", "how"], "th")}${messages.map(messageRow).join("")}</table>
+<table>${row(["UTC", "from", "to", "subject", "octets", "how"], "th")}${messages.map(messageRow).join("") || row(["nothing yet"])}</table>
 <h2>Faults that are on (${active.length})</h2>
-<table>${active.join("")}</table>
+<table>${active.join("") || row(["none"])}</table>
 <h2>Fault switches</h2>
 <table>${row(["fault", "stage", "recipient", "answer", ""], "th")}${switches.join("")}</table>
 <p>Breaches of protocol by clients: ${store.violations.length}</p>
@@ -84,8 +84,8 @@ export function renderPage(tenant: Tenant, store: MailStore, faults: FaultBook):
 }
 
 export const PAGE_STYLE = `body{font:15px/1.4 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem;color:#1b1b1b;background:#fff}
-h2{margin-top:2rem}table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid #ddd;overflow-wrap:anywhere}
-code{font-size:.85em}button{font:inherit;cursor:pointer}
+h2{margin-top:2rem}table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid #ddd;overflow-wrap:break-word}
+code{font-size:.85em;overflow-wrap:anywhere}button{font:inherit;cursor:pointer}td:last-child{white-space:nowrap}
 @media(prefers-color-scheme:dark){body{color:#e8e8e8;background:#1b1b1b}td,th{border-color:#444}a{color:#8ab4f8}}
 `;
 

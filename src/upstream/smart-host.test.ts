@@ -103,6 +103,16 @@ describe("a message that is taken", () => {
     for (const message of hop.messages) expect(message.content.equals(Buffer.concat([block, block, block, block, block]))).toBe(true);
   });
 
+  test("of whatever size arrives whole when sizes alternate on one connection", async () => {
+    const { hop, upstream } = await scene({}, { limits: ONE });
+    const texts = [10, 5000, 100, 70_000, 64, 40_000, 65_400, 3].map((size, index) => `${String(index).repeat(size)}\r\n.\r\n`);
+
+    for (const text of texts) await upstream.attempt(mail({ text }), never);
+
+    expect(hop.messages.map((message) => message.content.toString())).toEqual(texts);
+    expect(hop.sessions).toHaveLength(1);
+  });
+
   test("names 8-bit content and addresses beyond ASCII as such", async () => {
     const { hop, upstream } = await scene();
 

@@ -2,8 +2,8 @@
 import type { Emit } from "../mail/events.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeError } from "../mail/errors.ts";
-import { DEFAULT_TIMEOUTS } from "./smtp/connection.ts";
-import type { Timeouts } from "./smtp/connection.ts";
+import { DEFAULT_TIMEOUTS } from "./smtp/session.ts";
+import type { Timeouts } from "./smtp/session.ts";
 import { tlsPolicy } from "./smtp/dial.ts";
 import { faultAt } from "./smtp/fault.ts";
 import { SMART_HOST_KEEP } from "./smtp/pool.ts";

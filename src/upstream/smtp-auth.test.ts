@@ -2,10 +2,11 @@ import https from "node:https";
 import { createPrivateKey, generateKeyPairSync, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { startScriptedSmtp } from "../../test/fakes/scripted-smtp.ts";
 import type { ScriptedReplies, ScriptedSmtp } from "../../test/fakes/scripted-smtp.ts";
 import { makeTestAuthority } from "../../test/fakes/test-ca.ts";
+import { runProcess } from "../../test/support/process.ts";
 import type { PosternEvent } from "../mail/events.ts";
 import { ManualClock } from "../platform/clock.ts";
 import { createSmtpAuthUpstream } from "./smtp-auth.ts";
@@ -331,6 +332,50 @@ test("a certificate proves the application, by an encrypted key too, and tells w
   const thumbprint = Buffer.from(new X509Certificate(own.cert).fingerprint256.replaceAll(":", ""), "hex").toString("base64url");
   expect(header).toMatchObject({ alg: "PS256", "x5t#S256": thumbprint });
   expect(claims).toMatchObject({ iss: "app-1", sub: "app-1", aud: `${entra.url}/contoso.onmicrosoft.com/oauth2/v2.0/token` });
+});
+
+test("when a certificate ends is known before any token is asked for", async () => {
+  const notAfter = new Date(Math.floor(Date.now() / 1000) * 1000 + 10 * 86_400_000);
+  const own = authority.issue(["relay.contoso.com"], { notBefore: new Date(Date.now() - 86_400_000), notAfter }, "rsa");
+  const certificate = async (): Promise<{ certificatePem: string; keyPem: string }> => ({ certificatePem: own.cert, keyPem: "not read" });
+
+  const { entra, upstream } = await scene({ options: { credential: { type: "client-certificate", clientId: "app-1", certificate } } });
+
+  await vi.waitFor(() => expect(upstream.credentialExpiresAt).toBe(notAfter.getTime()), { interval: 1 });
+  expect(entra.asked).toHaveLength(0);
+});
+
+test("a certificate that cannot be read leaves its end unknown, and is the first attempt's fault", async () => {
+  const certificate = async (): Promise<never> => await Promise.reject(new Error("connector.pem: no such file"));
+  const { upstream } = await scene({ options: { credential: { type: "client-certificate", clientId: "app-1", certificate } } });
+
+  const facts = await upstream.attempt(mail(), never);
+
+  expect(facts.refusal?.fault).toEqual({ code: "SECRET", detail: "connector.pem: no such file" });
+  expect(upstream.credentialExpiresAt).toBeUndefined();
+});
+
+test("making the upstream loads nothing of what only tokens need", async () => {
+  const script = `
+    import { registerHooks } from "node:module";
+    const loaded = [];
+    registerHooks({ load: (url, context, next) => { loaded.push(url); return next(url, context); } });
+    const { createSmtpAuthUpstream } = await import(${JSON.stringify(new URL("./smtp-auth.ts", import.meta.url).href)});
+    createSmtpAuthUpstream({
+      name: "scans", mailbox: "scanner@contoso.com", host: "127.0.0.1", port: 1, authority: "https://127.0.0.1/t", scope: "s",
+      credential: { type: "client-secret", clientId: "1", secret: async () => "x" }, ehloName: "relay.contoso.com",
+      limits: { connections: 1, recipientsPerMessage: 1, maxMessageSizeBytes: 1 },
+      clock: { now: Date.now, monotonic: () => 0, after: () => () => {} }, emit: () => {},
+    });
+    console.log(JSON.stringify(loaded));
+  `;
+  const { code, stdout, stderr } = await runProcess(process.execPath, ["--input-type=module", "--eval", script]);
+
+  expect([code, stderr]).toEqual([0, ""]);
+  const loaded = JSON.parse(stdout) as string[];
+  // The hook sees what is loaded at all.
+  expect(loaded.filter((url) => url.includes("/nodemailer/")).length).toBeGreaterThan(0);
+  expect(loaded.filter((url) => /undici|msal/.test(url))).toEqual([]);
 });
 
 test("a probe signs in, and its connection serves the next attempt", async () => {

@@ -5,8 +5,8 @@ import { entraClient } from "./oauth/entra.ts";
 import type { EntraOptions } from "./oauth/entra.ts";
 import type { OAuthCredential } from "./oauth/credential.ts";
 import { TokenSource } from "./oauth/token.ts";
-import { DEFAULT_TIMEOUTS } from "./smtp/connection.ts";
-import type { Timeouts } from "./smtp/connection.ts";
+import { DEFAULT_TIMEOUTS } from "./smtp/session.ts";
+import type { Timeouts } from "./smtp/session.ts";
 import { tlsPolicy } from "./smtp/dial.ts";
 import { faultAt } from "./smtp/fault.ts";
 import { MICROSOFT_KEEP } from "./smtp/pool.ts";
@@ -40,7 +40,10 @@ export interface SmtpAuthOptions {
   readonly emit: Emit;
 }
 
-/** Makes the upstream. Reads no secret and opens nothing before the first attempt. */
+/**
+ * Makes the upstream. Opens nothing before the first attempt, and reads no secret but a certificate's end: how long a credential lasts must
+ * be known while no mail comes.
+ */
 export function createSmtpAuthUpstream(options: SmtpAuthOptions): Upstream {
   const ca = options.ca ?? [];
   const entra = entraClient({
@@ -52,6 +55,7 @@ export function createSmtpAuthUpstream(options: SmtpAuthOptions): Upstream {
     network: options.network,
     clock: options.clock,
   });
+  void entra.readExpiry();
   return new SmtpUpstream({
     name: options.name,
     type: "smtp-auth",

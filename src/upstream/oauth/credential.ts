@@ -60,6 +60,17 @@ export async function readProof(
   };
 }
 
+/**
+ * When the credential ends, ms since the epoch; undefined where nothing tells. Looks at the certificate alone: a key may take a while.
+ *
+ * @throws Error when the certificate cannot be read
+ */
+export async function readEnd(credential: OAuthCredential): Promise<number | undefined> {
+  if (credential.expiresAt !== undefined || credential.type === "client-secret") return credential.expiresAt;
+  const { certificatePem } = await credential.certificate();
+  return new X509Certificate(certificatePem).validToDate.getTime();
+}
+
 /** msal takes no encrypted keys, and OpenSSL's messages about wrong ones are no help. */
 function privateKey(pem: string, passphrase: string | undefined): KeyObject {
   try {

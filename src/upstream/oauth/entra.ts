@@ -3,10 +3,9 @@ import { describeError } from "../../mail/errors.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { faultAt, faultOf } from "../smtp/fault.ts";
 import type { Refusal } from "../upstream.ts";
-import { readProof } from "./credential.ts";
+import { readEnd, readProof } from "./credential.ts";
 import type { OAuthCredential } from "./credential.ts";
-import { tokenNetwork } from "./network.ts";
-import type { LastAnswer, TokenNetworkOptions } from "./network.ts";
+import type { LastAnswer, tokenNetwork, TokenNetworkOptions } from "./network.ts";
 import type { AccessToken, FetchToken } from "./token.ts";
 
 /** Whom to ask for what. */
@@ -25,13 +24,19 @@ export interface EntraOptions extends TokenNetworkOptions {
 export interface EntraClient {
   readonly fetch: FetchToken;
   readonly credentialExpiresAt: () => number | undefined;
+  /** Reads when the credential ends, where its certificate tells. Never rejects: one that cannot be read is reported by the first fetch. */
+  readonly readExpiry: () => Promise<void>;
 }
 
-/** Makes a client. Nothing is read or sent before the first fetch. */
+/** Makes a client. Nothing is read or sent before the first call. */
 export function entraClient(options: EntraOptions): EntraClient {
   let expiresAt = options.credential.expiresAt;
   return {
     credentialExpiresAt: () => expiresAt,
+    readExpiry: async () => {
+      const end = await readEnd(options.credential).catch(() => undefined);
+      expiresAt ??= end;
+    },
     fetch: async () => {
       let read: Awaited<ReturnType<typeof readProof>>;
       try {
@@ -48,10 +53,11 @@ export function entraClient(options: EntraOptions): EntraClient {
 
 async function requestToken(options: EntraOptions, proof: Awaited<ReturnType<typeof readProof>>["proof"]): Promise<AccessToken | Refusal> {
   const last: LastAnswer = { status: 0, body: undefined, failure: undefined };
-  const network = (options.network ?? tokenNetwork)(options, last);
   const authority = options.authority.replace(/\/+$/, "");
+  // Loaded at the first token only: msal and undici are large, and nothing but tokens needs them.
+  const makeNetwork = options.network ?? (await import("./network.ts")).tokenNetwork;
+  const network = makeNetwork(options, last);
   try {
-    // Loaded at the first token only: it is large, and a relay without OAuth never needs it.
     const { ConfidentialClientApplication, LogLevel } = await import("@azure/msal-node");
     const app = new ConfidentialClientApplication({
       auth: {

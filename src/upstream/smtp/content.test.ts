@@ -85,3 +85,14 @@ test("whole content is one piece with its terminator", () => {
   expect(Buffer.from(wireForm(Buffer.from(".a\r\n..\r\n"))).toString()).toBe("..a\r\n...\r\n.\r\n");
   expect(Buffer.from(wireForm(Buffer.from(""))).toString()).toBe("\r\n.\r\n");
 });
+
+test("whole content is put together in the memory given where it fits, and is the same where it does not", () => {
+  const content = Buffer.from(".a\r\n.b\r\n");
+  const expected = "..a\r\n..b\r\n.\r\n";
+  const [roomy, tight] = [new Uint8Array(expected.length), new Uint8Array(expected.length - 1)];
+
+  const [inside, outside] = [wireForm(content, roomy), wireForm(content, tight)];
+
+  expect([inside.buffer === roomy.buffer, outside.buffer === tight.buffer]).toEqual([true, false]);
+  expect([inside, outside].map((wire) => Buffer.from(wire).toString())).toEqual([expected, expected]);
+});

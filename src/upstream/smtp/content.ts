@@ -1,9 +1,10 @@
 /**
  * Content on its way into DATA: dots stuffed, line ends made CRLF, the terminator added (RFC 5321 §4.5.2).
  *
- * Stored content is canonical, so the work is a search for line ends. Where a block has a bare CR or LF after all it is repaired octet by
+ * Stored content is canonical, so the work is to look it over. Where a block has a bare CR or LF after all it is repaired octet by
  * octet: a next hop that takes a lone CR or LF for a line end must never see an end of data that we did not write (SMTP smuggling).
  */
+import { findDots } from "./line-ends.ts";
 
 const CR = 0x0d;
 const LF = 0x0a;
@@ -24,7 +25,7 @@ export class DotStuffer {
    */
   push(block: Uint8Array): Uint8Array {
     if (block.length === 0) return block;
-    const dots = dotsToStuff(block, this.#last);
+    const dots = findDots(block, this.#last ?? LF);
     const wire = dots === undefined ? repair(block, this.#last) : dots.length === 0 ? block : stuff(block, dots);
     this.#last = block[block.length - 1];
     return wire;
@@ -36,50 +37,23 @@ export class DotStuffer {
   }
 }
 
-/** Whole content with its terminator in one piece, so that a small message is one write. */
-export function wireForm(content: Uint8Array): Uint8Array {
-  const stuffer = new DotStuffer();
-  return Buffer.concat([stuffer.push(content), stuffer.end()]);
-}
-
 /**
- * Positions of the dots that need another before them; undefined when a CR or LF stands alone.
+ * Whole content with its terminator in one piece, so that a small message is one write.
  *
- * A CR at the end of the block is left to the next one, which knows it as `last`. Looks at four octets at a time, and closer only where one
- * of them is a control character: over twice as fast as two searches for each line, six times as fast as a loop over octets.
+ * @param scratch - memory that may be used for it, where it is large enough
  */
-function dotsToStuff(block: Uint8Array, last: number | undefined): number[] | undefined {
-  const dots: number[] = [];
-  if (block[0] === DOT && (last === undefined || last === LF)) dots.push(0);
-  if (last === CR && block[0] !== LF) return undefined;
-  if (block.length < 8) return lineEndsAreWhole(block, 0, block.length, last, dots) ? dots : undefined;
-  // Words can only be read at multiples of four.
-  const head = -block.byteOffset & 3;
-  const words = new Int32Array(block.buffer, block.byteOffset + head, (block.length - head) >> 2);
-  if (!lineEndsAreWhole(block, 0, head, last, dots)) return undefined;
-  for (let index = 0; index < words.length; index++) {
-    const word = words[index] as number;
-    // True when an octet of the word is below 14 (the borrow of the subtraction reaches a top bit that was clear).
-    if (((word - 0x0e0e0e0e) & ~word & 0x80808080) === 0) continue;
-    const from = head + index * 4;
-    if (!lineEndsAreWhole(block, from, from + 4, last, dots)) return undefined;
-  }
-  return lineEndsAreWhole(block, head + words.length * 4, block.length, last, dots) ? dots : undefined;
+export function wireForm(content: Uint8Array, scratch: Uint8Array = NOTHING): Uint8Array {
+  const stuffer = new DotStuffer();
+  const stuffed = stuffer.push(content);
+  const end = stuffer.end();
+  const length = stuffed.length + end.length;
+  const wire = scratch.length < length ? Buffer.allocUnsafe(length) : scratch.subarray(0, length);
+  wire.set(stuffed);
+  wire.set(end, stuffed.length);
+  return wire;
 }
 
-/** Whether every CR and LF in a part of the block belongs to a pair; adds the dots that follow one. */
-function lineEndsAreWhole(block: Uint8Array, from: number, to: number, last: number | undefined, dots: number[]): boolean {
-  for (let at = from; at < to; at++) {
-    const octet = block[at];
-    if (octet === LF) {
-      if ((at === 0 ? last : block[at - 1]) !== CR) return false;
-      if (block[at + 1] === DOT) dots.push(at + 1);
-    } else if (octet === CR && at + 1 < block.length && block[at + 1] !== LF) {
-      return false;
-    }
-  }
-  return true;
-}
+const NOTHING = new Uint8Array(0);
 
 function stuff(block: Uint8Array, dots: readonly number[]): Uint8Array {
   const wire = Buffer.allocUnsafe(block.length + dots.length);

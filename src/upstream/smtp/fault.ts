@@ -25,9 +25,12 @@ export function faultAt(stage: Stage, code: string, detail: string): Refusal {
 /** A refusal in the other side's words; `PROTOCOL` when they are no SMTP reply. */
 export function refusalFrom(stage: Stage, wire: string): Refusal {
   const reply = parseReply(wire);
-  return reply === undefined
-    ? faultAt(stage, "PROTOCOL", `not an SMTP reply: ${wire.replace(/[^ -~]+/g, " ").slice(0, 200)}`)
-    : { stage, reply };
+  return reply === undefined ? noReply(stage, wire) : { stage, reply };
+}
+
+/** What came is no SMTP reply. */
+export function noReply(stage: Stage, wire: string): Refusal {
+  return faultAt(stage, "PROTOCOL", `not an SMTP reply: ${wire.replace(/[^ -~]+/g, " ").slice(0, 200)}`);
 }
 
 /** Codes of certificate verification in OpenSSL and Node that do not carry CERT in their name. */

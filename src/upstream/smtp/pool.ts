@@ -54,6 +54,8 @@ export class ConnectionPool {
   readonly #waiters: Waiter[] = [];
   /** Places taken: connections, and those being opened. */
   #taken = 0;
+  /** The monotonic clock at the last tick: near enough for ages and idle times, and there for nothing. */
+  #now = 0;
   #stopTimer: (() => void) | undefined;
   readonly #closed = new AbortController();
   #emptied: (() => void) | undefined;
@@ -65,8 +67,9 @@ export class ConnectionPool {
     this.#clock = options.clock;
   }
 
-  /** A kept connection, at once; undefined when none is free. */
+  /** A kept connection, at once; undefined when none is free, or others wait for it. */
   takeIdle(): SmtpConnection | undefined {
+    if (this.#waiters.length > 0) return undefined;
     for (let connection = this.#idle.pop(); connection !== undefined; connection = this.#idle.pop()) {
       if (!connection.usable) {
         connection.abandon("RESET", "the connection was closed while idle");
@@ -83,7 +86,7 @@ export class ConnectionPool {
   /** A connection: kept or new, in the order of asking when all places are taken. `reused` tells which. */
   async acquire(signal: AbortSignal): Promise<Lease | Refusal> {
     if (this.#closed.signal.aborted) return faultAt("connect", "ABORTED", "the upstream is being closed");
-    const kept = this.#waiters.length === 0 ? this.takeIdle() : undefined;
+    const kept = this.takeIdle();
     if (kept !== undefined) return { connection: kept, reused: true };
     if (this.#taken < this.#size && this.#waiters.length === 0) {
       this.#taken += 1;
@@ -109,7 +112,7 @@ export class ConnectionPool {
     if (!this.#alive.has(connection)) return this.#free();
     if (!connection.usable) return connection.abandon("RESET", "the connection cannot be used again");
     if (this.#closed.signal.aborted || this.#worn(connection)) return connection.sayQuit(QUIT_MS);
-    connection.idleSince = this.#clock.monotonic();
+    connection.idleSince = this.#now;
     this.#idle.push(connection);
   }
 
@@ -127,7 +130,7 @@ export class ConnectionPool {
   }
 
   #worn(connection: SmtpConnection): boolean {
-    return connection.transactions >= this.#keep.messages || this.#clock.monotonic() - connection.openedAt >= this.#keep.ageMs;
+    return connection.transactions >= this.#keep.messages || this.#now - connection.openedAt >= this.#keep.ageMs;
   }
 
   async #wait(signal: AbortSignal): Promise<SmtpConnection | "open" | Refusal> {
@@ -181,9 +184,10 @@ export class ConnectionPool {
 
   #runTimer(): void {
     if (this.#stopTimer !== undefined) return;
+    this.#now = this.#clock.monotonic();
     this.#stopTimer = this.#clock.after(TICK_MS, () => {
       this.#stopTimer = undefined;
-      const now = this.#clock.monotonic();
+      const now = (this.#now = this.#clock.monotonic());
       for (const connection of this.#alive) connection.expire(now);
       for (let at = this.#idle.length - 1; at >= 0; at--) {
         const connection = this.#idle[at] as SmtpConnection;

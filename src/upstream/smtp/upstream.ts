@@ -4,13 +4,14 @@ import type { Emit } from "../../mail/events.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { AttemptFacts, Delivery, Refusal, Upstream, UpstreamLimits } from "../upstream.ts";
 import { SmtpConnection } from "./connection.ts";
-import type { ConnectionOptions, Login, Timeouts, Transaction } from "./connection.ts";
+import type { Login, SessionOptions, Timeouts } from "./session.ts";
 import { dial } from "./dial.ts";
 import type { Destination, TlsPolicy } from "./dial.ts";
 import { faultAt } from "./fault.ts";
 import { ConnectionPool } from "./pool.ts";
 import type { KeepLimits, Lease } from "./pool.ts";
 import { ReplyReader } from "./replies.ts";
+import type { TransactionFacts } from "./transaction.ts";
 import { upstreamIdOf } from "./upstream-id.ts";
 
 /** Where the login of an upstream comes from. */
@@ -74,7 +75,8 @@ export class SmtpUpstream implements Upstream {
     const { clock } = this.#options;
     if (signal.aborted) return this.#notConnected(delivery, faultAt("connect", "ABORTED", "stopped"), 0);
     const askedAt = clock.monotonic();
-    let lease: Lease | Refusal = await this.#pool.acquire(signal);
+    const kept = this.#pool.takeIdle();
+    let lease: Lease | Refusal = kept === undefined ? await this.#pool.acquire(signal) : { connection: kept, reused: true };
     if ("stage" in lease) return this.#notConnected(delivery, lease, clock.monotonic() - askedAt);
     // Doors with a mailbox let nobody else send; what must not be answered goes out as the mailbox.
     const outgoing = delivery.reversePath === "" && this.mailbox !== undefined ? { ...delivery, reversePath: this.mailbox } : delivery;
@@ -166,7 +168,7 @@ export class SmtpUpstream implements Upstream {
   async #connect(signal: AbortSignal, watch: (connection: SmtpConnection) => void): Promise<SmtpConnection | Refusal> {
     const { tlsMode, clock, emit, name } = this.#options;
     const startedAt = clock.monotonic();
-    let startTls: ConnectionOptions["startTls"] = tlsMode === "implicit" ? "none" : tlsMode;
+    let startTls: SessionOptions["startTls"] = tlsMode === "implicit" ? "none" : tlsMode;
     for (;;) {
       const opened = await this.#greet(signal, startTls, watch);
       if (opened instanceof SmtpConnection) {
@@ -183,7 +185,7 @@ export class SmtpUpstream implements Upstream {
 
   async #greet(
     signal: AbortSignal,
-    startTls: ConnectionOptions["startTls"],
+    startTls: SessionOptions["startTls"],
     watch: (connection: SmtpConnection) => void,
   ): Promise<SmtpConnection | Refusal> {
     const { destination, ehloName, tls, tlsMode, timeouts, clock } = this.#options;
@@ -197,7 +199,7 @@ export class SmtpUpstream implements Upstream {
     signal.removeEventListener("abort", giveUp);
     if ("stage" in socket) return socket;
 
-    const options: ConnectionOptions = { ...destination, ehloName, startTls, tls, timeouts, clock, replies: this.#replies };
+    const options: SessionOptions = { ...destination, ehloName, startTls, tls, timeouts, clock, replies: this.#replies };
     const connection = new SmtpConnection(socket, options, tlsMode === "implicit");
     watch(connection);
     const watching = endOnAbort(signal, connection);
@@ -236,7 +238,7 @@ export class SmtpUpstream implements Upstream {
     return { remote: this.#place, reusedConnection: false, connectMs, transmitMs: 0, refusal, recipients, ambiguous: false };
   }
 
-  #facts(lease: Lease, transaction: Transaction, connectMs: number, transmitMs: number): AttemptFacts {
+  #facts(lease: Lease, transaction: TransactionFacts, connectMs: number, transmitMs: number): AttemptFacts {
     const { recipients, refusal, accepted, ambiguous } = transaction;
     return {
       remote: (lease.connection.remote ??= this.#remote(lease.connection)),
@@ -271,7 +273,7 @@ function endOnAbort(signal: AbortSignal, connection: SmtpConnection): Set<SmtpCo
   return connections;
 }
 
-async function transact(connection: SmtpConnection, delivery: Delivery, signal: AbortSignal): Promise<Transaction> {
+async function transact(connection: SmtpConnection, delivery: Delivery, signal: AbortSignal): Promise<TransactionFacts> {
   const watching = endOnAbort(signal, connection);
   const transaction = await connection.transact(delivery);
   watching.delete(connection);
