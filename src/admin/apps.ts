@@ -1,4 +1,4 @@
-/** The two HTTP applications: what monitoring may see, and what the operator may do. */
+/** The HTTP application for the operator. */
 import { Hono } from "hono";
 import type { Context } from "hono";
 import type { Emit } from "../mail/events.ts";
@@ -21,19 +21,6 @@ export interface AdminSources {
 const VERBS = ["retry", "hold", "release", "delete"] as const;
 const MOST_LISTED = 1000;
 const DEFAULT_LISTED = 100;
-const TEXT_0_0_4 = "text/plain; version=0.0.4; charset=utf-8";
-
-/** `/metrics`, `/healthz`, `/readyz`: read only, nothing confidential. */
-export function createMonitoringApp(sources: AdminSources): Hono {
-  const app = withErrors(new Hono());
-  app.get("/metrics", async (c) => c.body(await sources.metricsText(), 200, { "content-type": TEXT_0_0_4 }));
-  app.get("/healthz", (c) => c.json({ ok: true }));
-  app.get("/readyz", (c) => {
-    const readiness = sources.ready();
-    return c.json(readiness, readiness.ok ? 200 : 503);
-  });
-  return app;
-}
 
 /** `/api/v1` for the CLI, on the control socket only: whoever can open that socket may do everything here. */
 export function createControlApp(sources: AdminSources): Hono {

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { PosternError } from "../mail/errors.ts";
 import type { AdminSources } from "./apps.ts";
 import { prepareControlSocket } from "./control-socket.ts";
+import { answerMonitoring } from "./monitoring.ts";
 
 export interface AdminOptions extends AdminSources {
   /** `admin.listen` and `metrics.listen`; port 0 takes a free one. `host` undefined: every address. */
@@ -36,7 +37,7 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
   try {
     const addresses: AddressInfo[] = [];
     for (const { host, port } of options.listen) {
-      const server = httpServer(lazyListener("monitoring", options));
+      const server = httpServer((request, response) => answerMonitoring(options, request, response));
       await listen(server, { port, ...(host === undefined ? {} : { host }) });
       servers.push(server);
       const address = server.address();
@@ -44,7 +45,7 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
     }
     if (options.controlSocket !== undefined) {
       await prepareControlSocket(options.controlSocket);
-      const server = httpServer(lazyListener("control", options));
+      const server = httpServer(lazyControl(options));
       await listen(server, { path: options.controlSocket });
       servers.push(server);
       // The folder is private already; this holds even if somebody opens it up.
@@ -59,13 +60,12 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
-/** The libraries and the application come with the first request: together 13 MB that a relay nobody asks does without. */
-function lazyListener(which: "monitoring" | "control", sources: AdminSources): Answer {
+/** The libraries and the application come with the first command: together 13 MB that a relay nobody asks does without. */
+function lazyControl(sources: AdminSources): Answer {
   let loading: Promise<Answer> | undefined;
   const load = async (): Promise<Answer> => {
     const [{ getRequestListener }, apps] = await Promise.all([import("@hono/node-server"), import("./apps.ts")]);
-    const app = which === "monitoring" ? apps.createMonitoringApp(sources) : apps.createControlApp(sources);
-    const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+    const listener = getRequestListener(apps.createControlApp(sources).fetch, { overrideGlobalObjects: false });
     return async (request, response) => {
       await listener(request, response);
     };
@@ -87,7 +87,10 @@ function lazyListener(which: "monitoring" | "control", sources: AdminSources): A
 function httpServer(answer: Answer): Server {
   const server = createServer(
     { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: HEADERS_TIMEOUT_MS, maxHeaderSize: 16 * 1024 },
-    (request, response) => void answer(request, response),
+    (request, response) => {
+      // A fault here must end one connection, never the process.
+      answer(request, response).catch(() => response.destroy());
+    },
   );
   server.maxConnections = MOST_CONNECTIONS;
   return server;

@@ -146,7 +146,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   const admin = await startAdmin({
     listen: [config.admin.listen, ...(config.metrics.listen === undefined ? [] : [config.metrics.listen])],
     controlSocket: controlSocketPath(config.data_dir),
-    queue,
+    queue: operated(queue, deliverer),
     status: () => view.status(),
     ready,
     metricsText: () => observer.metricsText(),
@@ -161,9 +161,6 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     throw new PosternError("E_CONFIG", describeError(error), { cause: error });
   }
   listening = true;
-  for (const { listener, address, port } of receiver.addresses()) {
-    emit({ type: "listener.bound", listener, address, port, tls: config.listeners[listener]?.tls.mode ?? "none" });
-  }
   emit({
     type: "daemon.started",
     version: version.postern,
@@ -184,6 +181,29 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     ready,
     failed: Promise.race([queue.failed, deliverer.failed]),
     stop: () => (stopping ??= stop()),
+  };
+}
+
+/** Most recipients that are looked at to find the doors of a retry; beyond, all doors are tried. */
+const MOST_LOOKED_AT = 1000;
+
+/**
+ * The queue as the operator acts on it: a retry also tries the doors that the mail waits for, closed or paused, instead of leaving that to
+ * the next probe.
+ */
+function operated(queue: Queue, deliverer: Deliverer): Pick<Queue, "list" | "show" | "act"> {
+  return {
+    list: (filter, limit, after) => queue.list(filter, limit, after),
+    show: (queueId) => queue.show(queueId),
+    act: async (act) => {
+      const result = await queue.act(act);
+      if (act.verb === "retry") {
+        const waiting = await queue.list({ ...act.filter, states: ["queued", "deferred", "held"] }, MOST_LOOKED_AT);
+        if (waiting.length >= MOST_LOOKED_AT) deliverer.kick();
+        else for (const lane of new Set(waiting.map((entry) => entry.lane))) deliverer.kick(lane);
+      }
+      return result;
+    },
   };
 }
 

@@ -5,6 +5,7 @@
 import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 import type { Reply } from "../mail/reply.ts";
+import type { Connection, ConnectionOwner } from "./connection.ts";
 import { canonicalPeer, NetworkTable } from "./networks.ts";
 import type { ClientOptions, Endpoint, SessionContext } from "./options.ts";
 import { notAllowed, REPLIES, wireReply } from "./replies.ts";
@@ -22,17 +23,26 @@ interface Waiting {
 }
 
 /** Places of all listeners together. */
-export class Places {
+export class Places implements ConnectionOwner {
   readonly sessions = new Set<Session>();
   readonly waiting = new Map<string, Waiting[]>();
   /** Sessions that count against their device. */
-  readonly #holders = new Set<Session>();
+  readonly #holders = new Set<Connection>();
   readonly #byDevice = new Map<string, number>();
   #waitingCount = 0;
+  #whenEmpty: (() => void) | undefined;
 
   /** Sessions and waiting connections. */
   get taken(): number {
     return this.sessions.size + this.#waitingCount;
+  }
+
+  /** Resolves when no session is left. */
+  async empty(): Promise<void> {
+    if (this.sessions.size === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#whenEmpty = resolve;
+    await promise;
   }
 
   of(device: string): number {
@@ -45,14 +55,14 @@ export class Places {
     this.#byDevice.set(session.peer.device, this.of(session.peer.device) + 1);
   }
 
-  /** A session's socket is gone. */
-  free(session: Session): void {
-    this.release(session);
-    this.sessions.delete(session);
+  finished(session: Connection): void {
+    this.left(session);
+    this.sessions.delete(session as Session);
+    if (this.sessions.size === 0) this.#whenEmpty?.();
   }
 
-  /** A session said its last word: the next of its device may come, though the client may take its time to close. */
-  release(session: Session): void {
+  /** The next of its device may come. */
+  left(session: Connection): void {
     if (!this.#holders.delete(session)) return;
     const { device } = session.peer;
     const left = this.of(device) - 1;
@@ -137,7 +147,7 @@ export class Acceptor {
 
   #accept(socket: Socket): void {
     // A reset may come at any time, before a session listens for it.
-    socket.on("error", () => undefined);
+    socket.on("error", ignore);
     const device = canonicalPeer(socket.remoteAddress);
     if (device === "") {
       socket.destroy();
@@ -170,10 +180,9 @@ export class Acceptor {
   }
 
   #admit(socket: Socket, device: string, client: ClientOptions): void {
-    const session = this.#server.admit(socket, { id: this.#nextId(), device, client });
+    const session = this.#server.open(socket, { id: this.#nextId(), device, client }, this.#places);
     this.#places.take(session);
-    session.once("leaving", () => this.#places.release(session));
-    session.once("finished", () => this.#places.free(session));
+    session.init();
   }
 
   /** Nothing is read and nothing is said until a session of the same device ends. */
@@ -242,10 +251,16 @@ export class Acceptor {
   }
 }
 
+function ignore(): void {
+  // The close event follows.
+}
+
 async function bind(server: Server, endpoint: Endpoint): Promise<AddressInfo> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);
-  server.listen({ port: endpoint.port, ...(endpoint.host === undefined ? {} : { host: endpoint.host }), backlog: 1024 }, resolve);
+  const { host, port } = endpoint;
+  // `::` written out is IPv6 alone, so that 0.0.0.0 may be bound beside it.
+  server.listen({ port, backlog: 1024, ...(host === undefined ? {} : { host, ipv6Only: host === "::" }) }, resolve);
   await promise;
   server.off("error", reject);
   const address = server.address();

@@ -1,5 +1,5 @@
 /**
- * What we rely on in smtp-server, beyond its documentation. When an upgrade breaks one of these, read session.ts, input.ts and server.ts
+ * What we rely on in smtp-server, beyond its documentation. When an upgrade breaks one of these, read connection.ts, input.ts and server.ts
  * against the new version before anything else.
  */
 import { readFileSync } from "node:fs";
@@ -11,6 +11,7 @@ import { SMTPConnection } from "smtp-server/lib/smtp-connection";
 import { SMTPStream } from "smtp-server/lib/smtp-stream";
 import { expect, test } from "vitest";
 import { LineClient } from "../../test/fakes/line-client.ts";
+import { readThrough } from "./read-buffer.ts";
 
 const require = createRequire(import.meta.url);
 
@@ -35,12 +36,11 @@ test("every method we override or call is there", () => {
     "_onTimeout",
     "_armTimeout",
     "_whenWritable",
-    "_resetSession",
   ];
   expect(methods.filter((name) => typeof connection[name] !== "function")).toEqual([]);
 
   const stream = SMTPStream.prototype as unknown as Record<string, unknown>;
-  expect(["_write", "_flushData"].filter((name) => typeof stream[name] !== "function")).toEqual([]);
+  expect(["write", "end"].filter((name) => typeof stream[name] !== "function")).toEqual([]);
   expect(typeof SMTPServer.prototype.onSecure).toBe("function");
 });
 
@@ -101,7 +101,42 @@ test("the constructor neither writes, nor arms timers, nor listens: init does, a
   });
 });
 
-test("_setListeners pipes the socket into the parser and calls back at once when TLS does not come first", async () => {
+test("this Node reads an accepted socket into a buffer of ours, and tells of pause, resume and end as ever", async () => {
+  const taken: string[] = [];
+  const { promise, resolve } = Promise.withResolvers<Socket>();
+  const listener = createServer({ allowHalfOpen: true }, (socket) => {
+    const offered = readThrough(socket, (chunk) => {
+      taken.push(chunk.toString("latin1"));
+      socket.write("+\r\n");
+      return false;
+    });
+    expect(offered).toBe(true);
+    socket.resume();
+    resolve(socket);
+  });
+  await new Promise<void>((bound) => listener.listen(0, "127.0.0.1", bound));
+  const address = listener.address();
+  await using client = await LineClient.open(typeof address === "object" && address !== null ? address.port : 0);
+  const socket = await promise;
+  const ended = new Promise((done) => socket.once("end", done));
+
+  client.write("one");
+  await client.seen("+\r\n");
+  client.write("two");
+  client.halfClose();
+  expect(taken).toEqual(["one"]);
+  socket.resume();
+  await client.seen("+\r\n+\r\n");
+  socket.resume();
+  await ended;
+
+  expect(taken).toEqual(["one", "two"]);
+  expect(socket.bytesRead).toBe(6);
+  socket.destroy();
+  await new Promise<void>((closed) => listener.close(() => closed()));
+});
+
+test("_setListeners, which we replace, listens for close and error and calls back at once when TLS does not come first", async () => {
   await withConnection(async (connection) => {
     let called = false;
 
@@ -126,10 +161,9 @@ test("close ends our side, closes the parser, forgets the connection, and destro
   });
 });
 
-test("the stream's finish calls _flushData, and its error is not ours", () => {
+test("what comes inside TLS is piped into the parser: by write, end and drain, which are ours", () => {
+  expect(SMTPConnection.prototype.upgrade.toString()).toMatch(/this\._socket\.pipe\(this\._parser\)/);
   const stream = new SMTPStream({ maxCommandLength: 10 });
-
-  expect(stream.listenerCount("finish")).toBe(1);
   expect(stream._dataMode).toBe(false);
   expect(stream.isClosed).toBe(false);
 });

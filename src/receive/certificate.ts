@@ -77,8 +77,8 @@ function isCurrent(certPem: string, keyPem: string, hostname: string, addresses:
 }
 
 async function makeCertificate(hostname: string, addresses: readonly string[], now: number): Promise<CertificatePair> {
-  // Loaded only here: it is large, and needed once in years.
-  await import("./reflection.ts");
+  // Loaded only here: it is large, and needed once in years. It wants the Metadata API of decorators in place before it loads.
+  await import("reflect-metadata");
   const x509 = await import("@peculiar/x509");
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const serial = randomBytes(16);

@@ -7,11 +7,11 @@
  * clients that write bare LF stuff dots by the same idea of a line.
  */
 
+import { LineEndScan } from "./line-ends.ts";
+
 const CR = 0x0d;
 const LF = 0x0a;
 const DOT = 0x2e;
-/** Past every index: nothing found in this chunk. */
-const NONE = 0x3fff_ffff;
 /** Of a run of CRs before a LF, at most this many belong to the line end; more would have to be counted without bound. */
 const LONGEST_CR_RUN = 16;
 
@@ -65,15 +65,20 @@ export class ContentDecoder {
     const consumer = this.#consumer;
     let pos = start;
     let from = start; // start of the span that has not been handed on
-    let cr = -1; // next CR at or after pos, NONE when there is none; searched only when passed, or a mail without CRs would cost n²
-    let lf = -1;
+    const scan = new LineEndScan(chunk);
     while (pos < end) {
       switch (this.#state) {
         case "line": {
-          if (cr < pos) cr = chunk[pos] === CR ? pos : indexOrNone(chunk, CR, pos);
-          if (lf < pos) lf = chunk[pos] === LF ? pos : indexOrNone(chunk, LF, pos);
-          if (cr === lf - 1) {
-            pos = lf + 1;
+          pos = scan.next(pos);
+          if (pos >= end) break;
+          if (chunk[pos] === LF) {
+            if (pos > from) consumer.octets(chunk, from, pos);
+            pos += 1;
+            from = pos;
+            this.findings.bareLf = true;
+            this.#endLine(false);
+          } else if (chunk[pos + 1] === LF) {
+            pos += 2;
             this.#afterCrlf = true;
             if (this.#inHeader) {
               consumer.octets(chunk, from, pos);
@@ -83,20 +88,12 @@ export class ContentDecoder {
             } else if (pos >= end || chunk[pos] === DOT) {
               this.#state = "line-start";
             }
-          } else if (cr < lf) {
-            if (cr > from) consumer.octets(chunk, from, cr);
+          } else {
+            if (pos > from) consumer.octets(chunk, from, pos);
             this.#crs = 1;
             this.#state = "cr";
-            pos = cr + 1;
+            pos += 1;
             from = pos;
-          } else if (lf !== NONE) {
-            if (lf > from) consumer.octets(chunk, from, lf);
-            pos = lf + 1;
-            from = pos;
-            this.findings.bareLf = true;
-            this.#endLine(false);
-          } else {
-            pos = end;
           }
           break;
         }
@@ -171,9 +168,4 @@ export class ContentDecoder {
     if (this.#inHeader) this.#consumer.octets(SPACE_OCTET, 0, 1);
     else this.#consumer.octets(CRLF_OCTETS, 0, 2);
   }
-}
-
-function indexOrNone(chunk: Buffer, octet: number, from: number): number {
-  const index = chunk.indexOf(octet, from);
-  return index < 0 ? NONE : index;
 }

@@ -34,19 +34,23 @@ export interface InputConsumer {
 export class SessionInput extends SMTPStream {
   readonly #consumer: InputConsumer;
   readonly #longestLine: number;
+  /** Octets at hand: of a chunk while it is looked at, else a copy of what has to wait. */
   #chunk: Buffer = NOTHING;
   #pos = 0;
   /** A line's beginning from chunks before. */
   #partial: Buffer = NOTHING;
   #skippingLine = false;
-  #written: ((error?: Error | null) => void) | undefined;
+  /** Input has to wait for the consumer. */
   #waiting = false;
+  /** The source was told to wait too. */
+  #sourceWaits = false;
   #running = false;
   #started = false;
+  #finished = false;
   #turn = 0;
 
   constructor(consumer: InputConsumer, longestLine: number) {
-    super({ maxCommandLength: longestLine, highWaterMark: 64 * 1024 });
+    super({ maxCommandLength: longestLine });
     this.#consumer = consumer;
     this.#longestLine = longestLine;
   }
@@ -63,25 +67,47 @@ export class SessionInput extends SMTPStream {
 
   /** Octets that came but were not looked at yet. */
   get buffered(): number {
-    return this.#written === undefined ? 0 : this.writableLength - this.#pos;
+    return this.#chunk.length - this.#pos;
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding | "buffer", next: (error?: Error | null) => void): void {
-    if (this.isClosed) {
-      next();
-      return;
+  /**
+   * Takes octets and copies what it keeps: the caller's buffer is free again when this returns. It replaces the queue of a Writable.
+   *
+   * @returns false when no more may come before the event `drain`
+   */
+  override write(chunk: Buffer): boolean {
+    if (this.isClosed) return true;
+    if (this.#waiting) {
+      // Nobody expected more before our answer: it is kept, and nothing comes after it.
+      this.#chunk = Buffer.concat([this.#chunk.subarray(this.#pos), chunk]);
+      this.#pos = 0;
+      this.#sourceWaits = true;
+      return false;
     }
     this.#chunk = chunk;
     this.#pos = 0;
-    this.#written = next;
     if (!this.#started) {
       this.#started = true;
       if (!this.#consumer.firstOctets(chunk)) this.isClosed = true;
     }
     this.#run();
+    if (this.#pos >= this.#chunk.length || this.isClosed) this.#chunk = NOTHING;
+    else this.#chunk = Buffer.from(chunk.subarray(this.#pos));
+    this.#pos = 0;
+    if (this.isClosed || !this.#waiting) return true;
+    // Content goes on coming while the spool is slow; after a command or the end of content most clients wait for the answer.
+    this.#sourceWaits = this._dataMode || this.#chunk.length > 0;
+    return !this.#sourceWaits;
   }
 
-  override _flushData(): void {
+  /** The client will send no more. */
+  override end(): this {
+    this.#finished = true;
+    if (!this.#waiting) this.#finish();
+    return this;
+  }
+
+  #finish(): void {
     if (this.isClosed) return;
     const line = this.#partial;
     this.#partial = NOTHING;
@@ -110,17 +136,21 @@ export class SessionInput extends SMTPStream {
       this.#running = false;
     }
     this.#consumer.drained();
-    if (this.#waiting && !this.isClosed) return;
-    const next = this.#written;
-    this.#written = undefined;
-    this.#chunk = NOTHING;
-    this.#pos = 0;
-    next?.();
   }
 
   readonly #continue = (): void => {
     this.#waiting = false;
+    if (this.#running) return;
     this.#run();
+    if (this.#waiting && !this.isClosed) return;
+    this.#chunk = NOTHING;
+    this.#pos = 0;
+    if (this.isClosed) return;
+    if (this.#sourceWaits) {
+      this.#sourceWaits = false;
+      this.emit("drain");
+    }
+    if (this.#finished) this.#finish();
   };
 
   #content(): void {
@@ -148,7 +178,7 @@ export class SessionInput extends SMTPStream {
       this.#partial = NOTHING;
     }
     if (lf < 0) {
-      // Copied: a socket may use its read buffer again.
+      // Copied: the source uses its buffer again.
       if (!this.#skippingLine) this.#partial = Buffer.concat([this.#partial, piece]);
       return false;
     }

@@ -6,7 +6,7 @@
  * connection for a network fault and sends again.
  */
 import { isAscii } from "node:buffer";
-import { PosternError } from "../mail/errors.ts";
+import { describeError, PosternError } from "../mail/errors.ts";
 import type { Reply } from "../mail/reply.ts";
 import type { MessageWriter } from "../queue/queue.ts";
 import { ContentDecoder } from "./content.ts";
@@ -19,6 +19,8 @@ import { fieldNameLength } from "./headers.ts";
 export interface ContentRefusal {
   readonly reply: Reply;
   readonly reason: string;
+  /** For the administrator. */
+  readonly detail?: string | undefined;
 }
 
 /** What is known of a message once its content is in. */
@@ -183,7 +185,8 @@ export class Intake implements ContentConsumer {
       replaceNul(header);
       this.#nulReplaced = true;
     }
-    const edited = editHeader(header, this.#facts);
+    const edited = this.#edit(header);
+    if (edited === undefined) return;
     this.#edited = edited;
     if (edited.refusal !== undefined) {
       this.#refuse(edited.refusal);
@@ -192,6 +195,15 @@ export class Intake implements ContentConsumer {
     for (const part of edited.parts) this.#append(part, 0, part.length);
     this.#append(EMPTY_LINE, 0, 2);
     if (end > length) this.#append(collected, length, end);
+  }
+
+  #edit(header: Buffer): EditedHeader | undefined {
+    try {
+      return editHeader(header, this.#facts);
+    } catch (error) {
+      this.#fail(error, "internal");
+      return undefined;
+    }
   }
 
   #append(source: Buffer, start: number, end: number): void {
@@ -225,7 +237,11 @@ export class Intake implements ContentConsumer {
     }
     if (!this.#eightBit && !isAscii(octets)) this.#eightBit = true;
     this.#written += octets.length;
-    this.#backPressure = this.#writer.write(octets) ?? this.#backPressure;
+    try {
+      this.#backPressure = this.#writer.write(octets) ?? this.#backPressure;
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   #refuse(refusal: ContentRefusal): void {
@@ -237,9 +253,10 @@ export class Intake implements ContentConsumer {
     this.#writer.abort();
   }
 
-  #fail(error: unknown): void {
-    const reply = error instanceof PosternError ? error.reply : LOCAL_ERROR;
-    this.#refuse({ reply, reason: "spool" });
+  /** Our fault, and temporary: the content is read on and dropped, then the reply says so. */
+  #fail(error: unknown, reason = "spool"): void {
+    const known = error instanceof PosternError;
+    this.#refuse({ reply: known ? error.reply : LOCAL_ERROR, reason, detail: known ? error.code : describeError(error) });
   }
 }
 

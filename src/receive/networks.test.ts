@@ -1,5 +1,7 @@
+import { BlockList } from "node:net";
+import fc from "fast-check";
 import { expect, test } from "vitest";
-import { canonicalPeer, NetworkTable } from "./networks.ts";
+import { canonicalPeer, NetworkTable, parseAddress, parseNetwork } from "./networks.ts";
 
 function table(...networks: string[]): NetworkTable<string> {
   const made = new NetworkTable<string>();
@@ -40,9 +42,66 @@ test("an address outside every network has no client, also the second time", () 
 
 test("a mapped IPv4 network is the IPv4 network", () => {
   expect(table("::ffff:10.0.0.0/104").find("10.1.2.3")).toBe("::ffff:10.0.0.0/104");
+  expect(table("::ffff:a00:0/104").find("10.1.2.3")).toBe("::ffff:a00:0/104");
 });
 
-test.each(["10.0.0.0/33", "10.0.0/8", "contoso.com", "fd00::/129", ""])("%j is not a network", (network) => {
+test.each([
+  ["0.0.0.0", 0n],
+  ["10.20.5.7", 0x0a140507n],
+  ["255.255.255.255", 0xffffffffn],
+  ["::", 0n],
+  ["::1", 1n],
+  ["1::", 1n << 112n],
+  ["1:2:3:4:5:6:7::", 0x0001_0002_0003_0004_0005_0006_0007_0000n],
+  ["FD00:20::A:9", 0xfd00_0020_0000_0000_0000_0000_000a_0009n],
+  ["::ffff:10.20.5.7", 0xffff_0a14_0507n],
+  ["64:ff9b::192.0.2.7", 0x0064_ff9b_0000_0000_0000_0000_c000_0207n],
+])("%s is the number %d", (address, value) => {
+  expect(parseAddress(address)).toEqual({ bits: address.includes(":") ? 128 : 32, value });
+});
+
+test.each(["", "10.0.0", "10.0.0.256", "010.0.0.1", "1:2:3:4:5:6:7", "1::2::3", "fe80::1%eth0", "::1 ", "g::", "10.0.0.1:25"])(
+  "%j is not an address",
+  (text) => {
+    expect(parseAddress(text)).toBeUndefined();
+  },
+);
+
+test("bits behind the prefix do not count", () => {
+  expect(parseNetwork("10.20.5.7/16")).toEqual(parseNetwork("10.20.0.0/16"));
+  expect(table("10.20.5.7/16").find("10.20.200.1")).toBe("10.20.5.7/16");
+});
+
+test("an address is in a network exactly when Node's own list says so", () => {
+  const cases = fc.oneof(
+    fc.record({ family: fc.constant("ipv4" as const), network: fc.ipV4(), address: fc.ipV4(), length: fc.integer({ min: 0, max: 32 }) }),
+    fc.record({ family: fc.constant("ipv6" as const), network: fc.ipV6(), address: fc.ipV6(), length: fc.integer({ min: 0, max: 128 }) }),
+  );
+  fc.assert(
+    fc.property(cases, fc.boolean(), ({ family, network, address, length }, near) => {
+      const mapped = parseAddress(network);
+      fc.pre(mapped !== undefined && (family === "ipv4" || mapped.value >> 32n !== 0xffffn));
+      const list = new BlockList();
+      list.addSubnet(network, length, family);
+      const asked = near ? network : address;
+
+      expect(table(`${network}/${length}`).find(asked) !== undefined).toBe(list.check(asked, family));
+    }),
+  );
+});
+
+test.each([
+  "10.0.0.0/33",
+  "10.0.0/8",
+  "contoso.com",
+  "fd00::/129",
+  "",
+  "10.0.0.0/",
+  "10.0.0.0/8/8",
+  "10.0.0.0/-1",
+  "10.0.0.0/8x",
+  "fe80::1%eth0/64",
+])("%j is not a network", (network) => {
   expect(() => table(network)).toThrow();
 });
 

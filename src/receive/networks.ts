@@ -1,6 +1,5 @@
 /** Which client an address belongs to: the longest prefix wins, on the listeners the client may use. */
 import { isIPv4, isIPv6 } from "node:net";
-import { IPv4, IPv4CidrRange, IPv6, IPv6CidrRange } from "ip-num";
 
 /** Answers kept by address; devices are few, and a scan of the whole network must not grow memory. */
 const CACHED_ADDRESSES = 4096;
@@ -17,6 +16,12 @@ export function canonicalPeer(address: string | undefined): string {
   return mapped?.[1] ?? bare;
 }
 
+/** An address as a number of its family. */
+interface Address {
+  readonly bits: 32 | 128;
+  readonly value: bigint;
+}
+
 /** A network as first address and prefix length of its family. */
 interface Prefix {
   readonly bits: 32 | 128;
@@ -24,25 +29,50 @@ interface Prefix {
   readonly first: bigint;
 }
 
+/** Reads dotted IPv4 and every way to write IPv6 (RFC 4291 §2.2). An IPv4-mapped address stays IPv6. Undefined for anything else. */
+export function parseAddress(address: string): Address | undefined {
+  if (isIPv4(address)) return { bits: 32, value: numberOf(address.split(".").map(Number), 8n) };
+  if (!isIPv6(address) || address.includes("%")) return undefined;
+  const [head = "", tail] = address.split("::");
+  const front = groupsOf(head);
+  const back = tail === undefined ? [] : groupsOf(tail);
+  const zeros = Array<number>(8 - front.length - back.length).fill(0);
+  return { bits: 128, value: numberOf([...front, ...zeros, ...back], 16n) };
+}
+
+/** Groups of 16 bits; an IPv4 address at the end is two of them. */
+function groupsOf(text: string): number[] {
+  if (text === "") return [];
+  return text.split(":").flatMap((group) => {
+    if (!group.includes(".")) return [Number.parseInt(group, 16)];
+    const [a = 0, b = 0, c = 0, d = 0] = group.split(".").map(Number);
+    return [(a << 8) | b, (c << 8) | d];
+  });
+}
+
+function numberOf(parts: readonly number[], bits: bigint): bigint {
+  return parts.reduce((value, part) => (value << bits) | BigInt(part), 0n);
+}
+
 /**
- * Reads `10.20.0.0/16`, `fd00:20::/32` or a single address.
+ * Reads `10.20.0.0/16`, `fd00:20::/32` or a single address. A network of IPv4-mapped addresses is the IPv4 network; bits behind the prefix are cleared.
  *
  * @throws Error when it is none of these
  */
 export function parseNetwork(network: string): Prefix {
-  const [address = "", length] = network.split("/");
-  const peer = canonicalPeer(address);
-  if (isIPv4(peer)) {
-    const mapped = peer !== address.toLowerCase();
-    const prefix = length === undefined ? 32 : Number(length) - (mapped ? 96 : 0);
-    const range = IPv4CidrRange.fromCidr(`${peer}/${prefix}`);
-    return { bits: 32, length: prefix, first: range.getFirst().getValue() };
+  const [text = "", lengthText, ...more] = network.split("/");
+  const address = parseAddress(text);
+  if (address === undefined || more.length > 0 || (lengthText !== undefined && !/^\d{1,3}$/.test(lengthText))) {
+    throw new Error(`${network} is not a network`);
   }
-  if (isIPv6(peer)) {
-    const range = IPv6CidrRange.fromCidr(`${peer}/${length ?? 128}`);
-    return { bits: 128, length: length === undefined ? 128 : Number(length), first: range.getFirst().getValue() };
-  }
-  throw new Error(`${network} is not a network`);
+  const given = lengthText === undefined ? address.bits : Number(lengthText);
+  const mapped = address.bits === 128 && address.value >> 32n === 0xffffn && given >= 96;
+  const bits = mapped ? 32 : address.bits;
+  const length = mapped ? given - 96 : given;
+  if (length > bits) throw new Error(`${network} is not a network: its prefix is too long`);
+  const rest = BigInt(bits - length);
+  const value = mapped ? address.value & 0xffff_ffffn : address.value;
+  return { bits, length, first: (value >> rest) << rest };
 }
 
 /** Networks with the value of the most specific one that holds an address. */
@@ -77,13 +107,11 @@ export class NetworkTable<T> {
     return found;
   }
 
-  #search(address: string): T | undefined {
-    const v4 = isIPv4(address);
-    if (!v4 && !isIPv6(address)) return undefined;
-    const value = v4 ? new IPv4(address).getValue() : new IPv6(address).getValue();
-    const bits = v4 ? 32 : 128;
-    for (const level of v4 ? this.#v4 : this.#v6) {
-      const found = level.values.get(value >> BigInt(bits - level.length));
+  #search(text: string): T | undefined {
+    const address = parseAddress(text);
+    if (address === undefined) return undefined;
+    for (const level of address.bits === 32 ? this.#v4 : this.#v6) {
+      const found = level.values.get(address.value >> BigInt(address.bits - level.length));
       if (found !== undefined) return found;
     }
     return undefined;

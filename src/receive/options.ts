@@ -24,7 +24,7 @@ export type ListenerTls =
       readonly certificate: CertificatePair;
     };
 
-/** Where a listener is bound; without `host` on all addresses, IPv4 and IPv6. Port 0 takes a free one. */
+/** Where a listener is bound; without `host` on all addresses, IPv4 and IPv6; `::` is all of IPv6 alone. Port 0 takes a free one. */
 export interface Endpoint {
   readonly host?: string | undefined;
   readonly port: number;
@@ -59,6 +59,8 @@ export interface ReceiverLimits {
   /** Silence between commands, and within DATA, after which the session ends. RFC 5321 §4.5.3.2 asks for 5 minutes. */
   readonly commandIdleMs: number;
   readonly dataIdleMs: number;
+  /** A TLS handshake, from the connection or the reply to STARTTLS on. */
+  readonly tlsHandshakeMs: number;
   /** Commands other than MAIL, RCPT and DATA since the last accepted mail. */
   readonly nonMailCommands: number;
   readonly unknownCommands: number;
@@ -75,6 +77,7 @@ export const DEFAULT_LIMITS: ReceiverLimits = {
   placeWaitMs: 20_000,
   commandIdleMs: 300_000,
   dataIdleMs: 300_000,
+  tlsHandshakeMs: 30_000,
   nonMailCommands: 100,
   unknownCommands: 20,
   recipients: 1000,

@@ -1,3 +1,4 @@
+import { networkInterfaces } from "node:os";
 import { afterEach, expect, test } from "vitest";
 import { LineClient } from "../../test/fakes/line-client.ts";
 import { MemorySink } from "../../test/fakes/memory-sink.ts";
@@ -546,3 +547,107 @@ test("the events of a repaired dialogue name each quirk once", async () => {
     "address-without-domain",
   ]);
 });
+
+test("a sink that throws is a 451 and an event, and the session goes on", async () => {
+  const relay = await startRelay();
+  const working = relay.sink.open.bind(relay.sink);
+  relay.sink.open = () => {
+    throw new Error("no more handles");
+  };
+  await using client = await open(relay);
+  await client.say("MAIL FROM:<a@contoso.com>");
+  await client.say("RCPT TO:<b@contoso.com>");
+
+  expect(await client.say("DATA")).toMatch(/^451 4\.3\.0 /);
+  expect(await relay.event("session.rejected")).toMatchObject({ reason: "internal", detail: "no more handles" });
+
+  relay.sink.open = working;
+  expect(await client.say("DATA")).toMatch(/^354 /);
+  expect(await client.say(MAIL.slice(0, -2))).toMatch(/^250 /);
+});
+
+test("content that was sent without waiting for the 451 to DATA is never read as commands", async () => {
+  const relay = await startRelay();
+  relay.sink.open = () => {
+    throw new Error("no more handles");
+  };
+  await using client = await open(relay);
+
+  client.write("MAIL FROM:<a@contoso.com>\r\nRCPT TO:<b@contoso.com>\r\nDATA\r\nMAIL FROM:<evil@contoso.com>\r\n.\r\n");
+
+  const replies = (await client.end()).split("\r\n");
+  expect(replies.map((line) => line.slice(0, 3))).toEqual(["250", "250", "451", ""]);
+});
+
+test("a size limit that throws is a 451, and the session goes on", async () => {
+  let broken = true;
+  const relay = await startRelay({
+    with: {
+      sizeLimit: (_client, sender) => {
+        if (broken && sender !== undefined) throw new Error("no such door");
+        return 1000;
+      },
+    },
+  });
+  await using client = await open(relay);
+
+  expect(await client.say("MAIL FROM:<a@contoso.com>")).toMatch(/^451 4\.3\.0 /);
+  expect(await relay.event("session.rejected")).toMatchObject({ reason: "internal", detail: "no such door" });
+  broken = false;
+  expect(await client.say("MAIL FROM:<a@contoso.com>")).toMatch(/^250 /);
+});
+
+test("a writer that throws in the middle is a 451 after the content, and the session goes on", async () => {
+  const relay = await startRelay({
+    sink: {
+      onWrite: () => {
+        throw new Error("broken");
+      },
+    },
+  });
+  await using client = await open(relay);
+  await client.say("MAIL FROM:<a@contoso.com>");
+  await client.say("RCPT TO:<b@contoso.com>");
+  await client.say("DATA");
+
+  expect(await client.say(MAIL.slice(0, -2))).toMatch(/^451 4\.3\.0 /);
+  expect(await relay.event("session.rejected")).toMatchObject({ reason: "spool", detail: "broken" });
+  expect(await client.say("NOOP")).toMatch(/^250 /);
+});
+
+test("connections that share a read buffer keep their octets apart, however slow the spool and however much is pipelined", async () => {
+  const relay = await startRelay({ sink: { onWrite: () => new Promise((resolve) => setImmediate(resolve)) } });
+  const bodies = Array.from({ length: 5 }, (_, at) => `${String(at).repeat(70)}\r\n`.repeat(3000));
+  const clients = await Promise.all(bodies.map(() => open(relay)));
+
+  for (const [at, client] of clients.entries()) {
+    const mail = `MAIL FROM:<a@contoso.com>\r\nRCPT TO:<b${at}@contoso.com>\r\nDATA\r\nFrom: a@contoso.com\r\n\r\n${bodies[at]}.\r\n`;
+    client.write(`${mail}NOOP\r\n${mail}QUIT\r\n`);
+  }
+  const replies = await Promise.all(clients.map((client) => client.end()));
+
+  for (const text of replies)
+    expect(text.match(/^\d{3}/gm)).toEqual(["250", "250", "354", "250", "250", "250", "250", "354", "250", "221"]);
+  for (const { message, content } of relay.sink.messages) {
+    const body = bodies[Number(message.recipients[0]?.[1])] ?? "";
+    expect(content.toString("latin1").endsWith(`\r\n\r\n${body}`)).toBe(true);
+  }
+  expect(relay.sink.messages).toHaveLength(10);
+  for (const client of clients) await client[Symbol.asyncDispose]();
+});
+
+test.skipIf(!hasIpv6())("`::` is IPv6 alone, so that all of IPv4 can be bound beside it on the same port", async () => {
+  const relay = await startRelay({
+    with: { listeners: [{ name: "six", endpoints: [{ host: "::", port: 0 }], tls: { mode: "none" } }] },
+  });
+
+  const other = await startRelay({
+    with: { listeners: [{ name: "four", endpoints: [{ host: "0.0.0.0", port: relay.port }], tls: { mode: "none" } }] },
+  });
+
+  expect(other.port).toBe(relay.port);
+});
+
+function hasIpv6(): boolean {
+  return Object.values(networkInterfaces()).some((list) => list?.some(({ family }) => family === "IPv6") === true);
+}

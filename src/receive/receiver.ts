@@ -17,7 +17,6 @@ export type {
   SizeLimit,
   TlsVersion,
 } from "./options.ts";
-export { DEFAULT_LIMITS } from "./options.ts";
 
 /** Where a listener is bound. */
 export interface BoundAddress {
@@ -86,19 +85,11 @@ class ReceivingStage implements Receiver {
     for (const { acceptor } of this.#acceptors) acceptor.stop();
     const waiting = [...this.#places.waiting.values()].flat();
     for (const entry of waiting) entry.cancel();
-    const { promise: gone, resolve } = Promise.withResolvers<void>();
-    const check = (): void => {
-      if (this.#places.sessions.size === 0) resolve();
-    };
-    for (const session of this.#places.sessions) {
-      session.once("finished", check);
-      session.stop();
-    }
-    check();
+    for (const session of this.#places.sessions) session.stop();
     const cancel = this.#options.clock.after(graceMs, () => {
       for (const session of this.#places.sessions) session.destroy();
     });
-    await gone;
+    await this.#places.empty();
     cancel();
     for (const { acceptor } of this.#acceptors) acceptor.destroyRefused();
   }

@@ -1,9 +1,9 @@
 /** One SMTPServer per listener. It never listens: the accept layer hands it sockets. It holds what sessions share, and the TLS context. */
 import type { Socket } from "node:net";
 import { SMTPServer } from "smtp-server";
+import type { ConnectionOwner, Peer } from "./connection.ts";
 import type { SessionContext } from "./options.ts";
 import { Session } from "./session.ts";
-import type { Peer } from "./session.ts";
 import { secureContextOptions } from "./tls.ts";
 
 export class RelayServer extends SMTPServer {
@@ -26,11 +26,10 @@ export class RelayServer extends SMTPServer {
     this.context = context;
   }
 
-  /** Starts a session on an accepted socket. */
-  admit(socket: Socket, peer: Peer): Session {
-    const session = new Session(this, socket, peer, this.context);
+  /** A session on an accepted socket, to be started with `init`. */
+  open(socket: Socket, peer: Peer, owner: ConnectionOwner): Session {
+    const session = new Session(this, socket, peer, owner);
     this.connections.add(session);
-    session.init();
     return session;
   }
 

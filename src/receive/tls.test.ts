@@ -11,7 +11,7 @@ import type { PosternEvent } from "../mail/events.ts";
 import { systemClock } from "../platform/clock.ts";
 import { ensureSelfMadeCertificate } from "./certificate.ts";
 import { createReceiver } from "./receiver.ts";
-import type { CertificatePair, ListenerTls, Receiver } from "./receiver.ts";
+import type { CertificatePair, ListenerTls, Receiver, ReceiverLimits } from "./receiver.ts";
 
 let folder: string;
 let certificate: CertificatePair;
@@ -28,6 +28,7 @@ afterEach(async () => {
 
 async function startRelay(
   tls: ListenerTls,
+  limits: Partial<ReceiverLimits> = {},
 ): Promise<{ port: number; sink: MemorySink; events: PosternEvent[]; rejected: Promise<PosternEvent> }> {
   const sink = new MemorySink();
   const events: PosternEvent[] = [];
@@ -47,6 +48,7 @@ async function startRelay(
         priority: "normal",
       },
     ],
+    limits,
     sink,
     clock: systemClock,
     emit: (event) => {
@@ -104,6 +106,47 @@ test("commands sent in clear behind STARTTLS are thrown away", async () => {
 
   expect(await client.say("RCPT TO:<b@contoso.com>")).toMatch(/^503 /);
   expect(await client.say("NOOP")).toMatch(/^250 /);
+});
+
+test("STARTTLS that was sent while a message was being committed upgrades all the same", async () => {
+  const relay = await startRelay({ mode: "opportunistic", certificate });
+  const { promise: committed, resolve: commit } = Promise.withResolvers<void>();
+  relay.sink.options.beforeCommit = () => committed;
+  await using client = await LineClient.open(relay.port);
+  await client.reply();
+
+  client.write(`EHLO x\r\n${MAIL}STARTTLS\r\n`);
+  await client.seen("354 ");
+  commit();
+  await client.seen("220 2.0.0");
+  await client.startTls();
+
+  expect(await client.say("NOOP")).toMatch(/^250 /);
+  client.write(MAIL);
+  await relay.sink.received(2);
+});
+
+test.each(["opportunistic", "implicit"] as const)("a handshake that does not come to its end is cut (%s)", async (mode) => {
+  const relay = await startRelay({ mode, certificate }, { tlsHandshakeMs: 20 });
+  await using client = await LineClient.open(relay.port);
+
+  if (mode === "opportunistic") client.write("STARTTLS\r\n");
+  else client.write(Buffer.from([0x16, 0x03, 0x01])); // a record header, and then nothing
+
+  await client.end();
+  expect(await relay.rejected).toMatchObject({ reason: "tls", detail: expect.stringContaining("longer than") });
+});
+
+test("a mail larger than any buffer comes whole through TLS while the spool is slow", async () => {
+  const relay = await startRelay({ mode: "implicit", certificate });
+  relay.sink.options.onWrite = () => new Promise((resolve) => setImmediate(resolve));
+  const body = "0123456789abcdef\r\n".repeat(30_000);
+  await using client = await LineClient.openTls(relay.port);
+
+  client.write(MAIL.replace("body\r\n", body));
+  const [stored] = await relay.sink.received(1);
+
+  expect(stored?.content.toString("latin1").endsWith(`\r\n\r\n${body}`)).toBe(true);
 });
 
 test("where TLS is required, MAIL before it is 530 5.7.0", async () => {

@@ -1,0 +1,336 @@
+/**
+ * The life of one connection, as an adapter over smtp-server's: reading, replies, time-outs, STARTTLS, the end. What is said is the session's.
+ *
+ * smtp-server's part: STARTTLS with its guard against injected commands, half-closed sockets, the deadline of a close. adapter.contract.test.ts
+ * holds the facts about it that this relies on.
+ */
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { SMTPServer } from "smtp-server";
+import { SMTPConnection } from "smtp-server/lib/smtp-connection";
+import { describeError } from "../mail/errors.ts";
+import type { Reply } from "../mail/reply.ts";
+import { SessionInput } from "./input.ts";
+import type { InputConsumer } from "./input.ts";
+import type { ClientOptions, SessionContext } from "./options.ts";
+import { readThrough } from "./read-buffer.ts";
+import { escapeForTrace } from "./repair.ts";
+import { REPLIES, wireReply } from "./replies.ts";
+
+/** Who is on the other side, decided when the connection was accepted. */
+export interface Peer {
+  readonly id: string;
+  /** Canonical address. */
+  readonly device: string;
+  readonly client: ClientOptions;
+}
+
+/** What a connection needs of the server it belongs to. */
+export type SessionServer = SMTPServer & { readonly context: SessionContext };
+
+/** Who keeps account of a listener's connections. */
+export interface ConnectionOwner {
+  /** It said its last word; the socket may take its time to close. */
+  left(connection: Connection): void;
+  /** Its socket is gone. Called again after a commit that outlived it. */
+  finished(connection: Connection): void;
+}
+
+/** Version and suite of a connection's TLS. */
+export interface TlsFacts {
+  readonly protocol: string;
+  readonly cipher: string;
+}
+
+/** A connection without its dialogue. */
+export abstract class Connection extends SMTPConnection implements InputConsumer {
+  readonly peer: Peer;
+  protected readonly context: SessionContext;
+  readonly #owner: ConnectionOwner;
+  readonly #startedMonotonic: number;
+  #tls: TlsFacts | undefined;
+  #out = "";
+  /** Replies are gathered while pipelined commands are answered. */
+  #holding = false;
+  #ended = false;
+  #opened = false;
+  #closedEmitted = false;
+  #tlsFaultEmitted = false;
+  #stopHandshakeTimer: (() => void) | undefined;
+  /** The uppermost socket, whose idle time is watched. */
+  #top: Socket | undefined;
+
+  constructor(server: SessionServer, socket: Socket, peer: Peer, owner: ConnectionOwner) {
+    // All given: what is missing smtp-server asks the kernel for, and we never use it.
+    super(server, socket, { id: peer.id, remoteAddress: peer.device, remotePort: 1, localAddress: "0.0.0.0", localPort: 1 });
+    this.peer = peer;
+    this.context = server.context;
+    this.#owner = owner;
+    this.#startedMonotonic = server.context.options.clock.monotonic();
+  }
+
+  // ---- what the session adds --------------------------------------------------------------------------------------------
+
+  /** A message is being committed: its reply has to wait, and so has the end. */
+  protected abstract readonly committing: boolean;
+  /** Content is coming in. */
+  protected abstract readonly receiving: boolean;
+  /** Messages accepted so far. */
+  protected abstract readonly accepted: number;
+  /** TLS is on: nothing that was said in clear counts (RFC 3207 §4.2). */
+  protected abstract secured(): void;
+  /** The connection is gone: drop what was under way. */
+  protected abstract dropped(): void;
+  abstract firstOctets(chunk: Buffer): boolean;
+  abstract line(line: string, done: () => void): void;
+  abstract lineTooLong(): void;
+  abstract content(chunk: Buffer, start: number): number;
+  abstract contentPressure(): Promise<void> | undefined;
+  abstract contentEnded(done: () => void): void;
+
+  // ---- start ------------------------------------------------------------------------------------------------------------
+
+  protected get tls(): TlsFacts | undefined {
+    return this.#tls;
+  }
+
+  /** The client will send no more. */
+  protected get inputEnded(): boolean {
+    return this.#ended;
+  }
+
+  protected get input(): SessionInput {
+    return this._parser as SessionInput;
+  }
+
+  /** Greets at once: no wait for early talkers, no look-up of the client's name. */
+  override init(): void {
+    this._setListeners(() => {
+      if (this._closing || this._closed) return;
+      this._ready = true;
+      this.#opened = true;
+      const { listener, options } = this.context;
+      options.emit({
+        type: "session.opened",
+        session: this.id,
+        listener: listener.name,
+        client: this.peer.client.name,
+        device: this.peer.device,
+        implicitTls: listener.tls.mode === "implicit",
+      });
+      this.write(`220 ${options.hostname} ESMTP Postern\r\n`);
+    });
+  }
+
+  override _setListeners(callback: () => void): void {
+    const socket = this._socket;
+    socket.on("close", () => this._onCloseEvent());
+    socket.on("error", (error) => this._onError(error));
+    this._armTimeout();
+    if (this.needsUpgrade) {
+      this.upgrade(() => undefined, callback);
+      return;
+    }
+    callback();
+    this.#read(socket);
+  }
+
+  /** Reads a plain socket; what comes inside TLS is piped by the base class. */
+  #read(socket: Socket): void {
+    const input = this.input;
+    input.on("drain", () => socket.resume());
+    socket.on("end", () => input.end());
+    // A connection that waited for its place may have been read already.
+    const early = socket.readableLength > 0 ? (socket.read() as Buffer | null) : null;
+    if (!readThrough(socket, (chunk) => input.write(chunk))) {
+      socket.on("data", (chunk: Buffer) => {
+        if (!input.write(chunk)) socket.pause();
+      });
+    }
+    if (early === null || input.write(early)) socket.resume();
+  }
+
+  override _createParser(): SessionInput {
+    // Called by the base constructor too, before our fields exist: take the limit from the server.
+    return new SessionInput(this, (this._server as SessionServer).context.limits.commandLineBytes);
+  }
+
+  // ---- TLS --------------------------------------------------------------------------------------------------------------
+
+  /** After the handshake a client need not greet again. A handshake that takes too long is a failed one. */
+  override upgrade(callback: () => void, secureCallback?: () => void): void {
+    const { clock } = this.context.options;
+    const { tlsHandshakeMs } = this.context.limits;
+    this.#stopHandshakeTimer = clock.after(tlsHandshakeMs, () => {
+      this.#reportTlsFault(new Error(`the handshake took longer than ${tlsHandshakeMs / 1000} s`));
+      this.destroy();
+    });
+    super.upgrade(callback, () => {
+      this.#stopHandshakeTimer?.();
+      const socket = this._socket as TLSSocket;
+      this.#tls = { protocol: socket.getProtocol() ?? "TLS", cipher: socket.getCipher().name };
+      this.secured();
+      this.context.options.emit({
+        type: "session.secured",
+        session: this.id,
+        listener: this.context.listener.name,
+        device: this.peer.device,
+        tls: this.#tls.protocol,
+        cipher: this.#tls.cipher,
+      });
+      secureCallback?.();
+    });
+  }
+
+  #reportTlsFault(error: Error): void {
+    if (this.#tlsFaultEmitted) return;
+    this.#tlsFaultEmitted = true;
+    this.rejected("tls", REPLIES.tlsFailed, describeError(error), tlsRemedy(error));
+  }
+
+  // ---- end --------------------------------------------------------------------------------------------------------------
+
+  /** Ends the connection whatever it does. The uppermost socket goes: taking one from under a handshake is not safe. */
+  destroy(): void {
+    (this.#top ?? this._socket).destroy();
+  }
+
+  override close(): void {
+    if (this._upgrading) this.destroy();
+    else super.close();
+    this.#owner.left(this);
+  }
+
+  override _onError(error: Error & { code?: string | undefined }): void {
+    if ((this._upgrading || this.needsUpgrade) && this.#tls === undefined) this.#reportTlsFault(error);
+    this.destroy();
+  }
+
+  override _onCloseEvent(): void {
+    const wasOpen = !this._closed;
+    this._onClose();
+    if (wasOpen) this.finish();
+  }
+
+  override _onTimeout(): void {
+    if (this._closing) this.destroy();
+    else if (this.committing || this._handlerPending) this._armTimeout();
+    else this.hangUp(REPLIES.idle);
+  }
+
+  override _armTimeout(socket: Socket = this._socket): void {
+    // As the base class does, with our times and one listener for the life of the socket.
+    const { commandIdleMs, dataIdleMs } = this.context.limits;
+    const idleMs = this.receiving ? dataIdleMs : commandIdleMs;
+    if (this.#top === socket) {
+      if (idleMs !== socket.timeout) socket.setTimeout(idleMs);
+      return;
+    }
+    this.#top = socket;
+    socket.setTimeout(idleMs);
+    socket.on("timeout", () => this._onTimeout());
+  }
+
+  /** The client will send no more, and all it sent was handed over. */
+  ended(): void {
+    if (this._upgrading) return;
+    this.#ended = true;
+    if (!this.committing) this.close();
+  }
+
+  /** Accounts for the end; again after a commit that outlived the connection. */
+  protected finish(): void {
+    this.#stopHandshakeTimer?.();
+    this.#out = "";
+    if (!this.committing) this.dropped();
+    if (this.#opened && !this.#closedEmitted) {
+      this.#closedEmitted = true;
+      const { clock, emit } = this.context.options;
+      emit({
+        type: "session.closed",
+        session: this.id,
+        listener: this.context.listener.name,
+        device: this.peer.device,
+        tls: this.#tls?.protocol,
+        messages: this.accepted,
+        durationMs: clock.monotonic() - this.#startedMonotonic,
+      });
+    }
+    this.#owner.finished(this);
+  }
+
+  // ---- replies ----------------------------------------------------------------------------------------------------------
+
+  /** What smtp-server itself says (STARTTLS, faults of its own); everything else goes by `reply`. */
+  override send(code: number, data?: string | string[] | null): void {
+    const text = Array.isArray(data) ? data.join("\n") : (data ?? "");
+    if (code === 220) this.reply(REPLIES.readyForTls);
+    else this.reply({ code, enhanced: code >= 500 ? "5.5.0" : code >= 400 ? "4.3.0" : undefined, text });
+    this.flush();
+    if (code === 421) this.close();
+  }
+
+  protected reply(reply: Reply): void {
+    this.write(wireReply(reply));
+  }
+
+  /** One write for all that is said before we have to wait. */
+  protected write(wire: string): void {
+    this.#out += wire;
+    if (!this.#holding) this.flush();
+  }
+
+  /** Replies are gathered from here until everything at hand was answered. */
+  protected hold(): void {
+    this.#holding = true;
+  }
+
+  drained(): void {
+    this.#holding = false;
+    this.flush();
+  }
+
+  protected flush(): void {
+    const wire = this.#out;
+    if (wire === "") return;
+    this.#out = "";
+    // During a handshake the socket below carries records: a line of ours would break it.
+    if (!this._upgrading && this._socket.writable) this._socket.write(wire, "latin1");
+  }
+
+  protected hangUp(reply: Reply): void {
+    if (this._closing || this._closed) return;
+    this.reply(reply);
+    this.flush();
+    this.close();
+  }
+
+  protected rejected(reason: string, reply: Reply, detail?: string, remedy?: string): void {
+    this.context.options.emit({
+      type: "session.rejected",
+      session: this.id,
+      listener: this.context.listener.name,
+      client: this.peer.client.name,
+      device: this.peer.device,
+      reason,
+      reply,
+      detail: detail === undefined ? undefined : escapeForTrace(detail),
+      remedy,
+    });
+  }
+
+  protected refuse(reason: string, reply: Reply, detail?: string, remedy?: string): void {
+    this.rejected(reason, reply, detail, remedy);
+    this.reply(reply);
+  }
+}
+
+function tlsRemedy(error: Error): string | undefined {
+  if (/unsupported protocol|no shared cipher|version/i.test(error.message)) {
+    return "the device knows only old TLS: set min_version: TLSv1 on its listener, or switch encryption off in the device";
+  }
+  if (/unknown ca|bad certificate|certificate unknown/i.test(error.message)) {
+    return "the device does not trust the listener's certificate: import it there, or give the listener one the device trusts";
+  }
+  return undefined;
+}

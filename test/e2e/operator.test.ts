@@ -1,0 +1,127 @@
+/** An operator at work on a running relay whose door is down: every verb over the control socket, then without the daemon. */
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { SmtpReceiver } from "../crash/smtp-receiver.ts";
+import { freePort } from "../support/ports.ts";
+import { tempDir, type TempDir } from "../support/temp-dir.ts";
+import type { RunningProcess } from "../support/process.ts";
+import { postern, run, writeConfig, type Files } from "./process.ts";
+import { submit } from "./submit.ts";
+
+let folder: TempDir;
+let files: Files;
+let nextHopPort: number;
+let relay: RunningProcess & { readonly port: number };
+/** Three messages that wait: the first was tried, the door is down. */
+let ids: string[];
+
+beforeEach(async () => {
+  folder = await tempDir();
+  nextHopPort = await freePort();
+  files = await writeConfig(folder.path, nextHopPort);
+  relay = await run(files);
+  ids = [];
+  for (const to of ["anna@contoso.com", "bruno@contoso.com", "carla@fabrikam.com"]) {
+    ids.push(await submit(relay.port, { from: "scanner@contoso.com", to: [to], content: `To: ${to}\r\n\r\nx\r\n` }));
+  }
+  await relay.waitForEvent("recipient.deferred");
+});
+
+afterEach(async () => {
+  await relay.stop("SIGKILL");
+  await folder.remove();
+});
+
+const queue = (...args: readonly string[]) => postern(files.configFile, "queue", ...args);
+
+interface Entry {
+  readonly queueId: string;
+  readonly state: string;
+  readonly heldBy?: string;
+}
+
+async function entries(...args: readonly string[]): Promise<Entry[]> {
+  const { code, stdout } = await queue("list", "--json", ...args);
+  expect(code).toBe(0);
+  return (JSON.parse(stdout) as { entries: Entry[] }).entries;
+}
+
+test("status, list and show tell what waits and why, list and show without the daemon too; what needs it then says so with 69", async () => {
+  const [first = ""] = ids;
+
+  const [status, listed, shown] = await Promise.all([postern(files.configFile, "status", "--json"), entries(), queue("show", first)]);
+  await relay.stop();
+  const [listedAfter, shownAfter, held, statusAfter] = await Promise.all([
+    entries(),
+    queue("show", first),
+    queue("hold", first),
+    postern(files.configFile, "status"),
+  ]);
+
+  expect(status.code).toBe(0);
+  expect(JSON.parse(status.stdout)).toMatchObject({
+    version: { postern: expect.any(String), node: process.versions.node, sqlite: expect.any(String) },
+    pid: relay.pid,
+    startedAt: expect.any(Number),
+    ready: { ok: true, reasons: [] },
+    listeners: [{ name: "printers", address: "127.0.0.1", port: relay.port, tls: "none" }],
+    queue: {
+      accepted: 3,
+      generated: 0,
+      waiting: { queued: expect.any(Number), delivering: expect.any(Number), deferred: expect.any(Number), held: 0 },
+      final: { delivered: 0, bounced: 0, expired: 0, deleted: 0 },
+      oldestAcceptedAt: expect.any(Number),
+      freeBytes: expect.any(Number),
+    },
+    upstreams: [{ name: "next", type: "smart-host", host: "127.0.0.1", port: nextHopPort, waiting: 3 }],
+    residentBytes: expect.any(Number),
+  });
+  expect([listed, listedAfter].map((list) => list.map(({ queueId }) => queueId))).toEqual([ids, ids]);
+  for (const { code, stdout } of [shown, shownAfter]) {
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/anna@contoso\.com: (deferred|queued|delivering) on next/);
+    expect(stdout).toMatch(/ECONNREFUSED/);
+    expect(stdout).toMatch(/remedy: .*firewall/);
+  }
+  for (const refused of [held, statusAfter]) {
+    expect(refused.code).toBe(69);
+    expect(refused.stderr).toMatch(/^postern: the daemon is not running[^\n]*\n$/);
+  }
+});
+
+test("hold, delete, release and retry do what they say, and the history tells who did it", async () => {
+  const [, second = "", third = ""] = ids;
+  const contents: string[] = [];
+  const nextHop = new SmtpReceiver((content) => {
+    contents.push(content.toString("latin1"));
+    return "250 2.0.0 Ok: taken";
+  });
+
+  const [held, asked, deleted] = await Promise.all([
+    queue("hold", second),
+    queue("delete", third),
+    queue("delete", third, "--yes", "--json"),
+  ]);
+  await relay.waitForEvent("recipient.deleted");
+  const heldEntries = await entries("--state", "held");
+  await nextHop.listen(nextHopPort);
+  const [released, retried] = await Promise.all([queue("release", second), queue("retry", "--upstream", "next")]);
+  for (const id of ids.slice(0, 2)) await relay.waitForLine((line) => line.includes('"recipient.delivered"') && line.includes(id));
+  await nextHop.close();
+  const shown = await queue("show", second, "--json");
+
+  expect(held).toMatchObject({ code: 0, stdout: "1 recipient of 1 message held\n" });
+  expect(asked).toMatchObject({ code: 64, stderr: expect.stringContaining("--yes") });
+  expect(deleted).toMatchObject({ code: 0, stdout: expect.stringContaining("carla@fabrikam.com") });
+  expect(heldEntries).toMatchObject([{ queueId: second, heldBy: "operator" }]);
+  expect(released).toMatchObject({ code: 0, stdout: "1 recipient of 1 message released\n" });
+  expect(retried.code).toBe(0);
+  expect(contents).toHaveLength(2);
+  expect(new Set(contents.map((content) => /^To: (.*)\r$/m.exec(content)?.[1]))).toEqual(
+    new Set(["anna@contoso.com", "bruno@contoso.com"]),
+  );
+  const { history } = JSON.parse(shown.stdout) as { history: { what: string; by?: string }[] };
+  expect(history.filter(({ what }) => what !== "retry")).toMatchObject([
+    { what: "hold", by: expect.any(String) },
+    { what: "release", by: expect.any(String) },
+  ]);
+});

@@ -1,0 +1,59 @@
+/** The relay as the service manager starts it, and `postern` as an operator types it. */
+import { writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { freePort } from "../support/ports.ts";
+import { runProcess, startProcess, type RunningProcess } from "../support/process.ts";
+
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+/** Where Node itself would keep compiled code: half of a command's time is compiling the sources anew. */
+const ENV = { ...process.env, NO_COLOR: "1", NODE_COMPILE_CACHE: join(tmpdir(), "node-compile-cache") };
+
+/** Runs a command on a configuration to its end. */
+export function postern(configFile: string, ...args: readonly string[]): ReturnType<typeof runProcess> {
+  return runProcess(process.execPath, [MAIN, ...args, "--config", configFile], { env: ENV });
+}
+
+/** Runs `postern demo --once` to its end, with `folder` for its temporary files. */
+export function demoOnce(folder: string, ...args: readonly string[]): ReturnType<typeof runProcess> {
+  return runProcess(process.execPath, [MAIN, "demo", "--once", ...args], { env: { ...ENV, TMPDIR: folder } });
+}
+
+/** A configuration on disk. */
+export interface Files {
+  readonly configFile: string;
+  readonly adminPort: number;
+}
+
+/**
+ * Writes a configuration whose only door is a plain smart host on `nextHopPort`, with free ports for all it listens on.
+ *
+ * @param changes - keys at the top level that replace those
+ */
+export async function writeConfig(folder: string, nextHopPort: number, changes: Readonly<Record<string, unknown>> = {}): Promise<Files> {
+  const configFile = join(folder, "postern.yaml");
+  const adminPort = await freePort();
+  const configuration = {
+    hostname: "relay.contoso.com",
+    data_dir: "data",
+    organization: { domains: ["contoso.com"], postmaster: "it@contoso.com" },
+    listeners: { printers: { listen: "127.0.0.1:0" } },
+    clients: { floor: { networks: ["127.0.0.0/8"], recipients: "any" } },
+    upstreams: { next: { type: "smart-host", host: "127.0.0.1", port: nextHopPort, tls: "none" } },
+    routes: [{ name: "default", via: "next" }],
+    retry: { first: "1s" },
+    admin: { listen: `127.0.0.1:${adminPort}` },
+    ...changes,
+  };
+  await writeFile(configFile, JSON.stringify(configuration, undefined, 2));
+  return { configFile, adminPort };
+}
+
+/** Starts `postern run` and waits until it takes mail on `port`. */
+export async function run({ configFile }: Files): Promise<RunningProcess & { readonly port: number }> {
+  const relay = await startProcess(process.execPath, [MAIN, "run", "--config", configFile], { env: ENV });
+  const bound = await relay.waitForEvent("listener.bound");
+  await relay.waitForEvent("daemon.started");
+  return { ...relay, port: Number(bound["port"]) };
+}
