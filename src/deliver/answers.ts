@@ -49,6 +49,8 @@ const HOURS = 60 * MINUTES;
 
 const SIGN_IN_LOG = "Entra admin center > Monitoring > Sign-in logs, filtered to MAILBOX";
 const SEND_AS = "Add-RecipientPermission -Identity SENDER -Trustee MAILBOX -AccessRights SendAs";
+/** Ends the remedies of what is held by `sender`. */
+export const LEAVES_BY_ITSELF = "the mail then leaves by itself, or at once with postern queue release";
 
 /** Replies of SMTP servers. Source: Microsoft's NDR and SMTP AUTH articles, and public logs where these are silent. */
 export const ANSWERS: readonly AnswerRow[] = [
@@ -301,7 +303,7 @@ export const ANSWERS: readonly AnswerRow[] = [
     outcome: "hold",
     scope: "sender",
     cause: "the mailbox may not send as this sender",
-    remedy: `${SEND_AS}, or let the device use MAILBOX as its sender`,
+    remedy: `${SEND_AS}, or let the device use MAILBOX as its sender; ${LEAVES_BY_ITSELF}`,
     example: ["mail", "550 5.7.60 SMTP; Client does not have permissions to send as this sender"],
   },
   {
@@ -311,7 +313,7 @@ export const ANSWERS: readonly AnswerRow[] = [
     outcome: "hold",
     scope: "sender",
     cause: "the mailbox may not send as this sender",
-    remedy: `${SEND_AS}, or let the device use MAILBOX as its sender`,
+    remedy: `${SEND_AS}, or let the device use MAILBOX as its sender; ${LEAVES_BY_ITSELF}`,
     example: [
       "final",
       "554 5.2.252 SendAsDenied; scanner@contoso.com not allowed to send as erp@contoso.com; STOREDRV.Submission.Exception:SendAsDeniedException",
@@ -417,7 +419,7 @@ export const ANSWERS: readonly AnswerRow[] = [
     outcome: "hold",
     scope: "sender",
     cause: "Microsoft has restricted this sender for spam",
-    remedy: "Microsoft Defender > Email & collaboration > Review > Restricted entities: unblock the sender",
+    remedy: `Microsoft Defender > Email & collaboration > Review > Restricted entities: unblock the sender; ${LEAVES_BY_ITSELF}`,
     example: ["final", "550 5.1.8 Access denied, bad outbound sender AS(42004)"],
   },
   {

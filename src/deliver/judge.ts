@@ -4,7 +4,7 @@
  */
 import { formatReply, parseReply, type Reply } from "../mail/reply.ts";
 import type { AttemptFacts, Refusal, Stage } from "../upstream/upstream.ts";
-import { ANSWERS, type Meaning } from "./answers.ts";
+import { ANSWERS, LEAVES_BY_ITSELF, type Meaning } from "./answers.ts";
 import { ENTRA, FAULTS } from "./faults.ts";
 
 /** What is known besides the facts. */
@@ -114,7 +114,7 @@ function meaningByClass(reply: Reply, stage: Stage, microsoft: boolean): Meaning
         outcome: "hold",
         scope: "message",
         cause: `Microsoft refuses the message by policy: ${said}`,
-        remedy: "The reply names the rule; once it is repaired: postern queue release QUEUEID",
+        remedy: `Repair what the reply names; ${LEAVES_BY_ITSELF}`,
       };
     }
     return { id: "refused", outcome: "bounce", scope, cause: `the next hop refused it: ${said}`, remedy: "The reply names the reason" };

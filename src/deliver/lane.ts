@@ -3,18 +3,19 @@
  *
  * Crash here, what is lost? Nothing: what a lane knows is either durable in the queue (claims, holds, attempts) or only good for speed.
  */
-import type { Emit } from "../mail/events.ts";
+import type { Emit, PosternEvent } from "../mail/events.ts";
 import { describeError } from "../mail/errors.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Claim, DeliveryQueue, LaneHold, LaneState, Settlement } from "../queue/queue.ts";
 import type { AttemptFacts, Upstream } from "../upstream/upstream.ts";
 import { Door } from "./door.ts";
+import { HeldSenders, MOST_HELD_SENDERS } from "./held-senders.ts";
 import { isBeforeMail, judge, judgeRefusal, type DoorEffect, type Finding, type JudgeContext, type Judgement } from "./judge.ts";
 import { Pace, WINDOW_MS } from "./pace.ts";
 import { makeReports, reportRecipients, type ReportDoors, type ReportOptions } from "./reports.ts";
 import { retryDelayMs, type RetryPolicy } from "./retry.ts";
 import { settleAttempt, type Settled } from "./settle.ts";
-import { SenderTrouble } from "./senders.ts";
+import { SharedFaults } from "./shared-faults.ts";
 
 /** What all lanes share. */
 export interface LaneOptions {
@@ -47,7 +48,8 @@ export class Lane {
   readonly #options: LaneOptions;
   readonly #door = new Door();
   readonly #pace: Pace;
-  readonly #senders: SenderTrouble;
+  readonly #sharedFaults = new SharedFaults();
+  readonly #heldSenders: HeldSenders;
   readonly #abort = new AbortController();
   /** Probes carry no mail: they are broken off at once where an attempt gets its grace. */
   readonly #abortProbe = new AbortController();
@@ -62,6 +64,8 @@ export class Lane {
   #backlog = false;
   #claiming = false;
   #probing = false;
+  /** Mail held by `sender` that is being tried, or asked of the queue for that. */
+  #senderProbe: Claim | "asked" | undefined;
   #stopping = false;
   #failed = false;
   /** Nothing else is due before; a lower bound, so that 100,000 waiting need no memory here. */
@@ -75,7 +79,7 @@ export class Lane {
     this.#upstream = upstream;
     this.#options = options;
     this.#pace = new Pace(upstream.limits.messagesPerMinute);
-    this.#senders = new SenderTrouble(upstream.name, options.emit);
+    this.#heldSenders = new HeldSenders(upstream.name, options.emit, (probes) => this.#probeDelayMs(probes));
   }
 
   // ---- starting and stopping ----
@@ -97,6 +101,7 @@ export class Lane {
       this.#announceHold(hold);
     } else if (this.#upstream.type === "smtp-auth") void this.#tryConnection();
     this.#nextDueAt = state?.nextDueAt;
+    if (state !== undefined) await this.#findHeldSenders();
     this.#pump();
   }
 
@@ -131,7 +136,13 @@ export class Lane {
 
   #isIdle(): boolean {
     return (
-      this.#underWay === 0 && this.#claims.size === 0 && this.#reserved === 0 && !this.#claiming && !this.#probing && this.#settling === 0
+      this.#underWay === 0 &&
+      this.#claims.size === 0 &&
+      this.#reserved === 0 &&
+      !this.#claiming &&
+      !this.#probing &&
+      this.#senderProbe === undefined &&
+      this.#settling === 0
     );
   }
 
@@ -151,6 +162,7 @@ export class Lane {
   /** Does now what would be done later: a probe, a resumed trial. */
   kick(): void {
     this.#door.resume();
+    this.#heldSenders.hurry(this.#options.clock.now());
     if (this.#door.state.kind === "held") void this.#probe();
     this.#backlog = true;
     this.#pump();
@@ -214,6 +226,10 @@ export class Lane {
 
     const slots = this.#door.slots(this.#upstream.limits.connections);
     let budget = this.#pace.limited ? this.#pace.available(clock.monotonic()) : slots;
+    if (this.#senderProbe === undefined && this.#underWay < slots && budget > 0) {
+      const sender = this.#heldSenders.due(now);
+      if (sender !== undefined) void this.#claimHeld(sender);
+    }
     while (this.#ready.length > 0 && this.#underWay < slots && budget > 0) {
       budget -= 1;
       const claim = this.#ready.shift();
@@ -241,6 +257,9 @@ export class Lane {
       const freeAt = this.#pace.limited && this.#pace.available(monotonic) === 0 ? this.#pace.freeAt() : undefined;
       if (freeAt !== undefined) at = now + Math.max(1, freeAt - monotonic);
     } else at = this.#nextDueAt;
+    // One that is due already waits for a place or for the budget, and both wake the pump.
+    const probeAt = this.#senderProbe === undefined ? this.#heldSenders.nextProbeAt : undefined;
+    if (probeAt !== undefined && probeAt > now && state.kind !== "waiting" && state.kind !== "held") at = Math.min(at ?? probeAt, probeAt);
     if (at === this.#wakeAt || (at !== undefined && this.#wakeAt !== undefined && Math.abs(at - this.#wakeAt) < TIMER_SLACK_MS)) return;
     this.#cancelWake?.();
     this.#wakeAt = at;
@@ -323,6 +342,7 @@ export class Lane {
         random,
       );
       await this.#write(claim, settled, facts, startedAt);
+      if (this.#isSenderProbe(claim)) await this.#senderTried(claim, settled.events);
     } catch (error) {
       this.#letGo(claim);
       this.#options.fail(error);
@@ -373,8 +393,10 @@ export class Lane {
       this.#letGo(claim);
       for (const settlement of settlements.values())
         if (settlement.kind === "deferred" || settlement.kind === "returned") this.#noteDue(settlement.dueAt);
-      for (const event of events) emit(event);
-      this.#senders.noticed(claim.message.reversePath, events);
+      // What is held already and stays so is no news.
+      const quiet = this.#isSenderProbe(claim);
+      for (const event of events) if (!(quiet && event.type === "recipient.held" && event.heldBy === "sender")) emit(event);
+      this.#noticeHolds(claim.message.reversePath, events);
       const { queueId } = claim.message;
       for (const report of generated ?? []) {
         emit({
@@ -400,16 +422,27 @@ export class Lane {
     }
   }
 
+  /** Alarms for what was just held. */
+  #noticeHolds(reversePath: string, events: readonly PosternEvent[]): void {
+    const held = events.find((event) => event.type === "recipient.held");
+    if (held?.heldBy === "sender") this.#heldSenders.refused(reversePath, held, this.#options.clock.now());
+    if (held?.heldBy !== "corrupt") return;
+    const { queueId, cause, remedy } = held;
+    this.#options.emit({ type: "alert.raised", alert: "message.corrupt", subject: queueId, text: cause, remedy });
+  }
+
   /** Back to the queue untried; to a closed door's mail, if it is closed. */
   async #giveBack(claim: Claim): Promise<void> {
     const { state } = this.#door;
+    const isSenderProbe = this.#isSenderProbe(claim);
     const settlement: Settlement =
-      state.kind === "held"
+      state.kind === "held" && !isSenderProbe
         ? { kind: "held", by: "upstream", cause: state.hold.cause, reply: state.hold.reply }
         : { kind: "returned", dueAt: this.#options.clock.now() };
     this.#settling += 1;
     try {
       await this.#options.queue.settle({ claim, settlements: new Map(claim.recipients.map((recipient) => [recipient.index, settlement])) });
+      if (isSenderProbe) await this.#senderTried(claim, []);
       this.#backlog = true;
     } catch (error) {
       this.#options.fail(error);
@@ -428,7 +461,8 @@ export class Lane {
     const { queueId, reversePath } = claim.message;
     const current = generation === this.#door.generation;
     if (door.kind === "works") {
-      const strike = this.#senders.strikes(judgement, reversePath);
+      // What stays held was counted when it was held.
+      const strike = this.#isSenderProbe(claim) ? undefined : this.#sharedFaults.strikes(judgement, reversePath);
       if (strike !== undefined && !isProbe) {
         await this.#close(strike, queueId);
         return upstreamHeld(judgement, strike);
@@ -545,6 +579,51 @@ export class Lane {
       this.#probing = false;
     }
     this.#pump();
+  }
+
+  // ---- mail held by `sender` ----
+
+  /** Those that the queue knows and we do not: after a start, and when there was no room for all of them. */
+  async #findHeldSenders(): Promise<void> {
+    if (!this.#heldSenders.isIncomplete) return;
+    const senders = await this.#options.queue.heldSenders(this.name, MOST_HELD_SENDERS);
+    this.#heldSenders.found(senders, this.#options.clock.now());
+  }
+
+  /** Takes one message of a held sender, to go out before all others. */
+  async #claimHeld(sender: string): Promise<void> {
+    this.#senderProbe = "asked";
+    try {
+      const claim = await this.#options.queue.claimHeldBySender(this.name, sender, this.#upstream.limits.recipientsPerMessage, LEASE_MS);
+      if (claim === undefined) {
+        this.#heldSenders.missing(sender, this.#options.clock.now());
+        await this.#findHeldSenders();
+        this.#senderProbe = undefined;
+      } else {
+        this.#senderProbe = claim;
+        this.#hold(claim);
+        this.#ready.unshift(claim);
+      }
+    } catch (error) {
+      this.#options.fail(error);
+    }
+    this.#pump();
+  }
+
+  #isSenderProbe(claim: Claim): boolean {
+    return claim === this.#senderProbe;
+  }
+
+  /** One message was tried: if it was delivered, all that is held of its sender goes. */
+  async #senderTried(claim: Claim, events: readonly PosternEvent[]): Promise<void> {
+    const sender = claim.message.reversePath.toLowerCase();
+    if (!this.#failed && events.some((event) => event.type === "recipient.delivered")) {
+      // Before the queue is asked: what is held from now on is a new case.
+      this.#heldSenders.cleared(sender);
+      await this.#options.queue.releaseSender(this.name, sender);
+      await this.#findHeldSenders();
+    } else this.#heldSenders.tried(sender, this.#options.clock.now());
+    this.#senderProbe = undefined;
   }
 
   /** At start: a door whose secret is missing is to be held with an alarm before the first mail comes, not by it. */

@@ -1,7 +1,27 @@
 /** Choosing what is delivered next: fair between devices, oldest due first within one. */
 import { crc32 } from "node:zlib";
-import type { ClaimAnswer, ClaimCommand, ClaimedRow, LapseCommand, ProbeCommand } from "./protocol.ts";
-import { BY_UPSTREAM, CONTENT_SPAN, DELIVERING, HELD, LINE_DELIVERING, LINE_DOOR, LINE_TIME, QUEUED, RECIPIENT_SPAN } from "./states.ts";
+import type {
+  ClaimAnswer,
+  ClaimCommand,
+  ClaimedRow,
+  HeldSendersCommand,
+  LapseCommand,
+  ProbeCommand,
+  ProbeSenderCommand,
+} from "./protocol.ts";
+import {
+  BY_SENDER,
+  BY_UPSTREAM,
+  CONTENT_SPAN,
+  DELIVERING,
+  HELD,
+  LINE_DELIVERING,
+  LINE_DOOR,
+  LINE_HELD,
+  LINE_TIME,
+  QUEUED,
+  RECIPIENT_SPAN,
+} from "./states.ts";
 import type { LaneMemory, Store } from "./store.ts";
 
 /** Content up to this size travels with the claim. */
@@ -10,6 +30,9 @@ const INLINE_BYTES = 16 * 1024;
 export interface Claiming {
   claim(command: ClaimCommand): ClaimAnswer[];
   probe(command: ProbeCommand): ClaimAnswer | undefined;
+  /** See `DeliveryQueue`. */
+  heldSenders(command: HeldSendersCommand): string[];
+  probeSender(command: ProbeSenderCommand): ClaimAnswer | undefined;
   lapse(command: LapseCommand): void;
   /** A row of content; undefined when it is missing or its checksum does not agree. */
   read(message: number, place: number): Uint8Array | undefined;
@@ -42,9 +65,17 @@ export function claiming(store: Store): Claiming {
   const atDoor = `FROM recipient INDEXED BY recipient_line WHERE lane = ? AND line = ${LINE_DOOR}`;
   const nextHeldDevice = store.prepare(`SELECT device, due ${atDoor} AND device > ? ORDER BY device, due LIMIT 1`);
   const nextHeldOf = store.prepare(`SELECT due ${atDoor} AND device = ? AND due > ? ORDER BY due LIMIT 1`);
+  const heldBySender = `FROM recipient INDEXED BY recipient_sender WHERE lane = ? AND line = ${LINE_HELD} AND held_by = ${BY_SENDER}`;
+  const nextSender = store.prepare(`SELECT sender ${heldBySender} AND sender > ? ORDER BY sender LIMIT 1`);
+  const heldLongest = store.prepare(`SELECT id ${heldBySender} AND sender = ? ORDER BY held_since LIMIT 1`);
+  const heldSenderOfMessage = store.prepare(
+    `SELECT ${columns} FROM recipient NOT INDEXED WHERE id >= ? AND id < ? AND line = ${LINE_HELD} AND held_by = ${BY_SENDER} AND lane = ?
+     ORDER BY id LIMIT ?`,
+  );
+  // Who held it for its sender stays known: if it is returned untried, it is held again.
   const take = store.prepare(
-    `UPDATE recipient SET was = state, state = ${DELIVERING}, line = ${LINE_DELIVERING}, claim = ?, held_ms = ?, held_by = NULL, held_since = NULL,
-     changed = ? WHERE id = ?`,
+    `UPDATE recipient SET was = state, state = ${DELIVERING}, line = ${LINE_DELIVERING}, claim = ?, held_ms = ?, held_since = NULL,
+     held_by = CASE held_by WHEN ${BY_SENDER} THEN ${BY_SENDER} END, changed = ? WHERE id = ?`,
   );
   const messageOf = store.prepare("SELECT envelope, chunks, size FROM message WHERE id = ?");
   const idOf = store.prepare("SELECT id FROM message WHERE queue_id = ?");
@@ -168,6 +199,28 @@ export function claiming(store: Store): Claiming {
     return rows.length === 0 ? undefined : claimRows(lane, command.claim, oldest, rows, LINE_DOOR, command.now);
   }
 
+  function heldSenders({ lane, limit }: HeldSendersCommand): string[] {
+    const found: string[] = [];
+    // The null reverse-path sorts before all others and cannot be found as the next one.
+    if (heldLongest.get(lane, "") !== undefined) found.push("");
+    for (let sender = ""; found.length < limit;) {
+      const next = nextSender.get(lane, sender) as unknown as [string] | undefined;
+      if (next === undefined) break;
+      [sender] = next;
+      found.push(sender);
+    }
+    return found;
+  }
+
+  function probeSender(command: ProbeSenderCommand): ClaimAnswer | undefined {
+    const lane = store.lane(command.lane);
+    const longest = heldLongest.get(lane.name, command.sender) as unknown as [number] | undefined;
+    if (longest === undefined) return undefined;
+    const message = Math.floor(longest[0] / RECIPIENT_SPAN);
+    const rows = heldSenderOfMessage.all(message * RECIPIENT_SPAN, (message + 1) * RECIPIENT_SPAN, lane.name, command.perMessage);
+    return claimRows(lane, command.claim, message, rows as unknown as WaitingRow[], LINE_HELD, command.now);
+  }
+
   function lapse({ claim: id, message, indexes, now }: LapseCommand): void {
     for (const index of indexes) {
       const recipient = message * RECIPIENT_SPAN + index;
@@ -186,5 +239,5 @@ export function claiming(store: Store): Claiming {
     }
   }
 
-  return { claim, probe, lapse, read };
+  return { claim, probe, heldSenders, probeSender, lapse, read };
 }

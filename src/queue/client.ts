@@ -39,6 +39,8 @@ const EXPRESS_BYTES = 64 * 1024;
 const EXPRESS_LEASE_MS = 10 * 60_000;
 /** Recipients an act changes in one commit. */
 const ACT_SLICE = 500;
+/** Recipients of a released sender let go in one commit. */
+const RELEASE_SLICE = 500;
 /** Messages looked at together when lanes are chosen anew. */
 const REROUTE_SLICE = 500;
 const TIDY_EVERY_MS = 60_000;
@@ -316,6 +318,33 @@ export class SqliteQueue implements Queue, LinkListener {
     const now = this.#parts.clock.now();
     const answer = await this.#db.ask<ClaimAnswer | undefined>({ op: "probe", lane, perMessage: recipientsPerMessage, now, claim });
     return answer === undefined ? undefined : this.#lease(lane, answer, leaseMs);
+  }
+
+  heldSenders(lane: string, limit: number): Promise<string[]> {
+    return this.#db.ask<string[]>({ op: "heldSenders", lane, limit });
+  }
+
+  async claimHeldBySender(lane: string, sender: string, recipientsPerMessage: number, leaseMs: number): Promise<Claim | undefined> {
+    const answer = await this.#db.ask<ClaimAnswer | undefined>({
+      op: "probeSender",
+      lane,
+      sender: sender.toLowerCase(),
+      perMessage: recipientsPerMessage,
+      now: this.#parts.clock.now(),
+      claim: this.#nextClaim++,
+    });
+    return answer === undefined ? undefined : this.#lease(lane, answer, leaseMs);
+  }
+
+  async releaseSender(lane: string, sender: string): Promise<number> {
+    const command = { op: "releaseSender", lane, sender: sender.toLowerCase(), limit: RELEASE_SLICE } as const;
+    for (let released = 0; ;) {
+      const now = this.#parts.clock.now();
+      const moved = await this.#db.ask<number>({ ...command, now });
+      released += moved;
+      if (moved > 0) this.#due(lane, now);
+      if (moved < RELEASE_SLICE) return released;
+    }
   }
 
   #lease(lane: string, answer: ClaimAnswer, leaseMs: number): Lease {

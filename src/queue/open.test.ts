@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, expect, test } from "vitest";
+import { accept as acceptEnvelope, claimOne, settleAll } from "../../test/conformance/queue.ts";
 import type { PosternEvent } from "../mail/events.ts";
 import type { Envelope } from "../mail/message.ts";
 import { ManualClock } from "../platform/clock.ts";
@@ -66,7 +67,7 @@ test("a file of a newer version is refused and left as it is, by the owner and b
   const where = directory();
   const path = join(where, "queue.db");
   const db = new DatabaseSync(path);
-  db.exec("PRAGMA user_version = 2; CREATE TABLE future(x)");
+  db.exec("PRAGMA user_version = 99; CREATE TABLE future(x)");
   db.close();
   const before = readFileSync(path);
 
@@ -107,7 +108,24 @@ test("closing leaves the database in one file, and opening it again finds everyt
 
   expect(files).toEqual(["owner.lock", "queue.db"]);
   expect((await again.queue.show(message.queueId))?.message).toEqual(message);
-  expect(again.events).toMatchObject([{ type: "queue.opened", schemaVersion: 1, waiting: 1 }]);
+  expect(again.events).toMatchObject([{ type: "queue.opened", schemaVersion: 2, waiting: 1 }]);
+});
+
+test("mail that a program before schema 2 held by its sender is found by its sender", async () => {
+  const where = directory();
+  const { queue, clock } = await start({ directory: where });
+  await acceptEnvelope(queue, { reversePath: "Scan@contoso.com" });
+  await settleAll(queue, clock, await claimOne(queue), { kind: "held", by: "sender", cause: "SendAsDenied" });
+  await queue.close();
+  const db = new DatabaseSync(join(where, "queue.db"));
+  db.exec("DROP INDEX recipient_sender; ALTER TABLE recipient DROP COLUMN sender; UPDATE meta SET value = '1' WHERE key = 'schema'");
+  db.close();
+
+  const again = await start({ directory: where });
+
+  expect(again.events).toMatchObject([{ type: "queue.opened", schemaVersion: 2, waiting: 1 }]);
+  expect(await again.queue.heldSenders("scans", 9)).toEqual(["scan@contoso.com"]);
+  expect(await again.queue.releaseSender("scans", "scan@contoso.com")).toBe(1);
 });
 
 test("below the floor nothing new is accepted, what is there goes on, and space makes it work again", async () => {

@@ -1,6 +1,6 @@
-/** Acts of operators, moves to other lanes, and the end of history. */
+/** What moves waiting mail without an attempt: acts of operators, a sender that may send again, other lanes; and the end of history. */
 import type { History } from "./history.ts";
-import type { ActAnswer, ActCommand, MoveCommand, TidyCommand } from "./protocol.ts";
+import type { ActAnswer, ActCommand, MoveCommand, ReleaseSenderCommand, TidyCommand } from "./protocol.ts";
 import type { Settling } from "./settling.ts";
 import {
   BY_CORRUPT,
@@ -22,6 +22,8 @@ import type { LaneMemory, Store } from "./store.ts";
 
 export interface Operating {
   act(command: ActCommand): ActAnswer;
+  /** Lets some of the mail go that is held by its sender. Returns how many recipients. */
+  releaseSender(command: ReleaseSenderCommand): number;
   /** Returns how many moved. */
   move(command: MoveCommand): number;
   /** Starts to remove messages that ended long ago. */
@@ -123,6 +125,23 @@ export function operating(store: Store, log: History, settle: Settling): Operati
     return { changed, busy };
   }
 
+  const heldOf = store.prepare(
+    `SELECT id, held_since, due FROM recipient INDEXED BY recipient_sender
+     WHERE lane = ? AND sender = ? AND line = ${LINE_HELD} AND held_by = ${BY_SENDER} LIMIT ?`,
+  );
+
+  function releaseSender({ lane: name, sender, limit, now }: ReleaseSenderCommand): number {
+    const lane = store.lane(name);
+    const rows = heldOf.all(name, sender, limit) as unknown as [number, number, number][];
+    const touched = new Set<number>();
+    for (const [id, heldSince, due] of rows) {
+      queue({ id, state: HELD, line: LINE_HELD, lane, heldBy: BY_SENDER, heldSince, due }, lane, now);
+      touched.add(Math.floor(id / RECIPIENT_SPAN));
+    }
+    for (const message of touched) log.note(message, now, `released: the sender may send by ${name} again`, null);
+    return rows.length;
+  }
+
   function move({ moves, now }: MoveCommand): number {
     let moved = 0;
     for (const [id, from, to] of moves) {
@@ -168,6 +187,7 @@ export function operating(store: Store, log: History, settle: Settling): Operati
 
   return {
     act,
+    releaseSender,
     move,
     tidy({ endedBefore }) {
       if (endedBefore !== undefined) pass = { endedBefore, after: -1 };

@@ -78,6 +78,33 @@ export interface ProbeCommand {
   readonly claim: number;
 }
 
+export interface HeldSendersCommand {
+  readonly op: "heldSenders";
+  readonly lane: string;
+  readonly limit: number;
+}
+
+/** Like a probe of the door, with mail held by `sender`. */
+export interface ProbeSenderCommand {
+  readonly op: "probeSender";
+  readonly lane: string;
+  /** In lower case. */
+  readonly sender: string;
+  readonly perMessage: number;
+  readonly now: number;
+  readonly claim: number;
+}
+
+/** Answered with the number of recipients let go; as many as `limit` means that there may be more. */
+export interface ReleaseSenderCommand {
+  readonly op: "releaseSender";
+  readonly lane: string;
+  /** In lower case. */
+  readonly sender: string;
+  readonly limit: number;
+  readonly now: number;
+}
+
 /** A recipient in the answer to a claim: index, address, attempts, heldMs, ambiguous. */
 export type ClaimedRow = readonly [index: number, address: string, attempts: number, heldMs: number, ambiguous: boolean];
 
@@ -178,6 +205,9 @@ export type Command =
   | AcceptCommand
   | ClaimCommand
   | ProbeCommand
+  | HeldSendersCommand
+  | ProbeSenderCommand
+  | ReleaseSenderCommand
   | SettleCommand
   | LapseCommand
   | HoldCommand

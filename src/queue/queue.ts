@@ -183,6 +183,21 @@ export interface DeliveryQueue {
    * Undefined when none waits.
    */
   claimProbe(lane: string, recipientsPerMessage: number, leaseMs: number): Promise<Claim | undefined>;
+  /**
+   * Senders with mail held by `sender` on a lane: reverse-paths in lower case, in the order of their letters, at most `limit`. Read from the held
+   * mail itself, so a restart finds them again. Costs a step for each sender, however much each has.
+   */
+  heldSenders(lane: string, limit: number): Promise<string[]>;
+  /**
+   * Takes one message held by `sender` to find out whether the sender may send by now: the one held longest, so that another goes next when this
+   * one is held again. Settled as `returned` it is held by `sender` as before. Case of letters does not matter. Undefined when none is held.
+   */
+  claimHeldBySender(lane: string, sender: string, recipientsPerMessage: number, leaseMs: number): Promise<Claim | undefined>;
+  /**
+   * Lets everything go that is held by `sender` of one sender on a lane: due now, or held by `upstream` where the door is closed. Much is let go
+   * in several commits; what a crash leaves out is still held by `sender`. Returns how many recipients.
+   */
+  releaseSender(lane: string, sender: string): Promise<number>;
   /** Writes the outcome, the history and any report in one commit. Content goes with the last recipient that becomes final. */
   settle(request: SettleRequest): Promise<void>;
   /** Extends a claim whose delivery takes long. */

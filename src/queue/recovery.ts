@@ -1,6 +1,17 @@
-/** What a start makes of a file that a crash left behind. */
+/** What a start makes of a file that a crash or an older program left behind. */
 import type { History } from "./history.ts";
-import { BY_UPSTREAM, DELIVERING, HELD, LINE_DELIVERING, LINE_DOOR, LINE_TIME, QUEUED, RECIPIENT_SPAN } from "./states.ts";
+import {
+  BY_SENDER,
+  BY_UPSTREAM,
+  DELIVERING,
+  HELD,
+  LINE_DELIVERING,
+  LINE_DOOR,
+  LINE_HELD,
+  LINE_TIME,
+  QUEUED,
+  RECIPIENT_SPAN,
+} from "./states.ts";
 import type { Store } from "./store.ts";
 
 /** Everything that was being delivered may have arrived: it goes back to the queue, due now, marked ambiguous. Returns how many recipients. */
@@ -12,7 +23,7 @@ export function recoverDelivering(store: Store, log: History, now: number): numb
      changed = ? WHERE id = ?`,
   );
   const back = store.prepare(
-    `UPDATE recipient SET state = ${QUEUED}, line = ${LINE_TIME}, due = ?, claim = 0, ambiguous = 1, changed = ? WHERE id = ?`,
+    `UPDATE recipient SET state = ${QUEUED}, line = ${LINE_TIME}, due = ?, held_by = NULL, claim = 0, ambiguous = 1, changed = ? WHERE id = ?`,
   );
   let recovered = 0;
   store.begin(true);
@@ -36,4 +47,25 @@ export function recoverDelivering(store: Store, log: History, now: number): numb
   }
   store.commit();
   return recovered;
+}
+
+/** Recipients named in one commit. */
+const NAMED_AT_ONCE = 1_000;
+
+/** Notes the sender of mail that a program before schema 2 held by it, so that it is found by its sender like all other. */
+export function nameSenders(store: Store): void {
+  const find = store.prepare(
+    `SELECT r.id, m.reverse_path FROM recipient r INDEXED BY recipient_sender JOIN message m ON m.id = r.id / ${RECIPIENT_SPAN}
+     WHERE r.lane = ? AND r.sender IS NULL AND r.line = ${LINE_HELD} AND r.held_by = ${BY_SENDER} LIMIT ${NAMED_AT_ONCE}`,
+  );
+  const name = store.prepare("UPDATE recipient SET sender = ? WHERE id = ?");
+  for (const lane of store.lanes.values()) {
+    for (;;) {
+      const found = find.all(lane.name) as unknown as [number, string][];
+      if (found.length === 0) break;
+      store.begin(true);
+      for (const [id, reversePath] of found) name.run(reversePath.toLowerCase(), id);
+      store.commit();
+    }
+  }
 }

@@ -35,8 +35,18 @@ CREATE TABLE lane(name TEXT PRIMARY KEY, hold TEXT) STRICT;
 CREATE TABLE counter(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 `;
 
+/** Finds held mail by its sender. An older program leaves `sender` empty where it holds; see `nameSenders`. */
+const HELD_SENDERS = `
+-- The message's reverse-path in lower case, of recipients that were ever held by their sender.
+ALTER TABLE recipient ADD COLUMN sender TEXT;
+CREATE INDEX recipient_sender ON recipient(lane, sender, held_since) WHERE line = 2 AND held_by = 1;
+`;
+
 /** All steps, oldest first. Released ones never change. */
-export const MIGRATIONS: readonly Migration[] = [{ version: 1, readableFrom: 1, sql: FIRST }];
+export const MIGRATIONS: readonly Migration[] = [
+  { version: 1, readableFrom: 1, sql: FIRST },
+  { version: 2, readableFrom: 1, sql: HELD_SENDERS },
+];
 
 /** Marks the file as ours ("PSTN"), see PRAGMA application_id. */
 export const APPLICATION_ID = 0x5053_544e;

@@ -3,6 +3,7 @@ import type { Accepting, Sweeping } from "./accepting.ts";
 import type { History } from "./history.ts";
 import type { SettleCommand, SettledRow } from "./protocol.ts";
 import {
+  BY_SENDER,
   BY_UPSTREAM,
   CONTENT_SPAN,
   DEFERRED,
@@ -38,7 +39,7 @@ export interface Settling {
 export function settling(store: Store, log: History, accept: Accepting, sweep: Sweeping): Settling {
   const mine = `WHERE id = ? AND claim = ? AND state = ${DELIVERING}`;
   const finish = store.prepare(
-    `UPDATE recipient SET state = ?, line = NULL, claim = 0, attempts = attempts + ?, ambiguous = max(ambiguous, ?), changed = ?, cause = ?, reply = ? ${mine}`,
+    `UPDATE recipient SET state = ?, line = NULL, claim = 0, held_by = NULL, attempts = attempts + ?, ambiguous = max(ambiguous, ?), changed = ?, cause = ?, reply = ? ${mine}`,
   );
   const wait = store.prepare(
     `UPDATE recipient SET state = ?, line = ?, due = ?, claim = 0, attempts = attempts + ?, ambiguous = max(ambiguous, ?), held_by = ?, held_since = ?,
@@ -47,10 +48,12 @@ export function settling(store: Store, log: History, accept: Accepting, sweep: S
   const giveBack = store.prepare(
     `UPDATE recipient SET state = ?, line = ?, due = ?, claim = 0, held_by = ?, held_since = ?, changed = ? ${mine}`,
   );
-  const look = store.prepare("SELECT lane, state, line, claim, was, held_ms, held_since FROM recipient NOT INDEXED WHERE id = ?");
+  const look = store.prepare("SELECT lane, state, line, claim, was, held_ms, held_since, held_by FROM recipient NOT INDEXED WHERE id = ?");
   const takeAgain = store.prepare(
     `UPDATE recipient SET state = ${DELIVERING}, line = ${LINE_DELIVERING}, held_by = NULL, held_since = NULL, held_ms = ? WHERE id = ?`,
   );
+  const senderOf = store.prepare("SELECT reverse_path FROM message WHERE id = ?");
+  const nameSender = store.prepare("UPDATE recipient SET sender = ? WHERE id = ?");
   const waiting = store.prepare("SELECT 1 FROM recipient NOT INDEXED WHERE id >= ? AND id < ? AND line IS NOT NULL LIMIT 1");
   const deleteContent = store.prepare("DELETE FROM content WHERE k >= ? AND k < ?");
   const markSweep = store.prepare("INSERT OR IGNORE INTO sweep(message) VALUES(?)");
@@ -68,23 +71,32 @@ export function settling(store: Store, log: History, accept: Accepting, sweep: S
     return waiting.get(message * RECIPIENT_SPAN, (message + 1) * RECIPIENT_SPAN) === undefined;
   }
 
-  type Looked = [lane: string, state: number, line: number | null, claim: number, was: number, heldMs: number, heldSince: number | null];
+  type Looked = [
+    lane: string,
+    state: number,
+    line: number | null,
+    claim: number,
+    was: number,
+    heldMs: number,
+    heldSince: number | null,
+    heldBy: number | null,
+  ];
 
   /**
    * The lane and earlier state of a recipient that this claim may settle. A claim whose lease ran out still counts while nobody else took or
    * changed the recipient: its outcome is better knowledge than none.
    */
-  function open(id: number, claim: number, now: number): { lane: LaneMemory; was: number } | undefined {
+  function open(id: number, claim: number, now: number): { lane: LaneMemory; was: number; probesSender: boolean } | undefined {
     const row = look.get(id) as unknown as Looked | undefined;
     if (row === undefined || row[3] !== claim || row[2] === null) return undefined;
-    const [name, state, line, , was, heldMs, heldSince] = row;
+    const [name, state, line, , was, heldMs, heldSince, heldBy] = row;
     const lane = store.lane(name);
     if (state !== DELIVERING) {
       takeAgain.run(heldMs + (heldSince === null ? 0 : Math.max(0, now - heldSince)), id);
       store.leave(lane, state, line);
       store.enter(lane, DELIVERING, LINE_DELIVERING);
     }
-    return { lane, was };
+    return { lane, was, probesSender: state === DELIVERING && heldBy === BY_SENDER };
   }
 
   function settleOne(command: SettleCommand, row: SettledRow): boolean {
@@ -92,7 +104,7 @@ export function settling(store: Store, log: History, accept: Accepting, sweep: S
     const id = message * RECIPIENT_SPAN + row.index;
     const found = open(id, claim, now);
     if (found === undefined) return false;
-    const { lane, was } = found;
+    const { lane, was, probesSender } = found;
     const tried = command.attempt === undefined ? 0 : 1;
     const ambiguous = row.ambiguous ? 1 : 0;
     store.leave(lane, DELIVERING, LINE_DELIVERING);
@@ -102,8 +114,8 @@ export function settling(store: Store, log: History, accept: Accepting, sweep: S
       return true;
     }
     const returned = row.state < 0;
-    let state = returned ? (was === DEFERRED ? DEFERRED : QUEUED) : row.state;
-    let heldBy = row.heldBy;
+    let state = !returned ? row.state : probesSender ? HELD : was === DEFERRED ? DEFERRED : QUEUED;
+    let heldBy = returned && probesSender ? BY_SENDER : row.heldBy;
     if (state !== HELD && lane.hold !== null) {
       state = HELD;
       heldBy = BY_UPSTREAM;
@@ -113,6 +125,7 @@ export function settling(store: Store, log: History, accept: Accepting, sweep: S
     const since = state === HELD ? now : null;
     if (returned) giveBack.run(state, line, due, heldBy, since, now, id, claim);
     else wait.run(state, line, due, tried, ambiguous, heldBy, since, now, row.cause, row.reply, id, claim);
+    if (heldBy === BY_SENDER && !returned) nameSender.run((senderOf.get(message) as unknown as [string])[0].toLowerCase(), id);
     store.enter(lane, state, line);
     if (line === LINE_TIME) store.due(lane, due);
     return false;

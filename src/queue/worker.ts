@@ -12,7 +12,7 @@ import { doors, type DoorProgress, type Doors } from "./doors.ts";
 import { history } from "./history.ts";
 import { operating, type Operating } from "./operating.ts";
 import type { Command, Report, WorkerSettings, WorkerStatistics } from "./protocol.ts";
-import { recoverDelivering } from "./recovery.ts";
+import { nameSenders, recoverDelivering } from "./recovery.ts";
 import { migrate } from "./schema.ts";
 import { settling, type Settling } from "./settling.ts";
 import { CONTENT_SPAN, FINAL_NAMES, STATE_NAMES } from "./states.ts";
@@ -53,6 +53,8 @@ function weight(command: Command): 0 | 1 | 2 {
     case "accept":
     case "claim":
     case "probe":
+    case "probeSender":
+    case "releaseSender":
     case "settle":
     case "lapse":
     case "hold":
@@ -93,6 +95,12 @@ function execute(tools: Tools, command: Command): unknown {
       return tools.claims.claim(command);
     case "probe":
       return tools.claims.probe(command);
+    case "heldSenders":
+      return tools.claims.heldSenders(command);
+    case "probeSender":
+      return tools.claims.probeSender(command);
+    case "releaseSender":
+      return tools.operate.releaseSender(command);
     case "settle":
       return tools.settles.settle(command);
     case "lapse":
@@ -274,6 +282,7 @@ async function start(): Promise<void> {
     attemptTimes: (lane, since) => (attempts.all(lane, since) as unknown as [number][]).map(([at]) => at),
   };
   const recovered = recoverDelivering(store, log, now);
+  nameSenders(store);
   sweep.loadAll();
   tools.doors.reconcile(now);
   const highest = store.prepare(

@@ -12,7 +12,7 @@ const LANES = ["scans", "graph"] as const;
 type Act =
   | { readonly do: "accept"; readonly recipients: number; readonly device: number; readonly bytes: number }
   | { readonly do: "claim"; readonly lane: 0 | 1; readonly limit: number; readonly perMessage: number; readonly leaseMs: number }
-  | { readonly do: "probe"; readonly lane: 0 | 1 }
+  | { readonly do: "probe" | "probe sender" | "release sender"; readonly lane: 0 | 1 }
   | { readonly do: "settle"; readonly which: number; readonly kinds: readonly number[] }
   | { readonly do: "hold" | "release"; readonly lane: 0 | 1 }
   | { readonly do: "operate"; readonly verb: "retry" | "hold" | "release" | "delete"; readonly device: number }
@@ -41,7 +41,10 @@ const acts: fc.Arbitrary<Act> = fc.oneof(
       leaseMs: fc.constantFrom(1_000, 100_000),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("probe" as const), lane }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constantFrom("probe" as const, "probe sender" as const, "release sender" as const), lane }),
+  },
   {
     weight: 5,
     arbitrary: fc.record({
@@ -123,6 +126,18 @@ class Run {
       case "probe": {
         const probe = await this.#queue.claimProbe(LANES[act.lane], 2, 100_000);
         if (probe !== undefined) this.#claims.push(probe);
+        break;
+      }
+      case "probe sender": {
+        const [sender] = await this.#queue.heldSenders(LANES[act.lane], 1);
+        const probe = sender === undefined ? undefined : await this.#queue.claimHeldBySender(LANES[act.lane], sender, 2, 100_000);
+        assert.equal(probe === undefined, sender === undefined);
+        if (probe !== undefined) this.#claims.push(probe);
+        break;
+      }
+      case "release sender": {
+        const held = (await this.#queue.list({ lane: LANES[act.lane] }, 100_000)).filter(({ heldBy }) => heldBy === "sender");
+        assert.equal(await this.#queue.releaseSender(LANES[act.lane], "scanner@contoso.com"), held.length);
         break;
       }
       case "settle": {

@@ -685,6 +685,119 @@ export function queueConformance(name: string, makePlace: () => Promise<QueuePla
       });
     });
 
+    describe("senders", () => {
+      const refused: Settlement = { kind: "held", by: "sender", cause: "SendAsDenied" };
+
+      /** Accepts a message for each sender, and has all of them refused for their sender. */
+      async function heldMail(senders: readonly string[], options: Parameters<typeof start>[0] = {}) {
+        const started = await start(options);
+        const { queue, clock } = started;
+        const ids: string[] = [];
+        for (const reversePath of senders) {
+          ids.push((await accept(queue, { reversePath })).queueId);
+          await settleAll(queue, clock, await claimOne(queue), refused);
+          clock.advance(1_000);
+        }
+        return { ...started, ids };
+      }
+
+      test("those with held mail are found once each, whatever the case of their letters, also after a restart", async () => {
+        const { place, queue, clock } = await heldMail(["Scan@contoso.com", "erp@contoso.com", "scan@contoso.com", ""]);
+        await accept(queue, { reversePath: "free@contoso.com" });
+
+        const after = await powerCut(place, clock);
+
+        expect(await queue.heldSenders(LANE, 100)).toEqual(["", "erp@contoso.com", "scan@contoso.com"]);
+        expect(await queue.heldSenders(LANE, 2)).toEqual(["", "erp@contoso.com"]);
+        expect(await queue.heldSenders("other", 100)).toEqual([]);
+        expect(await after.queue.heldSenders(LANE, 100)).toEqual(["", "erp@contoso.com", "scan@contoso.com"]);
+      });
+
+      test("one message is tried, the longest held first; held again it lets the next one go first", async () => {
+        const { queue, clock, ids } = await heldMail(["scan@contoso.com", "erp@contoso.com", "scan@contoso.com"]);
+
+        const first = await queue.claimHeldBySender(LANE, "SCAN@contoso.com", 9, HOUR);
+        await settleAll(queue, clock, first as Claim, refused);
+        clock.advance(1_000);
+        const second = await queue.claimHeldBySender(LANE, "scan@contoso.com", 9, HOUR);
+
+        expect(first).toMatchObject({ lane: LANE, message: { queueId: ids[0] }, recipients: [{ attempts: 1, heldMs: 3_000 }] });
+        expect(second?.message.queueId).toBe(ids[2]);
+        expect(await queue.claimHeldBySender(LANE, "nobody@contoso.com", 9, HOUR)).toBeUndefined();
+        await expectBalanced(queue);
+      });
+
+      test("one that is returned untried is held by its sender as before, with the time that it was held", async () => {
+        const { queue, clock } = await heldMail(["scan@contoso.com"]);
+
+        await settleAll(queue, clock, (await queue.claimHeldBySender(LANE, "scan@contoso.com", 9, HOUR)) as Claim, {
+          kind: "returned",
+          dueAt: clock.now(),
+        });
+        clock.advance(500);
+
+        expect(await queue.list({}, 9)).toMatchObject([{ state: "held", heldBy: "sender", cause: "SendAsDenied", attempts: 1 }]);
+        expect((await queue.claimHeldBySender(LANE, "scan@contoso.com", 9, HOUR))?.recipients).toMatchObject([
+          { heldMs: 1_500, attempts: 1 },
+        ]);
+      });
+
+      test("one that was being tried when the power went is tried like any other mail", async () => {
+        const { place, queue, clock } = await heldMail(["scan@contoso.com"]);
+        await queue.claimHeldBySender(LANE, "scan@contoso.com", 9, HOUR);
+
+        const after = await powerCut(place, clock);
+
+        expect(await states(after.queue)).toEqual(["anna@contoso.com queued"]);
+        expect(await after.queue.act({ verb: "release", filter: {}, by: "anna" })).toMatchObject({ changed: [] });
+        expect((await claimOne(after.queue)).recipients).toMatchObject([{ ambiguous: true }]);
+      });
+
+      test("a released sender's mail is due now, tells of work, and is only its own", async () => {
+        const { queue, clock, ids } = await heldMail(["Scan@contoso.com", "erp@contoso.com", "scan@contoso.com"]);
+        const told: string[] = [];
+        queue.onWork((lane) => told.push(lane));
+
+        const released = await queue.releaseSender(LANE, "scan@CONTOSO.com");
+        const claims = await queue.claim({ lane: LANE, limit: 9, recipientsPerMessage: 9, leaseMs: HOUR });
+
+        expect(released).toBe(2);
+        expect(told).toEqual([LANE]);
+        expect(claims.map(({ message }) => message.queueId)).toEqual([ids[0], ids[2]]);
+        expect(claims.map(({ recipients }) => recipients[0]?.heldMs)).toEqual([3_000, 1_000]);
+        expect(await queue.heldSenders(LANE, 100)).toEqual(["erp@contoso.com"]);
+        expect((await queue.show(ids[0] ?? ""))?.history.map(({ what }) => what)).toEqual([expect.stringContaining("released")]);
+        await settleAll(queue, clock, claims[0] as Claim, { kind: "delivered" });
+        await expectBalanced(queue);
+      });
+
+      test("what an operator holds stays, and at a closed door a released sender's mail waits for the door", async () => {
+        const { queue, clock, ids } = await heldMail(["scan@contoso.com", "scan@contoso.com"]);
+        await queue.act({ verb: "hold", filter: { ids: [ids[0] ?? ""] }, by: "anna" });
+        await queue.holdLane(LANE, holdOf(clock));
+
+        const released = await queue.releaseSender(LANE, "scan@contoso.com");
+
+        expect(released).toBe(1);
+        expect(await states(queue)).toEqual(["anna@contoso.com held by operator", "anna@contoso.com held by upstream"]);
+        expect(await queue.claimHeldBySender(LANE, "scan@contoso.com", 9, HOUR)).toBeUndefined();
+      });
+
+      test("more than one commit's worth is released whole", { timeout: 60_000 }, async () => {
+        const { queue, clock } = await start();
+        const recipients = Array.from({ length: 1_000 }, (_, at) => `r${at}@contoso.com`);
+        await accept(queue, { recipients });
+        await accept(queue, { recipients: recipients.slice(0, 200) });
+        for (const claim of await queue.claim({ lane: LANE, limit: 2, recipientsPerMessage: 1_000, leaseMs: HOUR }))
+          await settleAll(queue, clock, claim, refused);
+
+        const released = await queue.releaseSender(LANE, "scanner@contoso.com");
+
+        expect(released).toBe(1_200);
+        expect((await queue.statistics()).waiting).toEqual({ queued: 1_200, delivering: 0, deferred: 0, held: 0 });
+      });
+    });
+
     describe("express lane", () => {
       test("a message with a free place is claimed in the commit that accepts it", async () => {
         const { place, queue, clock } = await start();

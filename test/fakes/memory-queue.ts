@@ -28,6 +28,8 @@ export interface MemoryRecipient {
   attempts: number;
   ambiguous: boolean;
   cause: string | undefined;
+  /** Taken to find out whether its sender may send: returned, it is held again. */
+  probesSender: boolean;
   /** How often it was made final: never more than once. */
   finals: number;
 }
@@ -134,6 +136,36 @@ export class MemoryQueue implements DeliveryQueue {
     return chosen === undefined ? undefined : this.#claimOf(chosen, held(chosen).slice(0, recipientsPerMessage), lane);
   }
 
+  async heldSenders(lane: string, limit: number): Promise<string[]> {
+    await this.#commit();
+    const held = [...this.messages.values()].filter((stored) => stored.recipients.some((recipient) => isHeldBySender(recipient, lane)));
+    return [...new Set(held.map(senderOf))].toSorted().slice(0, limit);
+  }
+
+  async claimHeldBySender(lane: string, sender: string, recipientsPerMessage: number, _leaseMs: number): Promise<Claim | undefined> {
+    await this.#commit();
+    const oldest = this.#heldOf(lane, sender).toSorted((a, b) => a.heldSince - b.heldSince)[0];
+    const stored = oldest === undefined ? undefined : this.messages.get(oldest.queueId);
+    if (stored === undefined) return undefined;
+    const recipients = stored.recipients.filter((recipient) => isHeldBySender(recipient, lane)).slice(0, recipientsPerMessage);
+    for (const recipient of recipients) recipient.probesSender = true;
+    return this.#claimOf(stored, recipients, lane);
+  }
+
+  async releaseSender(lane: string, sender: string): Promise<number> {
+    await this.#commit();
+    const held = this.#heldOf(lane, sender);
+    for (const recipient of held) letGo(recipient, this.#clock.now(), this.holds.has(lane));
+    if (held.length > 0) this.#listener(lane);
+    return held.length;
+  }
+
+  #heldOf(lane: string, sender: string): MemoryRecipient[] {
+    return [...this.messages.values()]
+      .filter((stored) => senderOf(stored) === sender.toLowerCase())
+      .flatMap((stored) => stored.recipients.filter((recipient) => isHeldBySender(recipient, lane)));
+  }
+
   async settle(request: SettleRequest): Promise<void> {
     await this.#commit();
     if (!this.#outstanding.delete(request.claim.id)) throw new Error(`claim ${request.claim.id} was settled before`);
@@ -151,6 +183,10 @@ export class MemoryQueue implements DeliveryQueue {
         case "deferred":
           recipient.state = settlement.kind === "deferred" ? "deferred" : "queued";
           recipient.dueAt = settlement.dueAt;
+          if (settlement.kind === "returned" && recipient.probesSender) {
+            hold(recipient, "sender", now);
+            break;
+          }
           if (settlement.kind === "deferred") {
             recipient.ambiguous ||= settlement.ambiguous === true;
             recipient.cause = settlement.cause;
@@ -166,6 +202,7 @@ export class MemoryQueue implements DeliveryQueue {
           recipient.finals += 1;
           recipient.cause = settlement.kind === "delivered" ? undefined : settlement.cause;
       }
+      recipient.probesSender = false;
     }
     if (request.attempt !== undefined) this.attempts.push({ ...request.attempt, queueId: message.queueId });
     for (const { queueId, envelope, content } of request.generated ?? [])
@@ -194,12 +231,7 @@ export class MemoryQueue implements DeliveryQueue {
     const held = this.recipients().filter(
       (recipient) => recipient.lane === lane && recipient.state === "held" && recipient.heldBy === "upstream",
     );
-    for (const recipient of held) {
-      recipient.heldMs += now - recipient.heldSince;
-      recipient.state = "queued";
-      recipient.heldBy = undefined;
-      recipient.dueAt = now;
-    }
+    for (const recipient of held) letGo(recipient, now, false);
     if (held.length > 0) this.#listener(lane);
     return held.length;
   }
@@ -275,6 +307,7 @@ export class MemoryQueue implements DeliveryQueue {
         attempts: 0,
         ambiguous: false,
         cause: undefined,
+        probesSender: false,
         finals: 0,
       };
     });
@@ -331,6 +364,14 @@ function deviceOf(stored: Stored): string {
   return stored.message.origin.device;
 }
 
+function senderOf(stored: Stored): string {
+  return stored.message.reversePath.toLowerCase();
+}
+
+function isHeldBySender(recipient: MemoryRecipient, lane: string): boolean {
+  return recipient.lane === lane && recipient.state === "held" && recipient.heldBy === "sender";
+}
+
 function isDue(recipient: MemoryRecipient, lane: string, now: number): boolean {
   return recipient.lane === lane && (recipient.state === "queued" || recipient.state === "deferred") && recipient.dueAt <= now;
 }
@@ -339,4 +380,13 @@ function hold(recipient: MemoryRecipient, by: Holder, now: number): void {
   recipient.state = "held";
   recipient.heldBy = by;
   recipient.heldSince = now;
+}
+
+/** Back to the line, or to the closed door. */
+function letGo(recipient: MemoryRecipient, now: number, doorClosed: boolean): void {
+  recipient.heldMs += now - recipient.heldSince;
+  recipient.dueAt = now;
+  recipient.state = "queued";
+  recipient.heldBy = undefined;
+  if (doorClosed) hold(recipient, "upstream", now);
 }
