@@ -170,9 +170,12 @@ export class Lane {
 
   /** See `ExpressLane`: only where nobody waits longer for the place. */
   reserve(recipients: number): number {
-    if (this.#stopping || this.#backlog || this.#claiming || this.#ready.length > 0 || this.#door.state.kind !== "open") return 0;
-    if (this.#underWay + this.#reserved >= this.#upstream.limits.connections || this.#settling >= MOST_SETTLING) return 0;
-    if (this.#pace.limited && this.#pace.available(this.#options.clock.monotonic()) - this.#reserved <= 0) return 0;
+    if (this.#stopping || this.#backlog || this.#claiming || this.#door.state.kind !== "open") return 0;
+    // As with claims that come from the queue, some may wait here for their place, in the order they came; else a commit is spent on each.
+    const { connections } = this.#upstream.limits;
+    const ahead = this.#pace.limited ? 0 : Math.min(connections, MOST_AHEAD);
+    if (this.#underWay + this.#reserved + this.#ready.length >= connections + ahead || this.#settling >= MOST_SETTLING) return 0;
+    if (this.#pace.limited && this.#pace.available(this.#options.clock.monotonic()) - this.#reserved - this.#ready.length <= 0) return 0;
     if (this.#nextDueAt !== undefined && this.#nextDueAt <= this.#options.clock.now()) return 0;
     this.#reserved += 1;
     return Math.min(recipients, this.#upstream.limits.recipientsPerMessage);

@@ -4,6 +4,8 @@ import { randomFillSync } from "node:crypto";
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const TIME_CHARACTERS = 10;
 const RANDOM_CHARACTERS = 16;
+/** Random octets drawn at once: a call of the generator costs more than what it gives for one id. */
+const POOL_OCTETS = 4096;
 const QUEUE_ID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
 
 /** True when the text has the form of a queue id. */
@@ -28,6 +30,8 @@ function encodeTime(ms: number): string {
  */
 export function queueIdSource(now: () => number): () => string {
   const digits = new Uint8Array(RANDOM_CHARACTERS);
+  const pool = new Uint8Array(POOL_OCTETS);
+  let used = POOL_OCTETS;
   let lastMs = -1;
   let time = "";
   return () => {
@@ -35,8 +39,11 @@ export function queueIdSource(now: () => number): () => string {
     if (ms > lastMs) {
       lastMs = ms;
       time = encodeTime(ms);
-      randomFillSync(digits);
-      for (let at = 0; at < RANDOM_CHARACTERS; at++) digits[at] = (digits[at] ?? 0) & 31;
+      if (used === POOL_OCTETS) {
+        randomFillSync(pool);
+        used = 0;
+      }
+      for (let at = 0; at < RANDOM_CHARACTERS; at++) digits[at] = (pool[used++] ?? 0) & 31;
     } else {
       let at = RANDOM_CHARACTERS - 1;
       while (at >= 0 && digits[at] === 31) digits[at--] = 0;

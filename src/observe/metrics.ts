@@ -169,6 +169,3 @@ export class Metrics {
     return this.#registry.metrics();
   }
 }
-
-/** Content-Type of {@link Metrics.text}. */
-export const METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";

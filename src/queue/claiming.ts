@@ -55,12 +55,13 @@ export function claiming(store: Store): Claiming {
   // One step down the index finds the next device and what it has due first: a skip scan, 20 times faster than a window function over all that waits.
   const nextDevice = store.prepare(`SELECT device, due ${inLine} AND device > ? ORDER BY device, due LIMIT 1`);
   const headOf = store.prepare(`SELECT id ${inLine} AND device = ? AND due <= ? ORDER BY due LIMIT 1`);
+  // `0 + ?`: SQLite looks into a bare `LIMIT ?` while planning, and would prepare the statement anew for each value.
   const columns = "id, address, attempts, held_ms, ambiguous, state, held_since";
   const dueOfMessage = store.prepare(
-    `SELECT ${columns} FROM recipient NOT INDEXED WHERE id >= ? AND id < ? AND line = ${LINE_TIME} AND lane = ? AND due <= ? ORDER BY id LIMIT ?`,
+    `SELECT ${columns} FROM recipient NOT INDEXED WHERE id >= ? AND id < ? AND line = ${LINE_TIME} AND lane = ? AND due <= ? ORDER BY id LIMIT 0 + ?`,
   );
   const heldOfMessage = store.prepare(
-    `SELECT ${columns} FROM recipient NOT INDEXED WHERE id >= ? AND id < ? AND line = ${LINE_DOOR} AND lane = ? ORDER BY id LIMIT ?`,
+    `SELECT ${columns} FROM recipient NOT INDEXED WHERE id >= ? AND id < ? AND line = ${LINE_DOOR} AND lane = ? ORDER BY id LIMIT 0 + ?`,
   );
   const atDoor = `FROM recipient INDEXED BY recipient_line WHERE lane = ? AND line = ${LINE_DOOR}`;
   const nextHeldDevice = store.prepare(`SELECT device, due ${atDoor} AND device > ? ORDER BY device, due LIMIT 1`);
@@ -70,7 +71,7 @@ export function claiming(store: Store): Claiming {
   const heldLongest = store.prepare(`SELECT id ${heldBySender} AND sender = ? ORDER BY held_since LIMIT 1`);
   const heldSenderOfMessage = store.prepare(
     `SELECT ${columns} FROM recipient NOT INDEXED WHERE id >= ? AND id < ? AND line = ${LINE_HELD} AND held_by = ${BY_SENDER} AND lane = ?
-     ORDER BY id LIMIT ?`,
+     ORDER BY id LIMIT 0 + ?`,
   );
   // Who held it for its sender stays known: if it is returned untried, it is held again.
   const take = store.prepare(

@@ -412,6 +412,8 @@ export class SqliteQueue implements Queue, LinkListener {
           for (const row of settled) if (row.state < 0 || row.state === DEFERRED) this.#due(claim.lane, row.due);
           for (const report of reports) for (const lane of report.lanes) this.#due(lane, now);
         },
+        // Until it is written the recipients are `delivering`: a crash in these milliseconds makes them ambiguous, as one a moment earlier.
+        true,
       );
     });
   }

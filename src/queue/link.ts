@@ -19,6 +19,10 @@ export interface LinkListener {
   lost(error: PosternError): void;
 }
 
+/** Longest wait of a patient command, and how many wait together at most. */
+const PATIENCE_MS = 5;
+const MOST_PATIENT = 64;
+
 /** A block that several small messages of one batch share. */
 interface Arena {
   readonly block: Block;
@@ -39,6 +43,7 @@ export class WorkerLink {
   #batch: Wire[] = [];
   #flushPlanned = false;
   readonly #plannedFlush = (): void => this.#flush();
+  #patience: NodeJS.Timeout | undefined;
   /** Answers are awaited in the order of the commands: a ring that grows. */
   #pending: (Done | undefined)[] = [];
   #head = 0;
@@ -95,18 +100,26 @@ export class WorkerLink {
     return this.#pending.length - this.#head;
   }
 
-  /** Sends a command with this turn's batch. */
-  post(command: Command, done: Done | undefined): void {
+  /**
+   * Sends a command with this turn's batch.
+   *
+   * @param patient - nobody waits for it, so that it may ride along with the next command that somebody waits for, instead of costing a
+   *   sync of its own. It waits for a few milliseconds at most.
+   */
+  post(command: Command, done: Done | undefined, patient = false): void {
     if (this.#fault !== undefined || this.#closing) {
       done?.(undefined, this.#fault ?? new PosternError("E_SPOOL_FAILED", "the queue is closed"));
       return;
     }
     this.#batch.push(pack(command));
     this.#pending.push(done);
-    if (!this.#flushPlanned) {
-      this.#flushPlanned = true;
-      setImmediate(this.#plannedFlush);
+    if (this.#flushPlanned) return;
+    if (patient && this.#batch.length < MOST_PATIENT) {
+      this.#patience ??= setTimeout(this.#plannedFlush, PATIENCE_MS);
+      return;
     }
+    this.#flushPlanned = true;
+    setImmediate(this.#plannedFlush);
   }
 
   /** Sends a command and waits for its answer. */
@@ -168,6 +181,8 @@ export class WorkerLink {
 
   #flush(): void {
     this.#flushPlanned = false;
+    clearTimeout(this.#patience);
+    this.#patience = undefined;
     this.#sealArena();
     if (this.#batch.length === 0) return;
     const batch = this.#batch;

@@ -5,6 +5,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { backup } from "node:sqlite";
 import { describeError, PosternError } from "../mail/errors.ts";
+import { releaseMemory } from "../platform/memory.ts";
 import { accepting, sweeping, type Accepting, type Sweeping } from "./accepting.ts";
 import { claiming, type Claiming } from "./claiming.ts";
 import { openForWriting } from "./connection.ts";
@@ -303,6 +304,8 @@ async function start(): Promise<void> {
   });
   port?.on("message", (commands: readonly Wire[]) => work(tools, commands));
   idle(tools);
+  // Starting filled a heap of its own here, too.
+  releaseMemory();
 }
 
 start().catch(fail);

@@ -1,6 +1,5 @@
 /** Finds the fields of a header section in its octets, without decoding what it does not need. */
 
-const LF = 0x0a;
 const COLON = 0x3a;
 const SPACE = 0x20;
 const TAB = 0x09;
@@ -34,24 +33,39 @@ export function fieldNameLength(octets: Uint8Array, start: number, end: number):
 /**
  * Lists the fields of a header section. A line that neither starts nor continues a field is left to the field before it.
  *
+ * Works on the octets as a Latin-1 string: searching that costs no call out of JavaScript, and this is done for every message.
+ *
  * @param octets - canonical (CRLF) lines, without the empty one
  */
-export function* headerFields(octets: Buffer, start = 0, end = octets.length): Generator<HeaderField> {
-  let pos = start;
-  while (pos < end) {
-    const nameLength = fieldNameLength(octets, pos, lineEnd(octets, pos, end));
-    const fieldStart = pos;
-    do pos = lineEnd(octets, pos, end);
-    while (pos < end && (octets[pos] === SPACE || octets[pos] === TAB));
+export function headerFields(octets: Buffer): HeaderField[] {
+  const text = octets.toString("latin1");
+  const fields: HeaderField[] = [];
+  let pos = 0;
+  while (pos < text.length) {
+    const start = pos;
+    const nameLength = nameLengthAt(text, start);
+    do {
+      const lf = text.indexOf("\n", pos);
+      pos = lf < 0 ? text.length : lf + 1;
+    } while (isBlank(text.charCodeAt(pos)));
     if (nameLength === 0) continue;
-    const name = octets.toString("latin1", fieldStart, fieldStart + nameLength).toLowerCase();
-    yield { name, start: fieldStart, valueStart: octets.indexOf(COLON, fieldStart + nameLength) + 1, end: pos };
+    const name = text.slice(start, start + nameLength).toLowerCase();
+    fields.push({ name, start, valueStart: text.indexOf(":", start + nameLength) + 1, end: pos });
   }
+  return fields;
 }
 
-function lineEnd(octets: Buffer, start: number, end: number): number {
-  const lf = octets.indexOf(LF, start);
-  return lf < 0 || lf >= end ? end : lf + 1;
+/** As {@link fieldNameLength}; a line end stops it, and so does the end of the text, where charCodeAt is NaN. */
+function nameLengthAt(text: string, start: number): number {
+  let pos = start;
+  for (let code = text.charCodeAt(pos); code > SPACE && code < 0x7f && code !== COLON; code = text.charCodeAt(pos)) pos += 1;
+  const length = pos - start;
+  while (isBlank(text.charCodeAt(pos))) pos += 1;
+  return text.charCodeAt(pos) === COLON ? length : 0;
+}
+
+function isBlank(code: number): boolean {
+  return code === SPACE || code === TAB;
 }
 
 /** A field's value on one line, as Latin-1 so that every octet survives. */
