@@ -26,6 +26,8 @@ export interface UpstreamView {
   readonly nextDueAt: number | undefined;
   /** Present while the door is closed. */
   readonly hold: LaneHold | undefined;
+  /** Present while nothing goes out for a fault that passes: unreachable, throttled. `resumeAt` undefined: being tried now. */
+  readonly trouble: { readonly cause: string; readonly resumeAt: number | undefined } | undefined;
   readonly credentialExpiresAt: number | undefined;
 }
 

@@ -120,6 +120,7 @@ const STATUS: StatusView = {
         nextProbeAt: ACCEPTED,
         probes: 1,
       },
+      trouble: undefined,
       credentialExpiresAt: undefined,
     },
   ],

@@ -71,13 +71,17 @@ function renderStatus(status: StatusView, timeZone: string, now: number): string
 }
 
 function renderDoor(upstream: UpstreamView, timeZone: string, now: number): string {
-  const { hold, credentialExpiresAt } = upstream;
+  const { hold, trouble, credentialExpiresAt } = upstream;
   if (hold !== undefined) {
     const why = hold.reply === undefined ? hold.cause : formatReply(hold.reply);
     return paint(
       "red",
       `held for ${formatDuration(now - hold.since)}: ${harmless(why, 200)}; tried again ${formatTime(hold.nextProbeAt, timeZone)}`,
     );
+  }
+  if (trouble !== undefined) {
+    const again = trouble.resumeAt === undefined ? "being tried now" : `tried again ${formatTime(trouble.resumeAt, timeZone)}`;
+    return paint("yellow", `waiting: ${harmless(trouble.cause, 200)}; ${again}`);
   }
   const ends = credentialExpiresAt === undefined ? "" : `, credential ends ${formatTime(credentialExpiresAt, timeZone).slice(0, 10)}`;
   return `${paint("green", "open")}${ends}`;

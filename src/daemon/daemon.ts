@@ -141,7 +141,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     return { ok: reasons.length === 0, reasons };
   };
 
-  const view = new View({ config, queue, upstreams, certificates, receiver, ready, startedAt });
+  const view = new View({ config, queue, deliverer, upstreams, certificates, receiver, ready, startedAt });
   observer.watch(() => view.gauges());
   const admin = await startAdmin({
     listen: [config.admin.listen, ...(config.metrics.listen === undefined ? [] : [config.metrics.listen])],
@@ -235,6 +235,7 @@ function buildDeliverer(
 interface ViewSources {
   readonly config: Config;
   readonly queue: Queue;
+  readonly deliverer: Deliverer;
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly certificates: readonly ListenerCertificate[];
   readonly receiver: Receiver;
@@ -251,22 +252,24 @@ class View {
   }
 
   async gauges(): Promise<GaugeSnapshot> {
-    const { queue, upstreams, certificates, ready } = this.#sources;
+    const { queue, deliverer, upstreams, certificates, ready } = this.#sources;
     const { lanes, ...statistics } = await queue.statistics();
-    const held = new Set(lanes.filter((lane) => lane.hold !== undefined).map((lane) => lane.lane));
+    const shut = new Set(deliverer.troubles().keys());
+    for (const { lane, hold } of lanes) if (hold !== undefined) shut.add(lane);
     return {
       waiting: statistics.waiting,
       contentBytes: statistics.contentBytes,
       oldestAcceptedAt: statistics.oldestAcceptedAt,
       freeBytes: statistics.freeBytes,
       ready: ready().ok,
-      upstreams: [...upstreams.values()].map(({ name, credentialExpiresAt }) => ({ name, up: !held.has(name), credentialExpiresAt })),
+      upstreams: [...upstreams.values()].map(({ name, credentialExpiresAt }) => ({ name, up: !shut.has(name), credentialExpiresAt })),
       certificates,
     };
   }
 
   async status(): Promise<StatusView> {
-    const { config, queue, upstreams, receiver, ready, startedAt } = this.#sources;
+    const { config, queue, deliverer, upstreams, receiver, ready, startedAt } = this.#sources;
+    const troubles = deliverer.troubles();
     const { lanes, ...statistics } = await queue.statistics();
     const laneOf = (name: string) => lanes.find((lane) => lane.lane === name);
     return {
@@ -286,6 +289,7 @@ class View {
         waiting: laneOf(name)?.waiting ?? 0,
         nextDueAt: laneOf(name)?.nextDueAt,
         hold: laneOf(name)?.hold,
+        trouble: troubles.get(name),
         credentialExpiresAt,
       })),
       residentBytes: process.memoryUsage.rss(),

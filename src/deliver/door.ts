@@ -15,6 +15,13 @@ export type DoorState =
   | { readonly kind: "waiting"; readonly until: number }
   | { readonly kind: "held"; readonly hold: LaneHold };
 
+/** A door that lets nothing out for the moment. */
+export interface DoorTrouble {
+  readonly cause: string;
+  /** When it is tried again; undefined while that is under way. */
+  readonly resumeAt: number | undefined;
+}
+
 const OPEN: DoorState = { kind: "open" };
 const TRIAL: DoorState = { kind: "trial" };
 
@@ -28,6 +35,7 @@ export class Door {
   #state: DoorState = OPEN;
   /** Changes with each closing. What an attempt says that began before the last one is old news. */
   #generation = 0;
+  #cause: string | undefined;
   /** Pauses or throttlings since it last worked. */
   #failures = 0;
   /** Rows of the table that turn into a hold when they last: since when each was seen without a success. */
@@ -40,6 +48,12 @@ export class Door {
 
   get generation(): number {
     return this.#generation;
+  }
+
+  /** Why it waits, or waited before the trial that is on; undefined when it is open or held. */
+  get trouble(): DoorTrouble | undefined {
+    if (this.#cause === undefined || (this.#state.kind !== "waiting" && this.#state.kind !== "trial")) return undefined;
+    return { cause: this.#cause, resumeAt: this.opensAt };
   }
 
   /** When it lets something out again; undefined when it does now or only a probe knows. */
@@ -59,16 +73,17 @@ export class Door {
   }
 
   /** A transient fault. @returns when to try again */
-  pause(now: number): number {
-    return this.#wait(now, Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#failures, 20)));
+  pause(now: number, cause: string): number {
+    return this.#wait(now, cause, Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#failures, 20)));
   }
 
   /** Throttled. @returns when to try again */
-  slow(now: number, waitMs: number): number {
-    return this.#wait(now, Math.max(waitMs, Math.min(LONGEST_SLOW_MS, waitMs * 2 ** Math.min(this.#failures, 20))));
+  slow(now: number, waitMs: number, cause: string): number {
+    return this.#wait(now, cause, Math.max(waitMs, Math.min(LONGEST_SLOW_MS, waitMs * 2 ** Math.min(this.#failures, 20))));
   }
 
-  #wait(now: number, waitMs: number): number {
+  #wait(now: number, cause: string, waitMs: number): number {
+    this.#cause = cause;
     this.#failures += 1;
     this.#generation += 1;
     this.#state = { kind: "waiting", until: now + waitMs };

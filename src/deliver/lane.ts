@@ -8,7 +8,7 @@ import { describeError } from "../mail/errors.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Claim, DeliveryQueue, LaneHold, LaneState, Settlement } from "../queue/queue.ts";
 import type { AttemptFacts, Upstream } from "../upstream/upstream.ts";
-import { Door } from "./door.ts";
+import { Door, type DoorTrouble } from "./door.ts";
 import { HeldSenders, MOST_HELD_SENDERS } from "./held-senders.ts";
 import { isBeforeMail, judge, judgeRefusal, type DoorEffect, type Finding, type JudgeContext, type Judgement } from "./judge.ts";
 import { Pace, WINDOW_MS } from "./pace.ts";
@@ -148,6 +148,11 @@ export class Lane {
 
   #checkIdle(): void {
     if (this.#idle !== undefined && (this.#failed || this.#isIdle())) this.#idle();
+  }
+
+  /** Why nothing goes out for the moment, where the door is not held. */
+  get trouble(): DoorTrouble | undefined {
+    return this.#door.trouble;
   }
 
   // ---- work comes in ----
@@ -498,13 +503,13 @@ export class Lane {
     const { finding } = door;
     if (door.kind === "slow") {
       const now = clock.now();
-      const until = this.#door.slow(now, finding.waitMs ?? 60_000);
+      const until = this.#door.slow(now, finding.waitMs ?? 60_000, finding.cause);
       emit({ type: "upstream.throttled", upstream: this.name, waitMs: until - now, reply: finding.reply });
     } else this.#pause(finding.cause);
   }
 
   #pause(cause: string): void {
-    const resumeAt = this.#door.pause(this.#options.clock.now());
+    const resumeAt = this.#door.pause(this.#options.clock.now(), cause);
     this.#options.emit({ type: "upstream.paused", upstream: this.name, cause, resumeAt });
   }
 

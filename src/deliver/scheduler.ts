@@ -4,6 +4,7 @@ import type { Envelope } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Claim, DeliveryQueue, ExpressLane, RouteRecipient } from "../queue/queue.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import type { DoorTrouble } from "./door.ts";
 import { Lane, LEASE_MS, type LaneOptions } from "./lane.ts";
 import type { ReportOptions } from "./reports.ts";
 import type { RetryPolicy } from "./retry.ts";
@@ -47,6 +48,8 @@ export interface Deliverer {
   stop(graceMs: number): Promise<void>;
   /** Tries a door now that waits for later: all of them without a name. */
   kick(upstream?: string): void;
+  /** Doors that let nothing out for the moment, by name, with the cause. Those that are held are told by the queue. */
+  troubles(): ReadonlyMap<string, DoorTrouble>;
   /** Resolves when the queue failed us and nothing is delivered any more: the process must then restart. Never resolves otherwise. */
   readonly failed: Promise<Error>;
 }
@@ -110,6 +113,10 @@ class LaneScheduler implements Deliverer, ExpressLane {
   kick(upstream?: string): void {
     if (this.#stopped) return;
     for (const lane of this.#lanes.values()) if (upstream === undefined || lane.name === upstream) lane.kick();
+  }
+
+  troubles(): ReadonlyMap<string, DoorTrouble> {
+    return new Map([...this.#lanes.values()].flatMap(({ name, trouble }) => (trouble === undefined ? [] : [[name, trouble] as const])));
   }
 
   // ---- ExpressLane ----

@@ -41,7 +41,11 @@ export const METRICS = {
     help: "Replies of an upstream; enhanced is empty where it sent none.",
     labels: ["upstream", "code", "enhanced"],
   },
-  upstream_up: { type: "gauge", help: "1 while mail goes out by this upstream, 0 while it is held.", labels: ["upstream"] },
+  upstream_up: {
+    type: "gauge",
+    help: "1 while mail goes out by this upstream, 0 while it is held, unreachable or throttled.",
+    labels: ["upstream"],
+  },
   accept_duration_seconds: { type: "histogram", help: "Last octet of a message to our 250.", labels: [], buckets: FAST },
   delivery_latency_seconds: { type: "histogram", help: "Our 250 to the 250 of the upstream.", labels: [], buckets: SLOW },
   spool_commit_seconds: { type: "histogram", help: "One commit of the queue, sync included.", labels: [], buckets: FAST },

@@ -58,6 +58,8 @@ test("status, list and show tell what waits and why, list and show without the d
   ]);
 
   expect(status.code).toBe(0);
+  // The next hop is down: nobody may be told that the door is open.
+  expect(JSON.parse(status.stdout)).toMatchObject({ upstreams: [{ trouble: { cause: expect.stringMatching(/ECONNREFUSED/) } }] });
   expect(JSON.parse(status.stdout)).toMatchObject({
     version: { postern: expect.any(String), node: process.versions.node, sqlite: expect.any(String) },
     pid: relay.pid,
