@@ -10,22 +10,18 @@ import { syncedBeforeReply, traceSyncs } from "./sync-trace.ts";
 
 const forgetfulRelay = fileURLToPath(new URL("./forgetful-relay.ts", import.meta.url));
 
-test(
-  "no accepted message is lost when the relay is killed 6 times while 600 come over 8 connections",
-  { timeout: 150_000 },
-  async () => {
-    await using folder = await tempDir();
+test("no accepted message is lost when the relay is killed 6 times while 600 come over 8 connections", { timeout: 150_000 }, async () => {
+  await using folder = await tempDir();
 
-    const report = await runCrashTest((nextHop) => posternUnderTest(folder.path, nextHop, "source"), {
-      kills: 6,
-      messages: 600,
-      connections: 8,
-      seed: Date.now() % 1_000_000,
-    });
+  const report = await runCrashTest((nextHop) => posternUnderTest(folder.path, nextHop, "source"), {
+    kills: 6,
+    messages: 600,
+    connections: 8,
+    seed: Date.now() % 1_000_000,
+  });
 
-    expect(report, `seed ${report.seed}`).toMatchObject({ accepted: 600, kills: 6, lost: [], faults: [] });
-  },
-);
+  expect(report, `seed ${report.seed}`).toMatchObject({ accepted: 600, kills: 6, lost: [], faults: [] });
+});
 
 test("the harness finds out a relay that says 250 before it has stored the message", { timeout: 60_000 }, async () => {
   const relay = async (nextHop: number): Promise<RelayUnderTest> => {
