@@ -89,7 +89,9 @@ async function through(label: string, count: number, connections: number, bytes:
       finished = resolve;
     });
     const deliver = async (claim: Claim): Promise<void> => {
-      if (claim.content.inMemory === undefined) for await (const block of claim.content.blocks()) (block.buffer as ArrayBuffer).transfer(0);
+      let octets = 0;
+      if (claim.content.inMemory === undefined) for await (const block of claim.content.blocks()) octets += block.byteLength;
+      if (octets > 0 && octets !== claim.content.sizeBytes) throw new Error("the content is not whole");
       await queue.settle(delivered(claim));
       if (++settled === count) finished();
     };

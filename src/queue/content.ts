@@ -4,8 +4,8 @@ import type { WorkerLink } from "./link.ts";
 import type { ContentSource } from "./queue.ts";
 
 /**
- * Reads a message's rows one after the other, at most one ahead of the one in use. Each block has memory of its own, which the reader may free
- * as soon as it has been written (`block.buffer.transfer(0)`), rather than wait for the garbage collector.
+ * Reads a message's rows one after the other, at most one ahead of the one in use. A block's memory is freed when the next one is asked for:
+ * many large messages at once would otherwise fill memory until the garbage collector comes by.
  */
 export class StoredContent implements ContentSource {
   readonly sizeBytes: number;
@@ -48,6 +48,7 @@ export class StoredContent implements ContentSource {
       next = this.#read(place + 1);
       length += octets.byteLength;
       yield octets;
+      (octets.buffer as ArrayBuffer).transfer(0);
     }
     if (length !== this.sizeBytes) throw this.#corrupt(`${length} octets are stored of ${this.sizeBytes}`);
   }

@@ -73,7 +73,11 @@ export interface ContentSource {
   readonly sizeBytes: number;
   /** The whole content where it is small and at hand; saves a way to the disk and back. */
   readonly inMemory: Uint8Array | undefined;
-  /** @throws PosternError E_CONTENT_CORRUPT when a checksum or the length does not agree */
+  /**
+   * A block is the reader's until it asks for the next one, then its memory is gone: who keeps it has to copy it.
+   *
+   * @throws PosternError E_CONTENT_CORRUPT when a checksum or the length does not agree
+   */
   blocks(): AsyncIterable<Uint8Array>;
 }
 

@@ -51,7 +51,7 @@ export interface Delivery {
   readonly smtpUtf8: boolean;
   readonly eightBit: boolean;
   readonly sizeBytes: number;
-  /** Canonical content: CRLF line ends only. Whole in memory where small, else as blocks. */
+  /** Canonical content: CRLF line ends only. Whole in memory where small, else as blocks, each valid until the next one is asked for. */
   readonly content: { readonly inMemory: Uint8Array | undefined; blocks(): AsyncIterable<Uint8Array> };
 }
 

@@ -101,7 +101,7 @@ const states = async (queue: QueueReader): Promise<string[]> =>
 
 async function contentOf(claim: Claim): Promise<Buffer> {
   const blocks: Uint8Array[] = [];
-  for await (const block of claim.content.blocks()) blocks.push(block);
+  for await (const block of claim.content.blocks()) blocks.push(new Uint8Array(block));
   return Buffer.concat(blocks);
 }
 

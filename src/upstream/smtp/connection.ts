@@ -177,7 +177,8 @@ export class SmtpConnection extends SmtpSession {
         // An answer before the final dot, or the end of the connection: nobody waits for the rest.
         if (this.#transaction !== transaction) return;
         sent += block.length;
-        if (!this._socket.write(stuffer.push(block))) await this.#drained();
+        // Written whole before the next block is asked for: then this one's memory goes.
+        await this.#written(stuffer.push(block));
         if (this.#transaction !== transaction) return;
         this.expectReply("content", this.settings.timeouts.contentMs);
       }
@@ -194,16 +195,15 @@ export class SmtpConnection extends SmtpSession {
     this.abandon("CONTENT", `the content ends after ${sent} of ${transaction.delivery.sizeBytes} octets`);
   }
 
-  async #drained(): Promise<void> {
-    const socket = this._socket;
+  /** Resolves when the octets are with the system, or the connection has ended. */
+  async #written(octets: Uint8Array): Promise<void> {
     await new Promise<void>((resolve) => {
-      const go = (): void => {
-        socket.off("drain", go);
-        this.off("end", go);
+      const done = (): void => {
+        this.off("end", done);
         resolve();
       };
-      socket.on("drain", go);
-      this.on("end", go);
+      this.on("end", done);
+      this._socket.write(octets, done);
     });
   }
 }
