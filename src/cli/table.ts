@@ -52,7 +52,6 @@ function pad(text: string, width: number, align: "left" | "right"): string {
 /** Text from outside with control characters as \xNN, so that it cannot steer the terminal; cut to `most` characters. */
 export function harmless(text: string, most = 500): string {
   const cut = text.length > most ? `${text.slice(0, most - 3)}...` : text;
-  // oxlint-disable-next-line no-control-regex -- control characters are what this is about
   return cut.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (char) => {
     const code = char.charCodeAt(0);
     return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`;

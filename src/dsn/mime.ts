@@ -5,7 +5,6 @@ export const LONGEST_LINE = 998;
 
 /** One line without control characters: nothing from outside can start a header field of its own. */
 export function oneLine(text: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what this removes
   return text.replace(/[\u0000-\u001f\u007f]+/g, " ").trim();
 }
 
