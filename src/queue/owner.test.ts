@@ -33,3 +33,12 @@ test("an owner that is killed owns nothing any more", async () => {
 
   takeOwnership(folder)();
 });
+
+test("a lock that the file system refuses is told as a fault of the spool, in one line", () => {
+  expect(() => takeOwnership("/nonexistent/queue")).toThrowError(
+    expect.objectContaining({
+      code: "E_SPOOL_FAILED",
+      message: expect.stringMatching(/^\/nonexistent\/queue\/owner\.lock cannot be locked: .*ENOENT/),
+    }),
+  );
+});

@@ -2,7 +2,7 @@
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { PosternError } from "../mail/errors.ts";
+import { describeError, PosternError } from "../mail/errors.ts";
 
 const LOCK_NAME = "owner.lock";
 /** How long somebody who is just ending is waited for. */
@@ -19,22 +19,26 @@ const held = new Set<DatabaseSync>();
  *
  * @param directory - of the queue, which exists
  * @returns gives the queue free again
- * @throws PosternError E_UNAVAILABLE when another process, or another queue of this one, has it
+ * @throws PosternError E_UNAVAILABLE when another process, or another queue of this one, has it; E_SPOOL_FAILED when the file system refuses
  */
 export function takeOwnership(directory: string): () => void {
   const file = join(directory, LOCK_NAME);
-  makePrivate(file);
-  const lock = new DatabaseSync(file, { timeout: PATIENCE_MS });
+  let lock: DatabaseSync | undefined;
   try {
+    makePrivate(file);
+    lock = new DatabaseSync(file, { timeout: PATIENCE_MS });
     lock.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
   } catch (error) {
-    lock.close();
-    if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) throw error;
-    throw new PosternError("E_UNAVAILABLE", `another daemon is running on this data_dir (it holds ${file})`, { cause: error });
+    lock?.close();
+    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) {
+      throw new PosternError("E_UNAVAILABLE", `another daemon is running on this data_dir (it holds ${file})`, { cause: error });
+    }
+    throw new PosternError("E_SPOOL_FAILED", `${file} cannot be locked: ${describeError(error)}`, { cause: error });
   }
-  held.add(lock);
+  const owned = lock;
+  held.add(owned);
   return () => {
-    if (held.delete(lock)) lock.close();
+    if (held.delete(owned)) owned.close();
   };
 }
 
