@@ -18,6 +18,8 @@ export interface Meaning {
   readonly id: string;
   readonly outcome: Outcome;
   readonly scope: Scope;
+  /** Says nothing about other doors: the next one of the route may take it now. Where there is none, `outcome` applies. */
+  readonly next?: true;
   /** A wait other than the schedule's. */
   readonly waitMs?: number;
   /** Temporary at first sight; after this long without a success it is held. */

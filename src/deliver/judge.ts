@@ -29,6 +29,8 @@ export type Verdict =
   | { readonly kind: "retry"; readonly finding: Finding; readonly ambiguous: boolean; readonly waitMs: number | undefined }
   | { readonly kind: "hold"; readonly by: "upstream" | "sender" | "corrupt"; readonly finding: Finding }
   | { readonly kind: "bounce"; readonly finding: Finding }
+  /** Another door of the route may take it now; where there is none left, `otherwise` applies. */
+  | { readonly kind: "next"; readonly finding: Finding; readonly otherwise: Exclude<Verdict, { readonly kind: "next" }> }
   /** We stopped it ourselves: as if it had not been tried. */
   | { readonly kind: "return" };
 

@@ -373,7 +373,7 @@ export class Lane {
   }
 
   #context(sender: string): JudgeContext {
-    return { microsoft: this.#upstream.type === "smtp-auth", mailbox: this.#upstream.mailbox, sender };
+    return { microsoft: this.#upstream.traits.microsoft, mailbox: this.#upstream.mailbox, sender };
   }
 
   async #write(claim: Claim, settled: Settled, facts: AttemptFacts, lastAttemptAt: number): Promise<void> {

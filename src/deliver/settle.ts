@@ -31,7 +31,7 @@ export interface Settled {
 /** Of several outcomes the one that names the attempt: the first that occurs. */
 const RANK: readonly AttemptOutcome[] = ["delivered", "ambiguous", "bounced", "held", "deferred"];
 
-function outcomeOf(verdict: Verdict): AttemptOutcome {
+function outcomeOf(verdict: Exclude<Verdict, { kind: "next" }>): AttemptOutcome {
   switch (verdict.kind) {
     case "delivered":
       return "delivered";
@@ -67,8 +67,10 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
   let remedy: string | undefined;
   let attemptNumber = 0;
   claim.recipients.forEach((recipient, position) => {
-    const verdict = judgement.verdicts[position];
-    if (verdict === undefined) throw new Error("the judge left a recipient out");
+    const judged = judgement.verdicts[position];
+    if (judged === undefined) throw new Error("the judge left a recipient out");
+    // Routes name one door.
+    const verdict = judged.kind === "next" ? judged.otherwise : judged;
     const about = { queueId, recipient: recipient.address, upstream };
     if (recipient.attempts >= attemptNumber) attemptNumber = recipient.attempts + 1;
     if (verdict.kind === "delivered") {

@@ -10,6 +10,7 @@ import { SMART_HOST_KEEP } from "./smtp/pool.ts";
 import type { KeepLimits } from "./smtp/pool.ts";
 import { SmtpUpstream } from "./smtp/upstream.ts";
 import type { SignIn } from "./smtp/upstream.ts";
+import { PLAIN_TRAITS } from "./upstream.ts";
 import type { Upstream, UpstreamLimits } from "./upstream.ts";
 
 /**
@@ -49,6 +50,7 @@ export function createSmartHostUpstream(options: SmartHostOptions): Upstream {
     name: options.name,
     type: "smart-host",
     limits: options.limits,
+    traits: PLAIN_TRAITS,
     mailbox: undefined,
     destination: {
       host: options.host,

@@ -60,6 +60,13 @@ export function createSmtpAuthUpstream(options: SmtpAuthOptions): Upstream {
     name: options.name,
     type: "smtp-auth",
     limits: options.limits,
+    traits: {
+      microsoft: true,
+      serves: "any",
+      nullSender: "mailbox",
+      sender: { mode: "keep", address: options.mailbox, sendAs: [] },
+      countedAs: { mailbox: `${options.authority} ${options.mailbox.toLowerCase()}`, tenant: options.authority },
+    },
     mailbox: options.mailbox,
     destination: { host: options.host, port: options.port, sourceAddress: options.sourceAddress },
     ehloName: options.ehloName,

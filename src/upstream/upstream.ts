@@ -1,4 +1,5 @@
 /** One way out, whatever it speaks. It moves octets and reports facts; `deliver/judge.ts` alone says what they mean. */
+import type { AddressPattern } from "../mail/address.ts";
 import type { Reply } from "../mail/reply.ts";
 
 /** Where in the protocol something happened, in order. */
@@ -57,18 +58,76 @@ export interface Delivery {
 
 /** What a door can take, from its configuration. */
 export interface UpstreamLimits {
+  /** Attempts at the same time. */
   readonly connections: number;
   /** undefined: not limited. */
   readonly messagesPerMinute: number | undefined;
+  /** undefined: not limited. */
+  readonly messagesPerHour?: number | undefined;
+  /** In any 24 hours; undefined: not limited. */
+  readonly recipientsPerDay?: number | undefined;
+  /** Recipients outside the organization in any 24 hours, counted for the whole tenant; undefined: not limited. */
+  readonly externalRecipientsPerDay?: number | undefined;
   readonly recipientsPerMessage: number;
   readonly maxMessageSizeBytes: number;
 }
 
+/** The kinds of ways out, as the configuration names them. */
+export const UPSTREAM_TYPES = ["smtp-auth", "direct-send", "connector", "graph", "smart-host"] as const;
+export type UpstreamType = (typeof UPSTREAM_TYPES)[number];
+
+/** What becomes of a message's sender on a door. */
+export interface SenderPolicy {
+  /**
+   * - `auto`: the mailbox itself and what `sendAs` lists stay, everything else is rewritten.
+   * - `keep`: nothing is changed.
+   * - `rewrite`: envelope and From: become `address`.
+   * - `on-behalf-of`: From: stays, Sender: and the envelope become `address`.
+   */
+  readonly mode: "auto" | "keep" | "rewrite" | "on-behalf-of";
+  /** What a sender is rewritten to: the mailbox, where nothing else was configured. Present unless the mode is `keep`. */
+  readonly address: string | undefined;
+  /** Senders that the mailbox may use besides itself. */
+  readonly sendAs: readonly AddressPattern[];
+}
+
+/** What Microsoft counts a door's mail by; doors with an equal key share that budget. Absent: counted by the door itself. */
+export interface CountedAs {
+  /** Messages and recipients: tenant and mailbox. */
+  readonly mailbox?: string | undefined;
+  /** Recipients outside: the tenant. */
+  readonly tenant?: string | undefined;
+  /** Graph requests: tenant and client id. */
+  readonly application?: string | undefined;
+}
+
+/** What a door is like, besides its limits. Fixed by its type and configuration. */
+export interface DoorTraits {
+  /** A door to Microsoft 365, whose words the judge's table knows; a smart host may mean anything by them. */
+  readonly microsoft: boolean;
+  /** `internal`: Microsoft takes only recipients in the organization's domains here. */
+  readonly serves: "any" | "internal";
+  /** The null reverse-path: carried, carried to internal recipients only, or replaced by the mailbox. */
+  readonly nullSender: "any" | "internal" | "mailbox";
+  readonly sender: SenderPolicy;
+  readonly countedAs: CountedAs;
+}
+
+/** What any SMTP server is like. */
+export const PLAIN_TRAITS: DoorTraits = {
+  microsoft: false,
+  serves: "any",
+  nullSender: "any",
+  sender: { mode: "keep", address: undefined, sendAs: [] },
+  countedAs: {},
+};
+
 /** A way out. Safe for as many concurrent attempts as `limits.connections`. */
 export interface Upstream {
   readonly name: string;
-  readonly type: "smtp-auth" | "smart-host";
+  readonly type: UpstreamType;
   readonly limits: UpstreamLimits;
+  readonly traits: DoorTraits;
   /** The only sender this door lets through, where there is one; the null reverse-path goes out as this (product rule for doors with a mailbox). */
   readonly mailbox: string | undefined;
   /** Never rejects: every fault is a fact. Aborting closes the connection and gives a refusal with fault `ABORTED`. */

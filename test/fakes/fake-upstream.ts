@@ -1,6 +1,7 @@
 /** A way out that answers as a test says, and remembers what it was given. */
 import { parseReply, type Reply } from "../../src/mail/reply.ts";
-import type { AttemptFacts, Delivery, Refusal, Stage, Upstream, UpstreamLimits } from "../../src/upstream/upstream.ts";
+import { PLAIN_TRAITS } from "../../src/upstream/upstream.ts";
+import type { AttemptFacts, Delivery, DoorTraits, Refusal, Stage, Upstream, UpstreamLimits } from "../../src/upstream/upstream.ts";
 
 export type Answer = (delivery: Delivery, signal: AbortSignal) => AttemptFacts | Promise<AttemptFacts>;
 
@@ -40,6 +41,7 @@ export class FakeUpstream implements Upstream {
   readonly name: string;
   readonly type: Upstream["type"];
   readonly limits: UpstreamLimits;
+  readonly traits: DoorTraits;
   readonly mailbox: string | undefined;
   readonly credentialExpiresAt = undefined;
   readonly deliveries: Delivery[] = [];
@@ -52,10 +54,19 @@ export class FakeUpstream implements Upstream {
   underWay = 0;
   mostUnderWay = 0;
 
-  constructor(options: { name?: string; type?: Upstream["type"]; mailbox?: string; limits?: Partial<UpstreamLimits> } = {}) {
+  constructor(
+    options: {
+      name?: string;
+      type?: Upstream["type"];
+      mailbox?: string;
+      limits?: Partial<UpstreamLimits>;
+      traits?: Partial<DoorTraits>;
+    } = {},
+  ) {
     this.name = options.name ?? "scans";
     this.type = options.type ?? "smart-host";
     this.mailbox = options.mailbox;
+    this.traits = { ...PLAIN_TRAITS, microsoft: this.type !== "smart-host", ...options.traits };
     this.limits = {
       connections: 4,
       messagesPerMinute: undefined,

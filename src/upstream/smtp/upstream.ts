@@ -2,7 +2,7 @@
 import { formatReply } from "../../mail/reply.ts";
 import type { Emit } from "../../mail/events.ts";
 import type { Clock } from "../../platform/clock.ts";
-import type { AttemptFacts, Delivery, Refusal, Upstream, UpstreamLimits } from "../upstream.ts";
+import type { AttemptFacts, Delivery, DoorTraits, Refusal, Upstream, UpstreamLimits } from "../upstream.ts";
 import { SmtpConnection } from "./connection.ts";
 import type { Login, SessionOptions, Timeouts } from "./session.ts";
 import { dial } from "./dial.ts";
@@ -27,6 +27,7 @@ export interface SmtpUpstreamOptions {
   readonly name: string;
   readonly type: Upstream["type"];
   readonly limits: UpstreamLimits;
+  readonly traits: DoorTraits;
   readonly mailbox: string | undefined;
   readonly destination: Destination;
   readonly ehloName: string;
@@ -45,6 +46,7 @@ export class SmtpUpstream implements Upstream {
   readonly name: string;
   readonly type: Upstream["type"];
   readonly limits: UpstreamLimits;
+  readonly traits: DoorTraits;
   readonly mailbox: string | undefined;
   readonly #options: SmtpUpstreamOptions;
   readonly #pool: ConnectionPool;
@@ -55,6 +57,7 @@ export class SmtpUpstream implements Upstream {
     this.name = options.name;
     this.type = options.type;
     this.limits = options.limits;
+    this.traits = options.traits;
     this.mailbox = options.mailbox;
     this.#options = options;
     this.#replies = new ReplyReader(options.name, options.emit);
