@@ -118,6 +118,7 @@ function renderMessage(view: MessageView, timeZone: string): string[] {
     if (attempt.reply !== undefined) lines.push(`    ${harmless(formatReply(attempt.reply), 1000)}`);
     if (attempt.fault !== undefined) lines.push(`    ${harmless(attempt.fault, 1000)}`);
     if (attempt.upstreamId !== undefined) lines.push(`    id there: ${harmless(attempt.upstreamId)}`);
+    if (attempt.note !== undefined) lines.push(`    note: ${harmless(attempt.note, 1000)}`);
     if (attempt.remedy !== undefined) lines.push(`    remedy: ${harmless(attempt.remedy, 1000)}`);
   }
   if (view.history.length > 0) lines.push("", paint("bold", "History"));

@@ -99,7 +99,7 @@ export class Lane {
       const hold = state.hold.closedBy === undefined ? { ...state.hold, nextProbeAt: clock.now() } : state.hold;
       this.#door.hold(hold);
       this.#announceHold(hold);
-    } else if (this.#upstream.type === "smtp-auth") void this.#tryConnection();
+    } else if (this.#upstream.type === "smtp-auth" || this.#upstream.type === "graph") void this.#tryConnection();
     this.#nextDueAt = state?.nextDueAt;
     if (state !== undefined) await this.#findHeldSenders();
     this.#pump();
@@ -369,6 +369,7 @@ export class Lane {
       eightBit: message.eightBit,
       sizeBytes: message.sizeBytes,
       content: claim.content,
+      ambiguous: claim.recipients.every((recipient) => recipient.ambiguous),
     };
   }
 

@@ -144,8 +144,8 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
     connectMs: facts.connectMs,
     transmitMs: facts.transmitMs,
   };
-  const { remote, tls, upstreamId } = facts;
-  const attempt: AttemptRecord = { startedAt, upstream, remote, tls, stage, outcome, reply, fault, upstreamId, remedy, delays };
+  const { remote, tls, upstreamId, note } = facts;
+  const attempt: AttemptRecord = { startedAt, upstream, remote, tls, stage, outcome, reply, fault, upstreamId, remedy, note, delays };
   events.unshift({
     type: "attempt.finished",
     queueId,
@@ -161,6 +161,7 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
     fault,
     upstreamId,
     remedy,
+    note,
     delays,
   });
   return { settlements, attempt, failed, events };

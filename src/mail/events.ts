@@ -119,6 +119,8 @@ export type PosternEvent =
       /** The next hop's own id of the message, where its reply told one. */
       readonly upstreamId?: string | undefined;
       readonly remedy?: string | undefined;
+      /** What was changed in the message for this door, or how it is known to have arrived. */
+      readonly note?: string | undefined;
       readonly delays: Delays;
     }
   | (AboutRecipient & { readonly type: "recipient.delivered"; readonly latencySeconds: number })

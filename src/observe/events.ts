@@ -115,6 +115,7 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
       fault: event.fault,
       upstreamId: event.upstreamId,
       remedy: event.remedy,
+      note: event.note,
       beforeQueueMs: Math.round(event.delays.beforeQueueMs),
       inQueueMs: Math.round(event.delays.inQueueMs),
       connectMs: Math.round(event.delays.connectMs),

@@ -110,6 +110,8 @@ export interface AttemptRecord {
   readonly fault?: string | undefined;
   readonly upstreamId?: string | undefined;
   readonly remedy?: string | undefined;
+  /** What was changed in the message for this door, or how it is known to have arrived. */
+  readonly note?: string | undefined;
   readonly delays: Delays;
 }
 

@@ -13,6 +13,8 @@ export interface Refusal {
   readonly reply?: Reply | undefined;
   /** Our own words for what went wrong without a reply: `ECONNREFUSED`, `TIMEOUT`, `CERTIFICATE`, `NO_STARTTLS`, `AADSTS7000215` … and detail. */
   readonly fault?: { readonly code: string; readonly detail: string } | undefined;
+  /** How long the other side asks us to wait (`Retry-After` over HTTP); absent where it did not say. */
+  readonly retryAfterMs?: number | undefined;
 }
 
 /** One recipient's part of an attempt. */
@@ -41,6 +43,8 @@ export interface AttemptFacts {
   readonly upstreamId?: string | undefined;
   /** The content was sent whole, but no answer came: it may have been delivered. */
   readonly ambiguous: boolean;
+  /** What had to be changed in the message for this door, or how it is known to have arrived, in one sentence for the history. */
+  readonly note?: string | undefined;
 }
 
 /** One message on its way out by one door. */
@@ -54,6 +58,10 @@ export interface Delivery {
   readonly sizeBytes: number;
   /** Canonical content: CRLF line ends only. Whole in memory where small, else as blocks, each valid until the next one is asked for. */
   readonly content: { readonly inMemory: Uint8Array | undefined; blocks(): AsyncIterable<Uint8Array> };
+  /** Every recipient may have got it already by this door: one that can look it up does so before it sends again. */
+  readonly ambiguous?: boolean | undefined;
+  /** No other door of the route could take it: what another door would have done better is done here. */
+  readonly lastDoor?: boolean | undefined;
 }
 
 /** What a door can take, from its configuration. */
