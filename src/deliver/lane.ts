@@ -1,38 +1,22 @@
 /**
- * One upstream's way through the deliverer: takes what is due as places become free, attempts it, settles it, and watches the door.
+ * One upstream's way through the deliverer: takes what is due as places become free, attempts it, settles it. What is known of the door is the
+ * door keeper's, mail held by its sender the sender trials'.
  *
  * Crash here, what is lost? Nothing: what a lane knows is either durable in the queue (claims, holds, attempts) or only good for speed.
  */
-import type { Emit, PosternEvent } from "../mail/events.ts";
 import { describeError } from "../mail/errors.ts";
-import type { Clock } from "../platform/clock.ts";
-import type { Claim, DeliveryQueue, LaneHold, LaneState, Settlement } from "../queue/queue.ts";
-import type { AttemptFacts, Upstream } from "../upstream/upstream.ts";
-import { Door, type DoorTrouble } from "./door.ts";
-import { HeldSenders, MOST_HELD_SENDERS } from "./held-senders.ts";
-import { isBeforeMail, judge, judgeRefusal, type DoorEffect, type Finding, type JudgeContext, type Judgement } from "./judge.ts";
+import type { Claim, LaneState, Settlement } from "../queue/queue.ts";
+import type { AttemptFacts, Delivery, Upstream } from "../upstream/upstream.ts";
+import { ClaimsInHand, LEASE_MS } from "./claims-in-hand.ts";
+import type { DoorTrouble } from "./door.ts";
+import { DoorKeeper } from "./door-keeper.ts";
+import { isBeforeMail, judge, judgeRefusal, type JudgeContext } from "./judge.ts";
+import type { LaneOptions } from "./lane-options.ts";
+import { writeOutcome, type AttemptedBy } from "./outcome-writer.ts";
 import { Pace, WINDOW_MS } from "./pace.ts";
-import { makeReports, reportRecipients, type ReportDoors, type ReportOptions } from "./reports.ts";
-import { retryDelayMs, type RetryPolicy } from "./retry.ts";
+import { SenderTrials } from "./sender-trials.ts";
 import { settleAttempt, type Settled } from "./settle.ts";
-import { SharedFaults } from "./shared-faults.ts";
 
-/** What all lanes share. */
-export interface LaneOptions {
-  readonly queue: DeliveryQueue;
-  readonly retry: RetryPolicy;
-  readonly reports: ReportOptions;
-  readonly doors: ReportDoors;
-  readonly emit: Emit;
-  readonly clock: Clock;
-  /** In [0, 1). */
-  readonly random: () => number;
-  /** The queue failed us: everything stops, and the process has to start anew. */
-  readonly fail: (error: unknown) => void;
-}
-
-/** A claim is ours for this long; renewed well before. */
-export const LEASE_MS = 300_000;
 /** Most claims taken ahead of free places, so that a fast next hop never waits for a commit. */
 const MOST_AHEAD = 64;
 /** Wait before asking again for something that the queue calls due, but does not give out. */
@@ -46,16 +30,13 @@ export class Lane {
   readonly name: string;
   readonly #upstream: Upstream;
   readonly #options: LaneOptions;
-  readonly #door = new Door();
+  readonly #door: DoorKeeper;
   readonly #pace: Pace;
-  readonly #sharedFaults = new SharedFaults();
-  readonly #heldSenders: HeldSenders;
+  readonly #senders: SenderTrials;
+  readonly #claims: ClaimsInHand;
   readonly #abort = new AbortController();
   /** Probes carry no mail: they are broken off at once where an attempt gets its grace. */
   readonly #abortProbe = new AbortController();
-  /** Claims in hand and when their lease was last extended (monotonic ms). */
-  readonly #claims = new Map<Claim, number>();
-  readonly #busyDevices = new Map<string, number>();
   #ready: Claim[] = [];
   #underWay = 0;
   #reserved = 0;
@@ -64,8 +45,6 @@ export class Lane {
   #backlog = false;
   #claiming = false;
   #probing = false;
-  /** Mail held by `sender` that is being tried, or asked of the queue for that. */
-  #senderProbe: Claim | "asked" | undefined;
   #stopping = false;
   #failed = false;
   /** Nothing else is due before; a lower bound, so that 100,000 waiting need no memory here. */
@@ -79,7 +58,9 @@ export class Lane {
     this.#upstream = upstream;
     this.#options = options;
     this.#pace = new Pace(upstream.limits.messagesPerMinute);
-    this.#heldSenders = new HeldSenders(upstream.name, options.emit, (probes) => this.#probeDelayMs(probes));
+    this.#door = new DoorKeeper(upstream.name, options);
+    this.#senders = new SenderTrials(upstream.name, options, (probes) => this.#door.probeDelayMs(probes));
+    this.#claims = new ClaimsInHand(options.clock);
   }
 
   // ---- starting and stopping ----
@@ -94,14 +75,10 @@ export class Lane {
       if (ages.length > 0 || (state?.waiting ?? 0) > 0) for (let i = 0; i < this.#upstream.limits.connections; i += 1) ages.push(0);
       this.#pace.restore(ages, clock.monotonic());
     }
-    if (state?.hold !== undefined) {
-      // Whoever starts the daemon may just have repaired it: look at once, where looking costs no mail.
-      const hold = state.hold.closedBy === undefined ? { ...state.hold, nextProbeAt: clock.now() } : state.hold;
-      this.#door.hold(hold);
-      this.#announceHold(hold);
-    } else if (this.#upstream.type === "smtp-auth" || this.#upstream.type === "graph") void this.#tryConnection();
+    if (state?.hold !== undefined) this.#door.restore(state.hold);
+    else if (this.#upstream.type === "smtp-auth" || this.#upstream.type === "graph") void this.#tryConnection();
     this.#nextDueAt = state?.nextDueAt;
-    if (state !== undefined) await this.#findHeldSenders();
+    if (state !== undefined) await this.#senders.find();
     this.#pump();
   }
 
@@ -141,7 +118,7 @@ export class Lane {
       this.#reserved === 0 &&
       !this.#claiming &&
       !this.#probing &&
-      this.#senderProbe === undefined &&
+      !this.#senders.isBusy &&
       this.#settling === 0
     );
   }
@@ -167,7 +144,7 @@ export class Lane {
   /** Does now what would be done later: a probe, a resumed trial. */
   kick(): void {
     this.#door.resume();
-    this.#heldSenders.hurry(this.#options.clock.now());
+    this.#senders.hurry();
     if (this.#door.state.kind === "held") void this.#probe();
     this.#backlog = true;
     this.#pump();
@@ -189,7 +166,7 @@ export class Lane {
   deliver(claim: Claim): void {
     this.#reserved -= 1;
     if (claim.recipients.length >= this.#upstream.limits.recipientsPerMessage) this.#backlog = true;
-    this.#hold(claim);
+    this.#claims.add(claim);
     this.#ready.push(claim);
     this.#pump();
   }
@@ -202,12 +179,7 @@ export class Lane {
 
   /** Now and then: extends leases, and asks the queue what is due, should a wake-up have been lost. */
   maintain(state: LaneState | undefined): void {
-    const now = this.#options.clock.monotonic();
-    for (const [claim, renewedAt] of this.#claims) {
-      if (now - renewedAt < LEASE_MS / 3) continue;
-      this.#claims.set(claim, now);
-      this.#options.queue.renew(claim, LEASE_MS).catch(this.#options.fail);
-    }
+    this.#claims.renew(this.#options.queue, this.#options.fail);
     this.#noteDue(state?.nextDueAt);
     this.#pump();
   }
@@ -234,8 +206,8 @@ export class Lane {
 
     const slots = this.#door.slots(this.#upstream.limits.connections);
     let budget = this.#pace.limited ? this.#pace.available(clock.monotonic()) : slots;
-    if (this.#senderProbe === undefined && this.#underWay < slots && budget > 0) {
-      const sender = this.#heldSenders.due(now);
+    if (this.#underWay < slots && budget > 0) {
+      const sender = this.#senders.due(now);
       if (sender !== undefined) void this.#claimHeld(sender);
     }
     while (this.#ready.length > 0 && this.#underWay < slots && budget > 0) {
@@ -266,7 +238,7 @@ export class Lane {
       if (freeAt !== undefined) at = now + Math.max(1, freeAt - monotonic);
     } else at = this.#nextDueAt;
     // One that is due already waits for a place or for the budget, and both wake the pump.
-    const probeAt = this.#senderProbe === undefined ? this.#heldSenders.nextProbeAt : undefined;
+    const probeAt = this.#senders.nextAt;
     if (probeAt !== undefined && probeAt > now && state.kind !== "waiting" && state.kind !== "held") at = Math.min(at ?? probeAt, probeAt);
     if (at === this.#wakeAt || (at !== undefined && this.#wakeAt !== undefined && Math.abs(at - this.#wakeAt) < TIMER_SLACK_MS)) return;
     this.#cancelWake?.();
@@ -281,20 +253,6 @@ export class Lane {
           });
   }
 
-  #hold(claim: Claim): void {
-    this.#claims.set(claim, this.#options.clock.monotonic());
-    const { device } = claim.message.origin;
-    this.#busyDevices.set(device, (this.#busyDevices.get(device) ?? 0) + 1);
-  }
-
-  #letGo(claim: Claim): void {
-    this.#claims.delete(claim);
-    const { device } = claim.message.origin;
-    const others = (this.#busyDevices.get(device) ?? 1) - 1;
-    if (others <= 0) this.#busyDevices.delete(device);
-    else this.#busyDevices.set(device, others);
-  }
-
   async #claim(limit: number): Promise<void> {
     this.#claiming = true;
     this.#backlog = false;
@@ -302,12 +260,18 @@ export class Lane {
     const { recipientsPerMessage } = this.#upstream.limits;
     const askedAt = clock.now();
     try {
-      const claims = await queue.claim({ lane: this.name, limit, recipientsPerMessage, leaseMs: LEASE_MS, busyDevices: this.#busyDevices });
+      const claims = await queue.claim({
+        lane: this.name,
+        limit,
+        recipientsPerMessage,
+        leaseMs: LEASE_MS,
+        busyDevices: this.#claims.busyDevices,
+      });
       if (claims.length >= limit) this.#backlog = true;
       for (const claim of claims) {
         // A full claim may have left recipients of the same message behind.
         if (claim.recipients.length >= recipientsPerMessage) this.#backlog = true;
-        this.#hold(claim);
+        this.#claims.add(claim);
         this.#ready.push(claim);
       }
       if (!this.#backlog && this.#nextDueAt !== undefined && this.#nextDueAt <= askedAt) {
@@ -343,22 +307,25 @@ export class Lane {
     this.#pace.finish(clock.monotonic(), facts.refusal === undefined || !isBeforeMail(facts.refusal.stage));
     try {
       const found = judge(facts, delivery.recipients, this.#context(claim.message.reversePath));
-      const judgement = await this.#applyToDoor(found, claim, generation, isProbe);
+      const isSenderTrial = this.#senders.isTrial(claim);
+      const judgement = await this.#door.apply(found, { claim, generation, isProbe, isSenderTrial });
+      // What the door let go may be due now.
+      if (isProbe) this.#backlog = true;
       const settled = settleAttempt(
         { claim, upstream: this.name, facts, judgement, startedAt, now: clock.now(), doorOpensAt: this.#door.opensAt },
         retry,
         random,
       );
-      await this.#write(claim, settled, facts, startedAt);
-      if (this.#isSenderProbe(claim)) await this.#senderTried(claim, settled.events);
+      await this.#write(claim, settled, { remote: facts.remote, lastAttemptAt: startedAt }, isSenderTrial);
+      if (isSenderTrial) await this.#senders.tried(claim, !this.#failed && isDelivered(settled));
     } catch (error) {
-      this.#letGo(claim);
+      this.#claims.delete(claim);
       this.#options.fail(error);
     }
     this.#pump();
   }
 
-  #deliveryOf(claim: Claim): Parameters<Upstream["attempt"]>[0] {
+  #deliveryOf(claim: Claim): Delivery {
     const { message } = claim;
     return {
       queueId: message.queueId,
@@ -377,191 +344,43 @@ export class Lane {
     return { microsoft: this.#upstream.traits.microsoft, mailbox: this.#upstream.mailbox, sender };
   }
 
-  async #write(claim: Claim, settled: Settled, facts: AttemptFacts, lastAttemptAt: number): Promise<void> {
-    const { queue, clock, emit, reports, doors } = this.#options;
+  async #write(claim: Claim, settled: Settled, attempted: AttemptedBy, isSenderTrial: boolean): Promise<void> {
     if (this.#failed) return;
     this.#settling += 1;
     try {
-      const { settlements, attempt, failed, events } = settled;
-      let alarm = false;
-      let generated: Awaited<ReturnType<typeof makeReports>> | undefined;
-      if (failed.length > 0) {
-        const to = reportRecipients(
-          reports,
-          doors.mailboxes,
-          claim.message,
-          failed.map((recipient) => recipient.address),
-        );
-        if (to === "alarm") alarm = true;
-        else {
-          const failure = { claim, recipients: failed, remote: facts.remote, lastAttemptAt };
-          generated = await makeReports(reports, doors, failure, to, clock.now(), () => queue.newQueueId());
-        }
-      }
-      await queue.settle(generated === undefined ? { claim, settlements, attempt } : { claim, settlements, attempt, generated });
-      this.#letGo(claim);
-      for (const settlement of settlements.values())
+      await writeOutcome(this.#options, claim, settled, attempted, isSenderTrial);
+      this.#claims.delete(claim);
+      for (const settlement of settled.settlements.values())
         if (settlement.kind === "deferred" || settlement.kind === "returned") this.#noteDue(settlement.dueAt);
-      // What is held already and stays so is no news.
-      const quiet = this.#isSenderProbe(claim);
-      for (const event of events) if (!(quiet && event.type === "recipient.held" && event.heldBy === "sender")) emit(event);
-      this.#noticeHolds(claim.message.reversePath, events);
-      const { queueId } = claim.message;
-      for (const report of generated ?? []) {
-        emit({
-          type: "message.generated",
-          queueId: report.queueId,
-          about: queueId,
-          recipients: report.envelope.recipients,
-          sizeBytes: report.envelope.sizeBytes,
-        });
-      }
-      if (alarm) {
-        const remedy = "Check organization.postmaster: it must be a mailbox that exists and takes mail";
-        emit({
-          type: "alert.raised",
-          alert: "report.undeliverable",
-          subject: queueId,
-          text: `a delivery report to the postmaster could not be delivered: ${failed[0]?.cause ?? ""}`,
-          remedy,
-        });
-      }
+      this.#senders.notice(claim.message.reversePath, settled.events);
     } finally {
       this.#settling -= 1;
     }
-  }
-
-  /** Alarms for what was just held. */
-  #noticeHolds(reversePath: string, events: readonly PosternEvent[]): void {
-    const held = events.find((event) => event.type === "recipient.held");
-    if (held?.heldBy === "sender") this.#heldSenders.refused(reversePath, held, this.#options.clock.now());
-    if (held?.heldBy !== "corrupt") return;
-    const { queueId, cause, remedy } = held;
-    this.#options.emit({ type: "alert.raised", alert: "message.corrupt", subject: queueId, text: cause, remedy });
   }
 
   /** Back to the queue untried; to a closed door's mail, if it is closed. */
   async #giveBack(claim: Claim): Promise<void> {
     const { state } = this.#door;
-    const isSenderProbe = this.#isSenderProbe(claim);
+    const isSenderTrial = this.#senders.isTrial(claim);
     const settlement: Settlement =
-      state.kind === "held" && !isSenderProbe
+      state.kind === "held" && !isSenderTrial
         ? { kind: "held", by: "upstream", cause: state.hold.cause, reply: state.hold.reply }
         : { kind: "returned", dueAt: this.#options.clock.now() };
     this.#settling += 1;
     try {
       await this.#options.queue.settle({ claim, settlements: new Map(claim.recipients.map((recipient) => [recipient.index, settlement])) });
-      if (isSenderProbe) await this.#senderTried(claim, []);
+      if (isSenderTrial) await this.#senders.tried(claim, false);
       this.#backlog = true;
     } catch (error) {
       this.#options.fail(error);
     } finally {
       this.#settling -= 1;
-      this.#letGo(claim);
+      this.#claims.delete(claim);
       this.#checkIdle();
     }
   }
 
   // ---- the door ----
-
-  /** Lets the door act on what was learned; a fault that closed it for good turns the verdicts it caused into holds. */
-  async #applyToDoor(judgement: Judgement, claim: Claim, generation: number, isProbe: boolean): Promise<Judgement> {
-    const { door } = judgement;
-    const { queueId, reversePath } = claim.message;
-    const current = generation === this.#door.generation;
-    if (door.kind === "works") {
-      // What stays held was counted when it was held.
-      const strike = this.#isSenderProbe(claim) ? undefined : this.#sharedFaults.strikes(judgement, reversePath);
-      if (strike !== undefined && !isProbe) {
-        await this.#close(strike, queueId);
-        return upstreamHeld(judgement, strike);
-      }
-      if (isProbe) await this.#release();
-      else if (current) this.#door.works();
-      return judgement;
-    }
-    if (isProbe) {
-      await this.#stayClosed(door.kind === "unclear" ? undefined : door.finding, queueId);
-      return this.#door.state.kind === "held" && door.kind !== "unclear" ? upstreamHeld(judgement, door.finding) : judgement;
-    }
-    if (door.kind === "unclear") {
-      // A trial must prove something; time-outs in the middle of a message do not.
-      if (this.#door.state.kind === "trial" && current && judgement.verdicts.some((verdict) => verdict.kind === "retry"))
-        this.#pause("the trial message got no answer");
-      return judgement;
-    }
-    const lasting = this.#door.lasted(door.finding.id, door.finding.holdAfterMs, this.#options.clock.now());
-    if (door.kind === "hold" || lasting) {
-      if (this.#door.state.kind !== "held") await this.#close(door.finding, isBeforeMail(door.finding.stage) ? undefined : queueId);
-      return this.#door.state.kind === "held" ? upstreamHeld(judgement, door.finding) : judgement;
-    }
-    if (current) this.#wait(door);
-    return this.#door.state.kind === "held" ? upstreamHeld(judgement, door.finding) : judgement;
-  }
-
-  #wait(door: Exclude<DoorEffect, { kind: "works" | "unclear" }>): void {
-    const { clock, emit } = this.#options;
-    const { finding } = door;
-    if (door.kind === "slow") {
-      const now = clock.now();
-      const until = this.#door.slow(now, finding.waitMs ?? 60_000, finding.cause);
-      emit({ type: "upstream.throttled", upstream: this.name, waitMs: until - now, reply: finding.reply });
-    } else this.#pause(finding.cause);
-  }
-
-  #pause(cause: string): void {
-    const resumeAt = this.#door.pause(this.#options.clock.now(), cause);
-    this.#options.emit({ type: "upstream.paused", upstream: this.name, cause, resumeAt });
-  }
-
-  #probeDelayMs(probes: number): number {
-    return retryDelayMs(this.#options.retry, probes + 1, this.#options.random());
-  }
-
-  /** Closes the door for what needs hands. Durable before anything is settled by it, so that no held mail is ever without a holder. */
-  async #close(finding: Finding, closedBy: string | undefined): Promise<void> {
-    const { clock, queue } = this.#options;
-    const now = clock.now();
-    const { cause, reply, remedy } = finding;
-    const hold: LaneHold = { since: now, cause, reply, remedy, closedBy, nextProbeAt: now + this.#probeDelayMs(0), probes: 0 };
-    this.#door.hold(hold);
-    await queue.holdLane(this.name, hold);
-    this.#announceHold(hold);
-  }
-
-  #announceHold(hold: LaneHold): void {
-    const { emit } = this.#options;
-    const { cause, remedy, nextProbeAt } = hold;
-    emit({ type: "upstream.held", upstream: this.name, cause, remedy, nextProbeAt });
-    emit({ type: "alert.raised", alert: "upstream.held", subject: this.name, text: `upstream ${this.name} is held: ${cause}`, remedy });
-  }
-
-  /** A probe failed: later again. What it met may be another fault than before, and is then what the administrator must see. */
-  async #stayClosed(finding: Finding | undefined, metBy: string | undefined): Promise<void> {
-    const { state } = this.#door;
-    if (state.kind !== "held") return;
-    const { clock, queue } = this.#options;
-    const probes = state.hold.probes + 1;
-    const nextProbeAt = clock.now() + this.#probeDelayMs(probes);
-    const known = finding !== undefined && finding.outcome === "hold";
-    const closedBy = known ? (isBeforeMail(finding.stage) ? undefined : metBy) : state.hold.closedBy;
-    const hold: LaneHold = known
-      ? { ...state.hold, cause: finding.cause, reply: finding.reply, remedy: finding.remedy, closedBy, nextProbeAt, probes }
-      : { ...state.hold, nextProbeAt, probes };
-    this.#door.hold(hold);
-    await queue.holdLane(this.name, hold);
-  }
-
-  async #release(): Promise<void> {
-    const { state } = this.#door;
-    if (state.kind !== "held") return;
-    const { clock, queue, emit } = this.#options;
-    this.#door.release();
-    const recipients = await queue.releaseLane(this.name);
-    emit({ type: "upstream.released", upstream: this.name, heldMs: Math.max(0, clock.now() - state.hold.since), recipients });
-    emit({ type: "alert.cleared", alert: "upstream.held", subject: this.name });
-    this.#backlog = true;
-  }
 
   /** Tries a held door: by connecting where that is what failed, else with one message. */
   async #probe(): Promise<void> {
@@ -572,13 +391,15 @@ export class Lane {
       if (state.hold.closedBy === undefined) {
         const refusal = await this.#upstream.probe(this.#abortProbe.signal);
         if (this.#stopping) return;
-        if (refusal === undefined) await this.#release();
-        else await this.#stayClosed(judgeRefusal(refusal, this.#context("")), undefined);
+        if (refusal === undefined) {
+          await this.#door.release();
+          this.#backlog = true;
+        } else await this.#door.stayClosed(judgeRefusal(refusal, this.#context("")), undefined);
       } else {
         const claim = await this.#options.queue.claimProbe(this.name, this.#upstream.limits.recipientsPerMessage, LEASE_MS);
-        if (claim === undefined) await this.#stayClosed(undefined, undefined);
+        if (claim === undefined) await this.#door.stayClosed(undefined, undefined);
         else {
-          this.#hold(claim);
+          this.#claims.add(claim);
           await this.#attempt(claim, true);
         }
       }
@@ -590,49 +411,18 @@ export class Lane {
     this.#pump();
   }
 
-  // ---- mail held by `sender` ----
-
-  /** Those that the queue knows and we do not: after a start, and when there was no room for all of them. */
-  async #findHeldSenders(): Promise<void> {
-    if (!this.#heldSenders.isIncomplete) return;
-    const senders = await this.#options.queue.heldSenders(this.name, MOST_HELD_SENDERS);
-    this.#heldSenders.found(senders, this.#options.clock.now());
-  }
-
   /** Takes one message of a held sender, to go out before all others. */
   async #claimHeld(sender: string): Promise<void> {
-    this.#senderProbe = "asked";
     try {
-      const claim = await this.#options.queue.claimHeldBySender(this.name, sender, this.#upstream.limits.recipientsPerMessage, LEASE_MS);
-      if (claim === undefined) {
-        this.#heldSenders.missing(sender, this.#options.clock.now());
-        await this.#findHeldSenders();
-        this.#senderProbe = undefined;
-      } else {
-        this.#senderProbe = claim;
-        this.#hold(claim);
+      const claim = await this.#senders.take(sender, this.#upstream.limits.recipientsPerMessage);
+      if (claim !== undefined) {
+        this.#claims.add(claim);
         this.#ready.unshift(claim);
       }
     } catch (error) {
       this.#options.fail(error);
     }
     this.#pump();
-  }
-
-  #isSenderProbe(claim: Claim): boolean {
-    return claim === this.#senderProbe;
-  }
-
-  /** One message was tried: if it was delivered, all that is held of its sender goes. */
-  async #senderTried(claim: Claim, events: readonly PosternEvent[]): Promise<void> {
-    const sender = claim.message.reversePath.toLowerCase();
-    if (!this.#failed && events.some((event) => event.type === "recipient.delivered")) {
-      // Before the queue is asked: what is held from now on is a new case.
-      this.#heldSenders.cleared(sender);
-      await this.#options.queue.releaseSender(this.name, sender);
-      await this.#findHeldSenders();
-    } else this.#heldSenders.tried(sender, this.#options.clock.now());
-    this.#senderProbe = undefined;
   }
 
   /** At start: a door whose secret is missing is to be held with an alarm before the first mail comes, not by it. */
@@ -642,8 +432,8 @@ export class Lane {
       const refusal = await this.#upstream.probe(this.#abortProbe.signal);
       if (refusal !== undefined && !this.#stopping && this.#door.state.kind === "open") {
         const finding = judgeRefusal(refusal, this.#context(""));
-        if (finding.outcome === "hold") await this.#close(finding, undefined);
-        else this.#wait({ kind: finding.outcome === "slow" ? "slow" : "pause", finding });
+        if (finding.outcome === "hold") await this.#door.close(finding, undefined);
+        else this.#door.wait({ kind: finding.outcome === "slow" ? "slow" : "pause", finding });
       }
     } catch (error) {
       this.#options.fail(error);
@@ -654,16 +444,8 @@ export class Lane {
   }
 }
 
-/** Recipients that would wait or be held by this fault are held by the door. Final verdicts stay. */
-function upstreamHeld(judgement: Judgement, finding: Finding): Judgement {
-  const held = { kind: "hold", by: "upstream", finding } as const;
-  const verdicts = judgement.verdicts.map((verdict) =>
-    (verdict.kind === "retry" && !verdict.ambiguous && verdict.finding.scope === "upstream") ||
-    (verdict.kind === "hold" && verdict.by !== "corrupt" && verdict.finding.id === finding.id)
-      ? held
-      : verdict,
-  );
-  return { verdicts, door: judgement.door };
+function isDelivered(settled: Settled): boolean {
+  return settled.events.some((event) => event.type === "recipient.delivered");
 }
 
 function exceptionFacts(error: unknown): AttemptFacts {

@@ -5,7 +5,9 @@ import type { Clock } from "../platform/clock.ts";
 import type { Claim, DeliveryQueue, ExpressLane, RouteRecipient } from "../queue/queue.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { DoorTrouble } from "./door.ts";
-import { Lane, LEASE_MS, type LaneOptions } from "./lane.ts";
+import { LEASE_MS } from "./claims-in-hand.ts";
+import { Lane } from "./lane.ts";
+import type { LaneOptions } from "./lane-options.ts";
 import type { ReportOptions } from "./reports.ts";
 import type { RetryPolicy } from "./retry.ts";
 

@@ -1,0 +1,50 @@
+/** Claims that a lane has taken and not yet settled: their leases, and how many deliveries each device has under way. In memory only. */
+import type { Clock } from "../platform/clock.ts";
+import type { Claim, DeliveryQueue } from "../queue/queue.ts";
+
+/** A claim is ours for this long; renewed well before. */
+export const LEASE_MS = 300_000;
+
+export class ClaimsInHand {
+  readonly #clock: Clock;
+  /** When the lease of each was last extended (monotonic ms). */
+  readonly #renewedAt = new Map<Claim, number>();
+  readonly #busyDevices = new Map<string, number>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get size(): number {
+    return this.#renewedAt.size;
+  }
+
+  /** Deliveries in progress by device, as the queue wants them for a fair claim. */
+  get busyDevices(): ReadonlyMap<string, number> {
+    return this.#busyDevices;
+  }
+
+  add(claim: Claim): void {
+    this.#renewedAt.set(claim, this.#clock.monotonic());
+    const { device } = claim.message.origin;
+    this.#busyDevices.set(device, (this.#busyDevices.get(device) ?? 0) + 1);
+  }
+
+  delete(claim: Claim): void {
+    this.#renewedAt.delete(claim);
+    const { device } = claim.message.origin;
+    const others = (this.#busyDevices.get(device) ?? 1) - 1;
+    if (others <= 0) this.#busyDevices.delete(device);
+    else this.#busyDevices.set(device, others);
+  }
+
+  /** Extends the leases that have run for a third of their time. */
+  renew(queue: DeliveryQueue, fail: (error: unknown) => void): void {
+    const now = this.#clock.monotonic();
+    for (const [claim, renewedAt] of this.#renewedAt) {
+      if (now - renewedAt < LEASE_MS / 3) continue;
+      this.#renewedAt.set(claim, now);
+      queue.renew(claim, LEASE_MS).catch(fail);
+    }
+  }
+}

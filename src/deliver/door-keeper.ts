@@ -1,0 +1,186 @@
+/**
+ * Opens and closes one door by what attempts and probes found out. A hold is durable in the queue before anything is settled by it, so that no
+ * held mail is ever without a holder; pauses are only in memory and learned again after a restart.
+ */
+import type { Claim, LaneHold } from "../queue/queue.ts";
+import { Door, type DoorState, type DoorTrouble } from "./door.ts";
+import { isBeforeMail, type DoorEffect, type Finding, type Judgement } from "./judge.ts";
+import type { LaneOptions } from "./lane-options.ts";
+import { retryDelayMs } from "./retry.ts";
+import { SharedFaults } from "./shared-faults.ts";
+
+/** What an attempt was, besides its outcome. */
+export interface Tried {
+  readonly claim: Claim;
+  /** The door's when the attempt began. */
+  readonly generation: number;
+  /** The message was to find out whether a held door works. */
+  readonly isProbe: boolean;
+  /** What stays held by its sender was counted when it was held, and is no news about the door. */
+  readonly isSenderTrial: boolean;
+}
+
+export class DoorKeeper {
+  readonly #upstream: string;
+  readonly #options: LaneOptions;
+  readonly #door = new Door();
+  readonly #sharedFaults = new SharedFaults();
+
+  constructor(upstream: string, options: LaneOptions) {
+    this.#upstream = upstream;
+    this.#options = options;
+  }
+
+  // ---- what it is like now ----
+
+  get state(): DoorState {
+    return this.#door.state;
+  }
+
+  get generation(): number {
+    return this.#door.generation;
+  }
+
+  /** Why nothing goes out for the moment, where the door is not held. */
+  get trouble(): DoorTrouble | undefined {
+    return this.#door.trouble;
+  }
+
+  /** See `Door`. */
+  get opensAt(): number | undefined {
+    return this.#door.opensAt;
+  }
+
+  /** How many attempts may be under way. */
+  slots(connections: number): number {
+    return this.#door.slots(connections);
+  }
+
+  /** The wait is over, or an operator says so. */
+  resume(): void {
+    this.#door.resume();
+  }
+
+  // ---- what changes it ----
+
+  /** Takes up the hold of an earlier process. */
+  restore(hold: LaneHold): void {
+    // Whoever starts the daemon may just have repaired it: look at once, where looking costs no mail.
+    const restored = hold.closedBy === undefined ? { ...hold, nextProbeAt: this.#options.clock.now() } : hold;
+    this.#door.hold(restored);
+    this.#announceHold(restored);
+  }
+
+  /** Lets the door act on what was learned; a fault that closed it for good turns the verdicts it caused into holds. */
+  async apply(judgement: Judgement, tried: Tried): Promise<Judgement> {
+    const { door } = judgement;
+    const { queueId, reversePath } = tried.claim.message;
+    const current = tried.generation === this.#door.generation;
+    if (door.kind === "works") {
+      const strike = tried.isSenderTrial ? undefined : this.#sharedFaults.strikes(judgement, reversePath);
+      if (strike !== undefined && !tried.isProbe) {
+        await this.close(strike, queueId);
+        return upstreamHeld(judgement, strike);
+      }
+      if (tried.isProbe) await this.release();
+      else if (current) this.#door.works();
+      return judgement;
+    }
+    if (tried.isProbe) {
+      await this.stayClosed(door.kind === "unclear" ? undefined : door.finding, queueId);
+      return this.#door.state.kind === "held" && door.kind !== "unclear" ? upstreamHeld(judgement, door.finding) : judgement;
+    }
+    if (door.kind === "unclear") {
+      // A trial must prove something; time-outs in the middle of a message do not.
+      if (this.#door.state.kind === "trial" && current && judgement.verdicts.some((verdict) => verdict.kind === "retry"))
+        this.#pause("the trial message got no answer");
+      return judgement;
+    }
+    const lasting = this.#door.lasted(door.finding.id, door.finding.holdAfterMs, this.#options.clock.now());
+    if (door.kind === "hold" || lasting) {
+      if (this.#door.state.kind !== "held") await this.close(door.finding, isBeforeMail(door.finding.stage) ? undefined : queueId);
+      return this.#door.state.kind === "held" ? upstreamHeld(judgement, door.finding) : judgement;
+    }
+    if (current) this.wait(door);
+    return this.#door.state.kind === "held" ? upstreamHeld(judgement, door.finding) : judgement;
+  }
+
+  /** Lets nothing out for a while. */
+  wait(door: Exclude<DoorEffect, { kind: "works" | "unclear" }>): void {
+    const { clock, emit } = this.#options;
+    const { finding } = door;
+    if (door.kind === "slow") {
+      const now = clock.now();
+      const until = this.#door.slow(now, finding.waitMs ?? 60_000, finding.cause);
+      emit({ type: "upstream.throttled", upstream: this.#upstream, waitMs: until - now, reply: finding.reply });
+    } else this.#pause(finding.cause);
+  }
+
+  #pause(cause: string): void {
+    const resumeAt = this.#door.pause(this.#options.clock.now(), cause);
+    this.#options.emit({ type: "upstream.paused", upstream: this.#upstream, cause, resumeAt });
+  }
+
+  /** The wait before the next probe, after so many. */
+  probeDelayMs(probes: number): number {
+    return retryDelayMs(this.#options.retry, probes + 1, this.#options.random());
+  }
+
+  /** Closes the door for what needs hands. Resolves when that is durable. */
+  async close(finding: Finding, closedBy: string | undefined): Promise<void> {
+    const { clock, queue } = this.#options;
+    const now = clock.now();
+    const { cause, reply, remedy } = finding;
+    const hold: LaneHold = { since: now, cause, reply, remedy, closedBy, nextProbeAt: now + this.probeDelayMs(0), probes: 0 };
+    this.#door.hold(hold);
+    await queue.holdLane(this.#upstream, hold);
+    this.#announceHold(hold);
+  }
+
+  #announceHold(hold: LaneHold): void {
+    const { emit } = this.#options;
+    const upstream = this.#upstream;
+    const { cause, remedy, nextProbeAt } = hold;
+    emit({ type: "upstream.held", upstream, cause, remedy, nextProbeAt });
+    emit({ type: "alert.raised", alert: "upstream.held", subject: upstream, text: `upstream ${upstream} is held: ${cause}`, remedy });
+  }
+
+  /** A probe failed: later again. What it met may be another fault than before, and is then what the administrator must see. */
+  async stayClosed(finding: Finding | undefined, metBy: string | undefined): Promise<void> {
+    const { state } = this.#door;
+    if (state.kind !== "held") return;
+    const { clock, queue } = this.#options;
+    const probes = state.hold.probes + 1;
+    const nextProbeAt = clock.now() + this.probeDelayMs(probes);
+    const known = finding !== undefined && finding.outcome === "hold";
+    const closedBy = known ? (isBeforeMail(finding.stage) ? undefined : metBy) : state.hold.closedBy;
+    const hold: LaneHold = known
+      ? { ...state.hold, cause: finding.cause, reply: finding.reply, remedy: finding.remedy, closedBy, nextProbeAt, probes }
+      : { ...state.hold, nextProbeAt, probes };
+    this.#door.hold(hold);
+    await queue.holdLane(this.#upstream, hold);
+  }
+
+  /** Opens a held door, and lets everything go that it held. */
+  async release(): Promise<void> {
+    const { state } = this.#door;
+    if (state.kind !== "held") return;
+    const { clock, queue, emit } = this.#options;
+    this.#door.release();
+    const recipients = await queue.releaseLane(this.#upstream);
+    emit({ type: "upstream.released", upstream: this.#upstream, heldMs: Math.max(0, clock.now() - state.hold.since), recipients });
+    emit({ type: "alert.cleared", alert: "upstream.held", subject: this.#upstream });
+  }
+}
+
+/** Recipients that would wait or be held by this fault are held by the door. Final verdicts stay. */
+function upstreamHeld(judgement: Judgement, finding: Finding): Judgement {
+  const held = { kind: "hold", by: "upstream", finding } as const;
+  const verdicts = judgement.verdicts.map((verdict) =>
+    (verdict.kind === "retry" && !verdict.ambiguous && verdict.finding.scope === "upstream") ||
+    (verdict.kind === "hold" && verdict.by !== "corrupt" && verdict.finding.id === finding.id)
+      ? held
+      : verdict,
+  );
+  return { verdicts, door: judgement.door };
+}

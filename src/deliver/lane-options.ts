@@ -1,0 +1,19 @@
+/** What all lanes and their parts share. */
+import type { Emit } from "../mail/events.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { DeliveryQueue } from "../queue/queue.ts";
+import type { ReportDoors, ReportOptions } from "./reports.ts";
+import type { RetryPolicy } from "./retry.ts";
+
+export interface LaneOptions {
+  readonly queue: DeliveryQueue;
+  readonly retry: RetryPolicy;
+  readonly reports: ReportOptions;
+  readonly doors: ReportDoors;
+  readonly emit: Emit;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** The queue failed us: everything stops, and the process has to start anew. */
+  readonly fail: (error: unknown) => void;
+}

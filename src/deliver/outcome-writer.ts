@@ -1,0 +1,62 @@
+/** Writes what became of an attempt: settlements, history and reports in one commit, and tells of it once that is durable. */
+import type { Claim } from "../queue/queue.ts";
+import type { LaneOptions } from "./lane-options.ts";
+import { makeReports, reportRecipients } from "./reports.ts";
+import type { Settled } from "./settle.ts";
+
+/** What a report says about the attempt itself. */
+export interface AttemptedBy {
+  readonly remote: string | undefined;
+  /** ms since the epoch. */
+  readonly lastAttemptAt: number;
+}
+
+/**
+ * @param isSenderTrial - what is held by its sender already and stays so is no news
+ * @throws what the queue throws
+ */
+export async function writeOutcome(
+  options: LaneOptions,
+  claim: Claim,
+  settled: Settled,
+  attempted: AttemptedBy,
+  isSenderTrial: boolean,
+): Promise<void> {
+  const { queue, clock, emit, reports, doors } = options;
+  const { settlements, attempt, failed, events } = settled;
+  const { queueId } = claim.message;
+  let alarm = false;
+  let generated: Awaited<ReturnType<typeof makeReports>> | undefined;
+  if (failed.length > 0) {
+    const to = reportRecipients(
+      reports,
+      doors.mailboxes,
+      claim.message,
+      failed.map((recipient) => recipient.address),
+    );
+    if (to === "alarm") alarm = true;
+    else {
+      const failure = { claim, recipients: failed, ...attempted };
+      generated = await makeReports(reports, doors, failure, to, clock.now(), () => queue.newQueueId());
+    }
+  }
+  await queue.settle(generated === undefined ? { claim, settlements, attempt } : { claim, settlements, attempt, generated });
+  for (const event of events) if (!(isSenderTrial && event.type === "recipient.held" && event.heldBy === "sender")) emit(event);
+  for (const event of events) {
+    if (event.type !== "recipient.held" || event.heldBy !== "corrupt") continue;
+    emit({ type: "alert.raised", alert: "message.corrupt", subject: queueId, text: event.cause, remedy: event.remedy });
+    break;
+  }
+  for (const report of generated ?? []) {
+    const { recipients, sizeBytes } = report.envelope;
+    emit({ type: "message.generated", queueId: report.queueId, about: queueId, recipients, sizeBytes });
+  }
+  if (!alarm) return;
+  emit({
+    type: "alert.raised",
+    alert: "report.undeliverable",
+    subject: queueId,
+    text: `a delivery report to the postmaster could not be delivered: ${failed[0]?.cause ?? ""}`,
+    remedy: "Check organization.postmaster: it must be a mailbox that exists and takes mail",
+  });
+}
