@@ -8,6 +8,9 @@ import { fileURLToPath } from "node:url";
 import { renderJsonSchema } from "../src/config/json-schema.ts";
 import { renderReference } from "../src/config/reference.ts";
 import { renderErrorsPage } from "../src/deliver/errors-doc.ts";
+import { withFaultTable } from "../src/simulator/fault-doc.ts";
+
+const ROOT = new URL("../", import.meta.url);
 
 /** A file made from code; its path starts at the repository. */
 export interface Generated {
@@ -19,9 +22,9 @@ export const GENERATED: readonly Generated[] = [
   { path: "config/postern.schema.json", render: renderJsonSchema },
   { path: "docs/configuration.md", render: renderReference },
   { path: "docs/errors.md", render: renderErrorsPage },
+  // Written by hand but for the table of faults.
+  { path: "docs/stand-in.md", render: async () => withFaultTable(await readFile(new URL("docs/stand-in.md", ROOT), "utf8")) },
 ];
-
-const ROOT = new URL("../", import.meta.url);
 
 /** Paths of the files that differ from what the code makes, or are missing. */
 export async function staleFiles(files: readonly Generated[] = GENERATED, root: URL = ROOT): Promise<string[]> {

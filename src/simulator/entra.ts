@@ -24,6 +24,8 @@ export interface EntraOptions {
   readonly issuer: TokenIssuer;
   readonly faults: FaultBook;
   readonly clock: Clock;
+  /** What a client dates its assertions by: it does not know that ours was moved. */
+  readonly clientClock: Clock;
   readonly certificate: KeyAndCertificate;
   readonly emit: (event: SimulatorEvent) => void;
 }
@@ -131,7 +133,7 @@ class EntraService {
 
   /** Lets a fault act; false when it has taken the request for itself. */
   async #passFault(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
-    const fault = this.#options.faults.take("token");
+    const fault = this.#options.faults.take("token", { host: "entra" });
     if (fault === undefined) return true;
     const { action } = fault.definition;
     if (action.kind === "aadsts") throw new EntraRefusal(action.code);
@@ -170,7 +172,7 @@ class EntraService {
     const now = this.#options.clock.now();
     const assertion = form.get("client_assertion");
     if (assertion !== null && form.get("client_assertion_type") === ASSERTION_TYPE) {
-      verifyAssertion(assertion, { app, audiences: this.#audiences(origin, tenant), now });
+      verifyAssertion(assertion, { app, audiences: this.#audiences(origin, tenant), now: this.#options.clientClock.now() });
       return "certificate";
     }
     const given = form.get("client_secret");

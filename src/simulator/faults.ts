@@ -1,11 +1,13 @@
 /** Every fault that can be switched on, with the words Microsoft uses for it, and the book of those that are on. */
 import { FAULTS } from "./fault-table.ts";
-import type { FaultDefinition, FaultStage } from "./fault-table.ts";
+import type { FaultDefinition, FaultHost, FaultStage } from "./fault-model.ts";
 
 /** Where a fault applies; absent parts apply to all. */
 export interface FaultScope {
   /** So many times, then it is over; undefined: until cleared. */
   readonly count?: number | undefined;
+  /** Only on this host; undefined: on all that the fault is known on. */
+  readonly host?: FaultHost | undefined;
   /** Only sessions signed in as this mailbox. Faults before AUTH know no mailbox and then do not match. */
   readonly mailbox?: string | undefined;
   /** Only for this recipient (stages rcpt and later). */
@@ -31,6 +33,7 @@ export interface ActiveFault {
 
 /** What a service knows when it asks whether a fault applies. */
 export interface FaultSubject {
+  readonly host: FaultHost;
   readonly mailbox?: string | undefined;
   readonly recipients?: readonly string[] | undefined;
 }
@@ -123,9 +126,9 @@ export class FaultBook {
   }
 
   /** The fault that applies at this stage, counted as used; special recipients come after switched faults. */
-  take(stage: FaultStage, subject: FaultSubject = {}): ActiveFault | undefined {
+  take(stage: FaultStage, subject: FaultSubject): ActiveFault | undefined {
     for (const fault of this.#active.values()) {
-      if (fault.definition.stage !== stage || !matches(fault.scope, subject)) continue;
+      if (!belongsTo(fault.definition, stage, subject.host) || !matches(fault.scope, subject)) continue;
       fault.apply();
       if (fault.remaining === 0) {
         this.#active.delete(fault.id);
@@ -135,7 +138,7 @@ export class FaultBook {
       return fault;
     }
     const special = FAULTS.find(
-      (fault) => fault.stage === stage && fault.recipient !== undefined && hasLocalPart(subject, fault.recipient),
+      (fault) => belongsTo(fault, stage, subject.host) && fault.recipient !== undefined && hasLocalPart(subject, fault.recipient),
     );
     if (special === undefined) return undefined;
     const once = new SwitchedFault(`recipient:${special.name}`, special, { count: 1 }, this);
@@ -144,7 +147,12 @@ export class FaultBook {
   }
 }
 
+function belongsTo(fault: FaultDefinition, stage: FaultStage, host: FaultHost): boolean {
+  return fault.stage === stage && fault.hosts.includes(host);
+}
+
 function matches(scope: FaultScope, subject: FaultSubject): boolean {
+  if (scope.host !== undefined && scope.host !== subject.host) return false;
   if (scope.mailbox !== undefined && scope.mailbox.toLowerCase() !== subject.mailbox?.toLowerCase()) return false;
   if (scope.recipient === undefined) return true;
   const wanted = scope.recipient.toLowerCase();

@@ -13,8 +13,12 @@ const MESSAGES_MAX = 100_000;
 const VIOLATIONS_MAX = 10_000;
 const BLANK_LINE = Buffer.from("\r\n\r\n");
 
-/** How a client proved who it is. */
-export type AuthenticationMethod = "XOAUTH2" | "LOGIN";
+/** How a client proved who it is: by signing in, or on the MX host by its certificate or its address; `none` for anonymous mail. */
+export type AuthenticationMethod = "XOAUTH2" | "LOGIN" | "Bearer" | "certificate" | "address" | "none";
+
+/** The ways in. */
+export const DOORS = ["submission", "direct-send", "connector", "graph", "hve", "acs"] as const;
+export type Door = (typeof DOORS)[number];
 
 /** A message that arrived. */
 export interface ReceivedMessage {
@@ -26,7 +30,8 @@ export interface ReceivedMessage {
   readonly deliveredAt: number;
   /** True when it came over the message rate of its mailbox. */
   readonly throttled: boolean;
-  /** The mailbox that signed in. */
+  readonly door: Door;
+  /** The mailbox that signed in; on the MX host, where nobody does, the connector, or empty. */
   readonly mailbox: string;
   readonly method: AuthenticationMethod;
   readonly tls: string;

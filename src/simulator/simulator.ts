@@ -9,6 +9,7 @@ import { createEntra } from "./entra.ts";
 import { FaultBook } from "./faults.ts";
 import { MailStore } from "./mail-store.ts";
 import type { ReceivedMessage, Violation } from "./mail-store.ts";
+import { MovableClock } from "./movable-clock.ts";
 import { SERVER_NAMES, createAppCertificate, openAuthority, writeWhole } from "./pki.ts";
 import type { SimulatorEvent, SimulatorListener } from "./simulator-events.ts";
 import { SubmissionService } from "./submission.ts";
@@ -46,6 +47,7 @@ export interface SimulatorOptions {
   readonly demoCredentials?: boolean | undefined;
   /** Content kept in memory in all; beyond it only size and hashes. Default 256 MiB. */
   readonly maxContentBytes?: number | undefined;
+  /** What makes the stand-in's time pass; `Simulator.clock` and `POST /api/clock` move it besides. Default: the machine's. */
   readonly clock?: Clock | undefined;
 }
 
@@ -70,6 +72,8 @@ export interface Simulator {
   readonly tenant: Tenant;
   /** Live, like the tenant. */
   readonly settings: SubmissionSettings;
+  /** What all limits and time-outs of the stand-in go by. */
+  readonly clock: MovableClock;
   readonly faults: FaultBook;
   readonly violations: readonly Violation[];
   /** What arrived, oldest first. */
@@ -108,7 +112,8 @@ function addressesFor(host: string): string[] {
  * @throws the system's error when a port is taken or the directory cannot be written; nothing is left running then
  */
 export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
-  const clock = options.clock ?? systemClock;
+  const base = options.clock ?? systemClock;
+  const clock = new MovableClock(base);
   const host = options.host ?? "127.0.0.1";
   const tenant = makeTenant(options.tenant);
   const settings: SubmissionSettings = { ...DEFAULT_SUBMISSION, ...options.submission };
@@ -125,12 +130,12 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
 
   const issuer = new TokenIssuer(signingKey, tenant, clock);
   const submission = new SubmissionService({ tenant, issuer, faults, store, clock, certificate, settings, emit });
-  const entra = createEntra({ tenant, issuer, faults, clock, certificate, emit });
+  const entra = createEntra({ tenant, issuer, faults, clock, clientClock: base, certificate, emit });
   const reset = (): void => {
     store.clear();
     faults.clear();
   };
-  const view = createView({ tenant, faults, store, throttled: () => submission.throttledCounts(), reset });
+  const view = createView({ tenant, faults, store, clock, throttled: () => submission.throttledCounts(), reset });
 
   const close = async (): Promise<void> => {
     faults.clear();
@@ -187,6 +192,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     viewUrl: `http://127.0.0.1:${ports.view}/`,
     tenant,
     settings,
+    clock,
     faults,
     violations: store.violations,
     messages: (filter = {}) => store.messages.filter((message) => isMatch(message, filter)),

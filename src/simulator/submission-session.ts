@@ -2,7 +2,7 @@
 import { isAscii } from "node:buffer";
 
 import type { ActiveFault } from "./faults.ts";
-import type { FaultStage } from "./fault-table.ts";
+import type { FaultStage } from "./fault-model.ts";
 import { ContentBuffer } from "./mail-store.ts";
 import type { AuthenticationMethod, ReceivedMessage } from "./mail-store.ts";
 import { BACK_END, FRONT_END, FRONT_END_PROD, bannerDate, formatDuration, newUpstreamId } from "./microsoft-names.ts";
@@ -173,7 +173,7 @@ export class SubmissionSession {
   // Faults
 
   #take(stage: FaultStage, recipients?: readonly string[]): ActiveFault | undefined {
-    return this.#service.options.faults.take(stage, { mailbox: this.#identity?.mailbox.address, recipients });
+    return this.#service.options.faults.take(stage, { host: "submission", mailbox: this.#identity?.mailbox.address, recipients });
   }
 
   /** Lets a fault of this stage act; true when the command has had its answer. */
@@ -353,8 +353,10 @@ export class SubmissionSession {
   #forcedFailure(user: string): AuthFailure | undefined {
     const oldTls = this.#connection.tlsVersion === "TLSv1" || this.#connection.tlsVersion === "TLSv1.1";
     if (oldTls) return { refused: wordsOf("old-tls"), why: "TLS is too old", close: true };
-    const action = this.#service.options.faults.take("auth", { mailbox: findMailbox(this.#service.options.tenant, user)?.address })
-      ?.definition.action;
+    const action = this.#service.options.faults.take("auth", {
+      host: "submission",
+      mailbox: findMailbox(this.#service.options.tenant, user)?.address,
+    })?.definition.action;
     if (action?.kind !== "reply") return undefined;
     return { refused: action, why: "a fault is switched on", close: action.close === true };
   }
@@ -506,6 +508,7 @@ export class SubmissionSession {
       receivedAt: now,
       deliveredAt: settings.overRate === "delay" ? slot : now,
       throttled,
+      door: "submission" as const,
       mailbox: mailbox.address,
       method: identity.method,
       tls: this.#connection.tlsVersion ?? "",

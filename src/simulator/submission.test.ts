@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { RawSmtpClient } from "../../test/fakes/raw-smtp-client.ts";
 import { ManualClock } from "../platform/clock.ts";
 import { FAULTS } from "./fault-table.ts";
-import type { FaultDefinition } from "./fault-table.ts";
+import type { FaultDefinition } from "./fault-model.ts";
 import { faultNamed } from "./faults.ts";
 import { startSimulator } from "./simulator.ts";
 import type { Simulator } from "./simulator.ts";

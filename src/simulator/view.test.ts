@@ -54,6 +54,7 @@ function stored(content: string): MailStore {
       receivedAt: 0,
       deliveredAt: 0,
       throttled: false,
+      door: "submission",
       mailbox: "scanner@contoso.com",
       method: "XOAUTH2",
       tls: "TLSv1.3",
@@ -112,6 +113,19 @@ test("the tenant is changed whole or not at all", async () => {
   expect(bad).toMatchObject({ status: 400 });
   expect(bad.text).toContain("limits.speed: unknown");
   expect(scanner?.smtpAuth).toBe(false);
+});
+
+test("the clock is moved over HTTP", async () => {
+  const before = simulator.clock.now();
+
+  const moved = await ask("POST", "/api/clock", { body: { advance: "1d" } });
+  const refused = await ask("POST", "/api/clock", { body: { advance: "soon" } });
+
+  expect(moved.status).toBe(200);
+  expect(JSON.parse(moved.text)).toMatchObject({ aheadMs: 24 * 60 * 60_000 });
+  expect(simulator.clock.now() - before).toBeGreaterThanOrEqual(24 * 60 * 60_000);
+  expect(refused).toMatchObject({ status: 400 });
+  simulator.clock.set(before);
 });
 
 test.each([

@@ -3,10 +3,12 @@ import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 
 import { FAULTS } from "./fault-table.ts";
-import { UnknownFault } from "./faults.ts";
+import { UnknownFault, faultNamed } from "./faults.ts";
 import type { ActiveFault, FaultBook, FaultScope } from "./faults.ts";
 import { readBody } from "./http-body.ts";
 import type { MailStore, ReceivedMessage } from "./mail-store.ts";
+import { moveClock } from "./movable-clock.ts";
+import type { MovableClock } from "./movable-clock.ts";
 import { PatchFault, patchTenant } from "./tenant-patch.ts";
 import type { Tenant } from "./tenant.ts";
 import { PAGE_SCRIPT, PAGE_STYLE, renderPage } from "./view-page.ts";
@@ -21,6 +23,7 @@ export interface ViewOptions {
   readonly tenant: Tenant;
   readonly faults: FaultBook;
   readonly store: MailStore;
+  readonly clock: MovableClock;
   readonly throttled: () => Record<string, number>;
   readonly reset: () => void;
 }
@@ -77,6 +80,13 @@ async function handle(options: ViewOptions, request: IncomingMessage, response: 
     case "POST reset":
       options.reset();
       return sendJson(response, 200, {});
+    case "GET clock":
+      return sendJson(response, 200, describeClock(options.clock));
+    case "POST clock": {
+      const fault = moveClock(options.clock, body);
+      if (fault !== undefined) throw new HttpFault(400, fault);
+      return sendJson(response, 200, describeClock(options.clock));
+    }
     case "POST tenant":
       return changeTenant(options, body, response);
     default:
@@ -143,21 +153,29 @@ function describeFault(fault: ActiveFault): object {
 }
 
 function switchOn(faults: FaultBook, body: unknown): ActiveFault {
-  const { name, count, mailbox, recipient, ...unknown } = (body ?? {}) as Record<string, unknown>;
+  const { name, count, host, mailbox, recipient, ...unknown } = (body ?? {}) as Record<string, unknown>;
   const [extra] = Object.keys(unknown);
-  if (extra !== undefined) throw new HttpFault(400, `${extra}: unknown; expected name, count, mailbox or recipient`);
+  if (extra !== undefined) throw new HttpFault(400, `${extra}: unknown; expected name, count, host, mailbox or recipient`);
   if (typeof name !== "string") throw new HttpFault(400, "name: expected the name of a fault");
   if (count !== undefined && !(typeof count === "number" && Number.isSafeInteger(count) && count > 0))
     throw new HttpFault(400, "count: expected a whole number above 0");
   if (mailbox !== undefined && typeof mailbox !== "string") throw new HttpFault(400, "mailbox: expected an address");
   if (recipient !== undefined && typeof recipient !== "string") throw new HttpFault(400, "recipient: expected an address");
-  const scope: FaultScope = { count, mailbox, recipient };
+  const definition = faultNamed(name);
+  const known = definition?.hosts.find((one) => one === host);
+  if (host !== undefined && definition !== undefined && known === undefined)
+    throw new HttpFault(400, `host: expected one of ${definition.hosts.join(", ")}`);
+  const scope: FaultScope = { count, host: known, mailbox, recipient };
   try {
     return faults.set(name, scope);
   } catch (error) {
     if (error instanceof UnknownFault) throw new HttpFault(404, error.message);
     throw error;
   }
+}
+
+function describeClock(clock: MovableClock): object {
+  return { now: new Date(clock.now()).toISOString(), aheadMs: clock.offsetMs };
 }
 
 function changeTenant(options: ViewOptions, body: unknown, response: ServerResponse): void {
