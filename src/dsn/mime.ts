@@ -1,35 +1,11 @@
 /** The little MIME that a report needs: encoded words, quoted-printable, dates, lines that keep their length. All output has CRLF line ends. */
-
-/** RFC 5322 §2.1.1: no line is longer, CRLF apart. */
-export const LONGEST_LINE = 998;
-
-/** One line without control characters: nothing from outside can start a header field of its own. */
-export function oneLine(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f]+/g, " ").trim();
-}
-
-export function isAscii(text: string): boolean {
-  return !/[\u0080-\u{10ffff}]/u.test(text);
-}
+import { encodedWords, isAscii, LONGEST_LINE, oneLine } from "../mime/words.ts";
 
 /** A phrase or unstructured text for a header field: as it is when plain, else in encoded words of at most 75 characters (RFC 2047). */
 export function encodedText(text: string): string {
   const line = oneLine(text);
   if (isAscii(line) && !line.includes("=?")) return line;
-  const words: string[] = [];
-  let octets: number[] = [];
-  const flush = (): void => {
-    if (octets.length > 0) words.push(`=?UTF-8?B?${Buffer.from(octets).toString("base64")}?=`);
-    octets = [];
-  };
-  for (const character of line) {
-    const bytes = Buffer.from(character);
-    // 45 octets become 60 characters, 72 with the frame; a character is never cut.
-    if (octets.length + bytes.length > 45) flush();
-    octets.push(...bytes);
-  }
-  flush();
-  return words.join("\r\n ");
+  return encodedWords(line).join("\r\n ");
 }
 
 /** A display name: quoted when plain, else encoded. */

@@ -5,7 +5,8 @@
 import { isNonAscii } from "../mail/address.ts";
 import type { AcceptedMessage } from "../mail/message.ts";
 import { formatReply, type Reply } from "../mail/reply.ts";
-import { displayName, encodedText, isAscii, isSevenBit, mailDate, oneLine, quotedPrintable, wrapped } from "./mime.ts";
+import { isAscii, oneLine } from "../mime/words.ts";
+import { displayName, encodedText, isSevenBit, mailDate, quotedPrintable, wrapped } from "./mime.ts";
 
 /** One recipient that the report is about. */
 export interface FailedRecipient {

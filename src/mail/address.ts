@@ -1,4 +1,5 @@
 /** Mail addresses as values: canonical form, the words `any`, `internal`, `external`, and patterns of them. */
+import { isIPv4 } from "node:net";
 import { domainToASCII } from "node:url";
 
 /** An address cut at its last `@`. `domain` is empty where there is none. */
@@ -46,6 +47,32 @@ export function isNonAscii(address: string): boolean {
 export function isInternalDomain(domain: string, domains: readonly string[]): boolean {
   const canonical = canonicalDomain(domain);
   return domains.some((own) => (own.startsWith("*.") ? canonical.endsWith(own.slice(1)) : canonical === own));
+}
+
+/** Top-level names that nobody outside can answer to: RFC 6761, 6762, 8375, ICANN's reserved ones, and what cloud providers and routers use. */
+const PRIVATE_SUFFIXES = [
+  "local", "localdomain", "localhost", "lan", "internal", "intranet", "private", "corp", "home", "home.arpa", "invalid", "test", "workgroup", "mshome", "domain",
+] as const; // prettier-ignore
+
+/**
+ * Whether mail from this domain could never be answered: literal, bare IP address, one label, or private. One of the organization's own
+ * domains is never that.
+ */
+export function isUnusableDomain(domain: string, own: readonly string[]): boolean {
+  if (domain === "" || domain.startsWith("[") || isIPv4(domain)) return true;
+  if (isInternalDomain(domain, own)) return false;
+  if (!domain.includes(".")) return true;
+  return PRIVATE_SUFFIXES.some((suffix) => domain.endsWith(`.${suffix}`));
+}
+
+/**
+ * Whether an answer to this address could arrive: a local part, and a full domain name that is not private.
+ *
+ * @param address - canonical
+ */
+export function isRoutable(address: string, own: readonly string[]): boolean {
+  const { local, domain } = splitAddress(address);
+  return local !== "" && /^[a-z0-9_-]+(?:\.[a-z0-9_-]+)+$/.test(domain) && !isUnusableDomain(domain, own);
 }
 
 /** One entry of a list of addresses in the configuration: `a@d`, `*@d`, `*@*.d`, or a word. */

@@ -48,6 +48,12 @@ export interface Envelope {
   readonly smtpUtf8: boolean;
   /** True when the content has octets over 127. */
   readonly eightBit: boolean;
+  /** A signature covers sender and content (DKIM, multipart/signed, pkcs7-mime). Absent, as in mail of older versions: not known. */
+  readonly signed?: boolean | undefined;
+  /** Some line is longer than SMTP allows, 998 octets. Absent: not known. */
+  readonly longLines?: boolean | undefined;
+  /** Mail that we sent by ourselves and that has come back: as with `<>`, nothing is ever reported about it. */
+  readonly returned?: boolean | undefined;
   /** Octets of the stored content, added header lines included. */
   readonly sizeBytes: number;
   /** Message-ID with its angle brackets, the device's own or the one added. */

@@ -103,7 +103,7 @@ export class IncomingMessage {
 
   /** What came of the content. Call after `feed` returned an end. */
   complete(): Completed {
-    const { refusal, header, sizeBytes, eightBit, repairs } = this.#intake.result();
+    const { refusal, header, sizeBytes, eightBit, longLines, repairs } = this.#intake.result();
     if (refusal !== undefined || header === undefined) return { refusal: refusal ?? { reply: LOCAL_ERROR, reason: "spool" } };
     const { sender, recipients, originalSender } = this.#transaction;
     const { client, device, helo, tls, startedAt } = this.#session;
@@ -122,6 +122,10 @@ export class IncomingMessage {
       priority: client.priority,
       smtpUtf8: isNonAscii(sender) || recipients.some(isNonAscii),
       eightBit,
+      signed: header.signed,
+      longLines,
+      // Only where it is so: this is stored with every message.
+      ...(header.returned ? { returned: true } : {}),
       sizeBytes,
       messageId: header.messageId,
       headerFrom: header.headerFrom,

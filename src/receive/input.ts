@@ -4,7 +4,7 @@
  * one write.
  */
 import { SMTPStream } from "smtp-server/lib/smtp-stream";
-import { decodeOctets } from "./headers.ts";
+import { decodeOctets } from "../mime/words.ts";
 
 const LF = 0x0a;
 const CR = 0x0d;

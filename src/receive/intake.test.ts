@@ -30,6 +30,9 @@ interface Taken {
   readonly headerFrom: string | undefined;
   readonly subject: string | undefined;
   readonly writes: number;
+  readonly signed: boolean | undefined;
+  readonly longLines: boolean;
+  readonly returned: boolean | undefined;
   readonly aborted: boolean;
 }
 
@@ -48,7 +51,7 @@ function take(content: string | Buffer, changes: Partial<EditFacts> = {}, size =
   const intake = new Intake(writer, { ...facts, ...changes }, { contentBytes: 50_000_000, headerBytes: 262_144, ...limits });
   const wire = Buffer.concat([Buffer.isBuffer(content) ? content : Buffer.from(content, "latin1"), Buffer.from(".\r\n")]);
   for (let at = 0; at < wire.length; at += size) if (intake.feed(Buffer.from(wire.subarray(at, at + size)), 0) >= 0) break;
-  const { refusal, header, repairs, eightBit, sizeBytes } = intake.result();
+  const { refusal, header, repairs, eightBit, longLines, sizeBytes } = intake.result();
   const stored = Buffer.concat(pieces);
   if (refusal === undefined && sizeBytes !== stored.length) throw new Error(`${sizeBytes} octets counted, ${stored.length} written`);
   return {
@@ -60,6 +63,9 @@ function take(content: string | Buffer, changes: Partial<EditFacts> = {}, size =
     headerFrom: header?.headerFrom,
     subject: header?.subject,
     writes: pieces.length,
+    signed: header?.signed,
+    longLines,
+    returned: header?.returned,
     aborted,
   };
 }
@@ -140,7 +146,7 @@ test.each([
   ['"A, B" <root@nas.local>', 'From: "A, B" <scanner@contoso.com>'],
   ["root@vcenter.local", "From: root <scanner@contoso.com>"],
   ["=?utf-8?q?=C3=BC?= <x@[192.0.2.1]>", "From: =?utf-8?q?=C3=BC?= <scanner@contoso.com>"],
-  ["J\u00fcrgen <x>", "From: J\u00fcrgen <scanner@contoso.com>"],
+  ["J\u00fcrgen <x>", "From: =?UTF-8?B?SsO8cmdlbg==?= <scanner@contoso.com>"],
   ["", "From: scanner@contoso.com"],
 ])("From: %s becomes %s", (from, line) => {
   const taken = take(`Date: x\r\nFrom: ${from}\r\nMessage-ID: <1@b>\r\n\r\n`);
@@ -156,6 +162,38 @@ test("of several From the first stays", () => {
 
   expect(taken.text).toBe(`${ADDED}${GOOD}\r\n`);
   expect(taken.repairs).toEqual(["from-reduced"]);
+});
+
+test.each([
+  ["Anna <a@contoso.com>, b@contoso.com", "From: Anna <a@contoso.com>"],
+  ["root@nas.local, Ben <b@contoso.com>", "From: Ben <b@contoso.com>"],
+])("of several mailboxes in %s one stays: Microsoft takes no more (550 5.1.20)", (from, line) => {
+  const taken = take(`Date: x\r\nFrom: ${from}\r\nMessage-ID: <1@b>\r\n\r\n`);
+
+  expect(taken.text).toContain(`\r\n${line}\r\n`);
+  expect(taken.text.match(/^From:/gm)).toHaveLength(1);
+});
+
+test("a stranger among several senders is refused, wherever it stands, signed or not", () => {
+  const own = "Message-ID: <1@b>\r\nFrom: a@contoso.com";
+
+  expect(take(`${own}, ceo@fabrikam.com\r\n\r\n`).reply).toBe("550 5.7.1");
+  expect(take(`${own}, ceo@fabrikam.com\r\nDKIM-Signature: x\r\n\r\n`).reply).toBe("550 5.7.1");
+  expect(take(`${own}\r\nDKIM-Signature: x\r\nFrom: ceo@fabrikam.com\r\n\r\n`).reply).toBe("550 5.7.1");
+});
+
+test("where From is replaced its address stays in X-Postern-Original-Sender, if the envelope has none to keep", () => {
+  expect(take("From: NAS <root@nas.local>\r\n\r\n").text).toContain("\r\nX-Postern-Original-Sender: root@nas.local\r\n");
+  const both = take("From: NAS <root@nas.local>\r\n\r\n", { originalSender: "scan@nas.local" }).text;
+  expect(both.match(/^X-Postern-Original-Sender: .*$/gm)).toEqual(["X-Postern-Original-Sender: scan@nas.local"]);
+});
+
+test("what a delivery needs to know later is noted: a signature, long lines, mail of ours that came back", () => {
+  expect(take(`${GOOD}\r\n${"x".repeat(998)}\r\n`)).toMatchObject({ signed: false, longLines: false, returned: false });
+  expect(take(`${GOOD}DKIM-Signature: v=1\r\n\r\n${"x".repeat(999)}\r\n`)).toMatchObject({ signed: true, longLines: true });
+  expect(take(`${GOOD}X: ${"y".repeat(996)}\r\n\r\nb\r\n`).longLines).toBe(true);
+  expect(take(`${GOOD}X-Postern-Loop: Relay.contoso.com\r\n\r\n`).returned).toBe(true);
+  expect(take(`${GOOD}X-Postern-Loop: other.contoso.com\r\n\r\n`).returned).toBe(false);
 });
 
 test("with the null reverse-path a missing From is the fallback sender", () => {

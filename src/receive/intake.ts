@@ -8,12 +8,13 @@
 import { isAscii } from "node:buffer";
 import { describeError, PosternError } from "../mail/errors.ts";
 import type { Reply } from "../mail/reply.ts";
+import { fieldNameLength } from "../mime/fields.ts";
+import { LineLengths } from "../mime/line-lengths.ts";
 import type { MessageWriter } from "../queue/queue.ts";
 import { ContentDecoder } from "./content.ts";
 import type { ContentConsumer } from "./content.ts";
 import { editHeader } from "./edit.ts";
 import type { EditFacts, EditedHeader } from "./edit.ts";
-import { fieldNameLength } from "./headers.ts";
 
 /** Why a message is not taken. `reason` is a metric label. */
 export interface ContentRefusal {
@@ -29,6 +30,8 @@ export interface IntakeResult {
   readonly header: EditedHeader | undefined;
   readonly repairs: readonly string[];
   readonly eightBit: boolean;
+  /** Some line as written is longer than SMTP allows. */
+  readonly longLines: boolean;
   /** Octets written, added lines included. */
   readonly sizeBytes: number;
 }
@@ -67,6 +70,7 @@ export class Intake implements ContentConsumer {
   #written = 0;
   #gathered = 0;
   #eightBit = false;
+  readonly #lineLengths = new LineLengths();
   #nulReplaced = false;
   #backPressure: Promise<void> | undefined;
 
@@ -104,7 +108,14 @@ export class Intake implements ContentConsumer {
     if (extraCr) repairs.push("extra-cr");
     if (loneCr) repairs.push("lone-cr");
     if (this.#nulReplaced) repairs.push("nul-replaced");
-    return { refusal: this.#refusal, header: this.#edited, repairs, eightBit: this.#eightBit, sizeBytes: this.#written };
+    return {
+      refusal: this.#refusal,
+      header: this.#edited,
+      repairs,
+      eightBit: this.#eightBit,
+      longLines: this.#lineLengths.end(),
+      sizeBytes: this.#written,
+    };
   }
 
   /** Drops the message. */
@@ -236,6 +247,7 @@ export class Intake implements ContentConsumer {
       this.#nulReplaced = true;
     }
     if (!this.#eightBit && !isAscii(octets)) this.#eightBit = true;
+    this.#lineLengths.look(octets);
     this.#written += octets.length;
     try {
       this.#backPressure = this.#writer.write(octets) ?? this.#backPressure;

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { isUnusableDomain, judgeHeaderFrom, judgeRecipient, judgeSender } from "./policy.ts";
+import { isUnusableDomain } from "../mail/address.ts";
+import { judgeHeaderFrom, judgeRecipient, judgeSender } from "./policy.ts";
 
 const domains = { own: ["contoso.com", "*.contoso.net"], first: "contoso.com" };
 const printers = { name: "printers", senders: ["internal"], recipients: ["internal"], fallbackSender: "scans@contoso.com" };

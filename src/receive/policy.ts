@@ -1,6 +1,5 @@
 /** Relay policy: who may send as whom, to whom. Pure functions of (client, command); RFC 5321 §7.1, product rules of sender and recipients. */
-import { isIPv4 } from "node:net";
-import { canonicalAddress, isInternalDomain, matchesPatterns, splitAddress } from "../mail/address.ts";
+import { canonicalAddress, isUnusableDomain, matchesPatterns, splitAddress } from "../mail/address.ts";
 import type { AddressPattern } from "../mail/address.ts";
 import type { Reply } from "../mail/reply.ts";
 
@@ -28,22 +27,6 @@ export type SenderVerdict =
 export type RecipientVerdict =
   | { readonly kind: "accepted"; readonly recipient: string }
   | { readonly kind: "refused"; readonly reply: Reply };
-
-/** Top-level names that nobody outside can answer to: RFC 6761, 6762, 8375, ICANN's reserved ones, and what cloud providers and routers use. */
-const PRIVATE_SUFFIXES = [
-  "local", "localdomain", "localhost", "lan", "internal", "intranet", "private", "corp", "home", "home.arpa", "invalid", "test", "workgroup", "mshome", "domain",
-] as const; // prettier-ignore
-
-/**
- * Whether mail from this domain could never be answered: literal, bare IP address, one label, or private. One of the organization's own
- * domains is never that.
- */
-export function isUnusableDomain(domain: string, own: readonly string[]): boolean {
-  if (domain === "" || domain.startsWith("[") || isIPv4(domain)) return true;
-  if (isInternalDomain(domain, own)) return false;
-  if (!domain.includes(".")) return true;
-  return PRIVATE_SUFFIXES.some((suffix) => domain.endsWith(`.${suffix}`));
-}
 
 /**
  * Judges the reverse-path: `<>` passes; no domain gets the first one; an unusable domain becomes the fallback sender; then `senders` decides.

@@ -1,4 +1,5 @@
-/** Finds the fields of a header section in its octets, without decoding what it does not need. */
+/** Finds the fields of a header section in its octets, and writes new ones, without touching or decoding what it does not need. */
+import { foldedLines, oneLine } from "./words.ts";
 
 const COLON = 0x3a;
 const SPACE = 0x20;
@@ -74,37 +75,42 @@ export function unfoldedValue(octets: Buffer, field: HeaderField): string {
   return value.replace(/\r?\n(?=[ \t])/g, "").trim();
 }
 
-/** Octets read as Latin-1, read again as UTF-8 where they are that. */
-export function decodeOctets(latin1: string): string {
-  if (!/[\u0080-\u00ff]/.test(latin1)) return latin1;
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(latin1, "latin1"));
-  } catch {
-    return latin1;
-  }
+const FIELD_NAME = /^[!-9;-~]{1,76}$/;
+
+/**
+ * One field with its line end, folded at blanks (RFC 5322 §2.2.3). Nothing in the value can end the field: control characters become
+ * spaces. What is not ASCII is written as UTF-8; text belongs in encoded words before ({@link encodedPhrase}), addresses may stay as they are.
+ *
+ * @throws Error when the name is none
+ */
+export function fieldOctets(name: string, value: string): Buffer {
+  if (!FIELD_NAME.test(name)) throw new Error(`${JSON.stringify(name)} is no header field name`);
+  return Buffer.from(`${foldedLines(`${name}: ${oneLine(value)}`)}\r\n`, "utf8");
 }
 
-/** Decodes RFC 2047 encoded words for display; what cannot be decoded stays as it is. */
-export function decodeEncodedWords(value: string, longest: number): string {
-  const joined = decodeOctets(value)
-    .slice(0, longest * 12)
-    .replace(/(\?=)\s+(?==\?)/g, "$1");
-  const decoded = joined.replace(
-    /=\?([A-Za-z0-9_.-]{1,40})(?:\*[^?]*)?\?([BbQq])\?([^?\s]*)\?=/g,
-    (word, charset: string, encoding: string, text: string) => {
-      const octets =
-        encoding.toUpperCase() === "B"
-          ? Buffer.from(text, "base64")
-          : Buffer.from(
-              text.replaceAll("_", " ").replace(/=([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16))),
-              "latin1",
-            );
-      try {
-        return new TextDecoder(charset).decode(octets);
-      } catch {
-        return word;
-      }
-    },
-  );
-  return decoded.replace(/[\u0000-\u001f\u007f]+/g, " ").slice(0, longest);
+/** One field to take out of a header section, or to write anew in its place. */
+export interface FieldChange {
+  readonly field: HeaderField;
+  /** The whole new field with its line end; absent: the field goes. */
+  readonly by?: Buffer | undefined;
+}
+
+/** The octets of `header` with some of its fields gone or replaced; all others are the very same octets. */
+export function changedFields(header: Buffer, changes: readonly FieldChange[]): Buffer[] {
+  const parts: Buffer[] = [];
+  let start = 0;
+  for (const { field, by } of changes.toSorted((a, b) => a.field.start - b.field.start)) {
+    if (field.start > start) parts.push(header.subarray(start, field.start));
+    if (by !== undefined) parts.push(by);
+    start = field.end;
+  }
+  if (start < header.length) parts.push(header.subarray(start));
+  return parts;
+}
+
+const SIGNED_CONTENT = /^(?:multipart\/signed|application\/(?:x-)?pkcs7-mime)/i;
+
+/** Whether this field says that the message is signed, so that its sender and content must stay as they are: DKIM (RFC 6376), S/MIME, PGP/MIME. */
+export function tellsOfSignature(octets: Buffer, field: HeaderField): boolean {
+  return field.name === "dkim-signature" || (field.name === "content-type" && SIGNED_CONTENT.test(unfoldedValue(octets, field)));
 }

@@ -1,4 +1,6 @@
-/** Reads the mailboxes of a From: field as devices write it (RFC 5322 §3.4, tolerant). */
+/** Reads the mailboxes of an address field as devices write it (RFC 5322 §3.4, tolerant), and writes such a field. */
+import { fieldOctets } from "./fields.ts";
+import { encodedPhrase } from "./words.ts";
 
 /** One mailbox: what is shown, and the address between the brackets or alone. */
 export interface HeaderMailbox {
@@ -97,10 +99,14 @@ function unquote(text: string): string {
   return quoted?.[1] === undefined ? text : quoted[1].replace(/\\(.)/gs, "$1");
 }
 
-/** A display name as it may stand before `<address>`: atoms as they are, anything else as a quoted string. Octets beyond ASCII stay. */
-export function formatDisplay(display: string): string {
-  const flat = display.replace(/[\r\n\0]+\s*/g, " ").trim();
-  if (flat === "") return "";
-  if (/^[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\uffff-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\uffff-]+)*$/.test(flat)) return flat;
-  return `"${flat.replace(/[\\"]/g, "\\$&")}"`;
+/**
+ * An address field with its line end: `From: Name <address>`, or the address alone.
+ *
+ * @param display - as {@link HeaderMailbox} has it; encoded or quoted as needed
+ * @param address - written as it is, in UTF-8; what could end the address goes
+ */
+export function mailboxField(name: string, display: string, address: string): Buffer {
+  const written = address.replace(/[<>\s\u0000-\u001f\u007f]+/g, "");
+  const shown = encodedPhrase(display);
+  return fieldOctets(name, shown === "" ? written : `${shown} <${written}>`);
 }
