@@ -1,19 +1,13 @@
 /** What must agree between keys: references, overlaps, limits. The schema has checked each value by itself. */
+import { largestMessage, upstreamDisagreements } from "./agreement-upstreams.ts";
+import { error, warning } from "./disagreement.ts";
+import type { Disagreement, Named } from "./disagreement.ts";
 import { isWidePublic, readNetwork } from "./network.ts";
 import { nearest } from "./nearest.ts";
 import type { KeyPath } from "./finding.ts";
 import type { Endpoint } from "./config.ts";
 import type { ParsedFile } from "./schema/index.ts";
 import { formatSize, isLoopback } from "./values.ts";
-
-/** One disagreement. */
-export interface Disagreement {
-  readonly path: KeyPath;
-  readonly message: string;
-  readonly severity: "error" | "warning";
-}
-
-type Named<T> = Readonly<Record<string, T>>;
 
 /** What could be read of a file: of a faulty one, the sections and entries that are right by themselves. */
 export interface Readable {
@@ -51,9 +45,6 @@ export function disagreements(file: Readable): Disagreement[] {
     ...retry(file),
   ];
 }
-
-const error = (path: KeyPath, message: string): Disagreement => ({ path, message, severity: "error" });
-const warning = (path: KeyPath, message: string): Disagreement => ({ path, message, severity: "warning" });
 
 /** Says that a name is not there, and which one may have been meant. */
 function unknownName(path: KeyPath, what: string, name: string, known: readonly string[]): Disagreement {
@@ -184,19 +175,7 @@ function* networks(file: Readable): Generator<Disagreement> {
 }
 
 function* upstreams(file: Readable): Generator<Disagreement> {
-  for (const [name, upstream] of Object.entries(file.upstreams)) {
-    const path = ["upstreams", name];
-    if (upstream.type === "smtp-auth") {
-      if (file.organization !== undefined && file.organization.tenant === undefined && upstream.credential.tenant === undefined) {
-        yield error([...path, "credential"], "missing tenant; expected organization.tenant, or a tenant in this credential");
-      }
-    } else if (upstream.credential !== undefined && (upstream.tls === "none" || upstream.tls === "opportunistic")) {
-      yield warning(
-        [...path, "tls"],
-        `with tls: ${upstream.tls} the password may cross the network in the clear; required or implicit protects it`,
-      );
-    }
-  }
+  yield* upstreamDisagreements(file.upstreams, file.organization);
   if (!file.hasRoutes || file.routes.some((route) => route === undefined)) return;
   for (const name of file.names.upstreams ?? []) {
     if (!file.routes.some((route) => route?.via.includes(name))) yield warning(["upstreams", name], "no route uses this upstream");
@@ -241,7 +220,8 @@ function* sizes(file: Readable): Generator<Disagreement> {
     for (const route of file.routes) {
       if (route === undefined) continue;
       const [door] = route.via;
-      const limit = door === undefined ? undefined : file.upstreams[door]?.limits.max_message_size;
+      const upstream = door === undefined ? undefined : file.upstreams[door];
+      const limit = upstream === undefined ? undefined : largestMessage(upstream);
       const mayTake = route.match?.client === undefined || route.match.client.includes(name);
       if (mayTake && limit !== undefined && client.max_message_size > limit) {
         const sizesInWords = `${formatSize(client.max_message_size)}, but upstream ${String(door)} of route ${route.name} takes ${formatSize(limit)}`;

@@ -4,7 +4,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { dirname } from "node:path";
 import { PosternError } from "../mail/errors.ts";
-import type { Config, ListenerConfig, OAuthCredential, SecretRef, UpstreamConfig } from "./config.ts";
+import type { Config, ConnectorConfig, ListenerConfig, OAuthCredential, SecretRef, UpstreamConfig } from "./config.ts";
 import type { Finding, KeyPath, Severity } from "./finding.ts";
 import { byPosition } from "./finding.ts";
 import type { ConfigSource } from "./load.ts";
@@ -93,10 +93,20 @@ class Check {
       const inherited = upstream.ca === config.network.ca;
       await this.#authorities({ ...at(), path: inherited ? ["network", "ca", index] : ["upstreams", name, "ca", index] }, file);
     }
+    if (upstream.type === "direct-send") return;
+    if (upstream.type === "connector") return await this.#connector(upstream, at);
     const { credential } = upstream;
     if (credential === undefined) return;
-    if (credential.type === "password") await this.#secret(at("credential", "password"), credential.password);
-    else await this.#oauth(credential, (key) => at("credential", key));
+    if (credential.type !== "password") return await this.#oauth(credential, (key) => at("credential", key));
+    if (credential.expires !== undefined) this.#end(at("credential", "expires"), "the password", credential.expires);
+    await this.#secret(at("credential", "password"), credential.password);
+  }
+
+  async #connector({ certificate: own }: ConnectorConfig, at: (key: string) => Subject): Promise<void> {
+    if (own === undefined) return;
+    const passphrase = own.passphrase === undefined ? undefined : await this.#secret(at("passphrase"), own.passphrase);
+    if (own.passphrase !== undefined && passphrase === undefined) return;
+    await this.#pair(at("certificate"), own.certificate, at("key"), own.key, passphrase);
   }
 
   async #oauth(credential: OAuthCredential, at: (key: string) => Subject): Promise<void> {
@@ -105,6 +115,7 @@ class Check {
       await this.#secret(at("secret"), credential.secret);
       return;
     }
+    if (credential.type !== "client-certificate") return;
     const { passphrase: reference } = credential;
     const passphrase = reference === undefined ? undefined : await this.#secret(at("passphrase"), reference);
     if (reference !== undefined && passphrase === undefined) return;

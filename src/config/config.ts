@@ -19,6 +19,8 @@ export interface Endpoint {
 
 export type TlsMode = "none" | "opportunistic" | "required" | "implicit";
 export type TlsVersion = "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
+/** Services that submission knows besides a mailbox of Exchange Online: High Volume Email, Azure Communication Services. */
+export type Preset = "hve" | "acs";
 export type Cloud = "worldwide" | "gcc" | "gcc-high" | "dod" | "china";
 
 export interface ListenerTls {
@@ -48,7 +50,7 @@ export interface ClientConfig {
   readonly allow_public: boolean;
 }
 
-/** How an application signs in to Microsoft Entra ID. */
+/** How a door gets its token from Microsoft Entra ID. */
 export type OAuthCredential =
   | {
       readonly type: "client-secret";
@@ -64,56 +66,128 @@ export type OAuthCredential =
       readonly certificate: string;
       readonly key: string;
       readonly passphrase: SecretRef | undefined;
+    }
+  | { readonly type: "device-code"; readonly client_id: string }
+  | {
+      readonly type: "managed-identity";
+      /** undefined: the machine's own. */
+      readonly client_id: string | undefined;
     };
 
 export interface PasswordCredential {
   readonly type: "password";
   readonly username: string;
   readonly password: SecretRef;
+  /** End of its last day, ms since the epoch, where the file tells. */
+  readonly expires?: number | undefined;
 }
 
 /** What a door can take. */
 export interface UpstreamLimitsConfig {
   readonly connections: number;
-  /** undefined: not limited. */
+  /** undefined: not limited, here and in the next three. */
   readonly messages_per_minute: number | undefined;
+  readonly messages_per_hour: number | undefined;
+  readonly recipients_per_day: number | undefined;
+  readonly external_recipients_per_day: number | undefined;
   readonly recipients_per_message: number;
   /** Octets. */
   readonly max_message_size: number;
 }
 
+/** What becomes of the sender on the way out; the modes are those of `SenderPolicy` in `upstream/upstream.ts`. */
+export interface SenderConfig {
+  readonly mode: "auto" | "keep" | "rewrite" | "on-behalf-of";
+  /** What a sender is rewritten to; undefined only where the mode is `keep`. */
+  readonly address: string | undefined;
+  readonly send_as: readonly AddressPattern[];
+}
+
 interface UpstreamBase {
-  /** DNS name or IP address. */
-  readonly host: string;
-  readonly port: number;
   /** PEM files of further certificate authorities to trust; its own, else those of `network.ca`. */
   readonly ca: readonly string[];
   /** Its own, else `network.source_address`. */
   readonly source_address: string | undefined;
+  /** URL of an HTTP proxy for tokens and Graph. */
+  readonly proxy: string | undefined;
+  /** Name servers for MX records, as `Resolver.setServers` takes them; empty: the system's. */
+  readonly dns_servers: readonly string[];
+  readonly sender: SenderConfig;
   readonly limits: UpstreamLimitsConfig;
 }
 
-/** Submission to Exchange Online with XOAUTH2; STARTTLS is always required. */
-export interface SmtpAuthConfig extends UpstreamBase {
-  readonly type: "smtp-auth";
-  readonly mailbox: string;
-  readonly credential: OAuthCredential;
-  /** The credential's own, else the organization's. */
-  readonly tenant: string;
+/** Whom a door with OAuth asks for tokens. */
+interface SignedIn {
+  /** The credential's own, else the organization's; undefined where nothing needs it (password, managed identity) and the file has none. */
+  readonly tenant: string | undefined;
   readonly cloud: Cloud;
   /** URL of the authority with the tenant as its last part: `https://login.microsoftonline.com/contoso.onmicrosoft.com`. */
   readonly authority: string;
+  /** Several are separated by spaces. */
   readonly scope: string;
+}
+
+/** Submission to Microsoft; STARTTLS is always required. */
+export interface SmtpAuthConfig extends UpstreamBase, SignedIn {
+  readonly type: "smtp-auth";
+  readonly preset: Preset | undefined;
+  readonly host: string;
+  readonly port: number;
+  readonly mailbox: string;
+  readonly credential: OAuthCredential | PasswordCredential;
+  /** Recipients that the service takes. */
+  readonly serves: "any" | "internal";
+}
+
+/** Where the tenant takes mail from outside. */
+interface MxHost {
+  /** undefined: the MX of `domain` is looked up. */
+  readonly host: string | undefined;
+  readonly port: number;
+  readonly domain: string;
+  /** What the hosts of the cloud's tenants end in. */
+  readonly mx_suffixes: readonly string[];
+  /** The organization's tenant and sign-in service, for what Microsoft counts by tenant; undefined where the file names no tenant. */
+  readonly authority: string | undefined;
+}
+
+/** To the tenant's own MX without signing in. */
+export interface DirectSendConfig extends UpstreamBase, MxHost {
+  readonly type: "direct-send";
+  readonly tls: "required" | "opportunistic";
+}
+
+/** Through an inbound connector of the tenant. */
+export interface ConnectorConfig extends UpstreamBase, MxHost {
+  readonly type: "connector";
+  /** undefined: the connector knows this network's public address instead. */
+  readonly certificate: { readonly certificate: string; readonly key: string; readonly passphrase: SecretRef | undefined } | undefined;
+}
+
+/** sendMail of Microsoft Graph. */
+export interface GraphConfig extends UpstreamBase, SignedIn {
+  readonly type: "graph";
+  /** An address, or `from`: the sender's own mailbox. */
+  readonly mailbox: string;
+  /** Senders whose mailbox may be used; empty unless `mailbox` is `from`. */
+  readonly allow: readonly AddressPattern[];
+  readonly credential: OAuthCredential;
+  /** https URL without a slash at the end. */
+  readonly graph_host: string;
+  readonly large_messages: "next" | "draft";
 }
 
 /** Any SMTP server. */
 export interface SmartHostConfig extends UpstreamBase {
   readonly type: "smart-host";
+  /** DNS name or IP address. */
+  readonly host: string;
+  readonly port: number;
   readonly tls: TlsMode;
   readonly credential: PasswordCredential | undefined;
 }
 
-export type UpstreamConfig = SmtpAuthConfig | SmartHostConfig;
+export type UpstreamConfig = SmtpAuthConfig | DirectSendConfig | ConnectorConfig | GraphConfig | SmartHostConfig;
 
 /** What a recipient must fit for a route; every given list must match. */
 export interface RouteMatch {
@@ -157,7 +231,12 @@ export interface Config {
   readonly queue: { readonly min_free: number; readonly max_size: number | undefined };
   /** Milliseconds. */
   readonly history: { readonly keep: number };
-  readonly network: { readonly ca: readonly string[]; readonly source_address: string | undefined };
+  readonly network: {
+    readonly proxy: string | undefined;
+    readonly ca: readonly string[];
+    readonly source_address: string | undefined;
+    readonly dns: { readonly servers: readonly string[] };
+  };
   readonly admin: { readonly listen: Endpoint };
   readonly metrics: { readonly listen: Endpoint | undefined };
   readonly log: { readonly level: "debug" | "info" | "warn" | "error"; readonly subjects: boolean };

@@ -19,7 +19,7 @@ export interface Objection {
 }
 
 /** Keys whose value is never shown, whatever is wrong with it, along with everything below them. */
-const SECRET_KEYS = new Set(["secret", "password", "passphrase", "credential"]);
+const SECRET_KEYS = new Set(["secret", "password", "passphrase", "credential", "proxy"]);
 
 /** True when the value at the path may be a secret, or may have been mixed up with one. */
 export function mayHoldSecret(path: KeyPath): boolean {

@@ -68,7 +68,7 @@ describe("files that work", () => {
       bounces: { to: "both" },
       queue: { min_free: 512 * 2 ** 20, max_size: undefined },
       history: { keep: 30 * 86_400_000 },
-      network: { ca: [], source_address: undefined },
+      network: { proxy: undefined, ca: [], source_address: undefined, dns: { servers: [] } },
       admin: { listen: { host: "127.0.0.1", port: 8025 } },
       metrics: { listen: undefined },
       log: { level: "info", subjects: false },
@@ -77,23 +77,6 @@ describe("files that work", () => {
 
   test.each([EXAMPLE, DEMO])("the shipped file %s is accepted without a word", async (url) => {
     expect(lines(await loadConfig(url.pathname))).toEqual([]);
-  });
-
-  test("a smart host has defaults of its own, and takes CA and source address from the network section", () => {
-    const text = `${MINIMAL_EXAMPLE.replace("  scans:\n", "  onprem: { type: smart-host, host: mail.corp.local }\n  scans:\n")}network: { ca: corp.pem, source_address: 10.0.0.5 }\n`;
-
-    const loaded = parseConfig(text, "p.yaml", "/etc/postern");
-
-    expect(loaded.ok && loaded.config.upstreams["onprem"]).toEqual({
-      type: "smart-host",
-      host: "mail.corp.local",
-      port: 25,
-      tls: "opportunistic",
-      ca: ["/etc/postern/corp.pem"],
-      source_address: "10.0.0.5",
-      credential: undefined,
-      limits: { messages_per_minute: undefined, connections: 20, recipients_per_message: 100, max_message_size: 33 * 2 ** 20 },
-    });
   });
 
   test("the free-space floor is never under three times the largest message", () => {
@@ -209,9 +192,13 @@ describe("single faults", () => {
     [
       "type: smtp-auth",
       "type: smtp-oauth",
-      '13:11 upstreams.scans.type: expected one of: smtp-auth, smart-host, not "smtp-oauth"; did you mean smtp-auth?',
+      '13:11 upstreams.scans.type: expected one of: smtp-auth, direct-send, connector, graph, smart-host, not "smtp-oauth"; did you mean smtp-auth?',
     ],
-    ["    type: smtp-auth\n", "", "12:3 upstreams.scans.type: missing; expected one of: smtp-auth, smart-host"],
+    [
+      "    type: smtp-auth\n",
+      "",
+      "12:3 upstreams.scans.type: missing; expected one of: smtp-auth, direct-send, connector, graph, smart-host",
+    ],
     [
       "{ file: secrets/entra }",
       "Hunter~2~Canary",

@@ -153,3 +153,36 @@ export function readHttpsUrl(text: string): Read<string> {
   }
   return { value: url.href.replace(/\/+$/, "") };
 }
+
+/** `none`, or a proxy's URL. A user in it would be a secret written literally. */
+export function readProxy(text: string): Read<string> {
+  if (text === "none") return { value: text };
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const plain = url !== undefined && ["http:", "https:"].includes(url.protocol) && url.pathname === "/" && url.search + url.hash === "";
+  if (!plain || url.username !== "" || url.password !== "")
+    return { expected: "none, or a URL without a user such as http://proxy.contoso.com:3128" };
+  return { value: url.origin };
+}
+
+/** A name server: an address, with a port where it is not 53; the form that `Resolver.setServers` takes. */
+export function readDnsServer(text: string): Read<string> {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?$/.exec(text);
+  const [address, port] = match === null ? [text, undefined] : [match[1] ?? match[2] ?? "", match[3]];
+  if (isIP(address) === 0 || address.includes("%") || Number(port ?? 53) > 65_535 || Number(port ?? 53) === 0)
+    return { expected: "an IP address, with or without a port" };
+  if (port === undefined) return { value: address };
+  return { value: isIP(address) === 6 ? `[${address}]:${port}` : `${address}:${port}` };
+}
+
+/** A mailbox's address, or the word `from`. */
+export function readGraphMailbox(text: string): Read<string> {
+  if (text === "from") return { value: text };
+  const read = readAddress(text);
+  return "value" in read ? read : { expected: "an address with a domain such as scanner@contoso.com, or from" };
+}
+
+/** A host of Microsoft Graph; the value is an https URL without a slash at the end. */
+export function readGraphHost(text: string): Read<string> {
+  const read = readHttpsUrl(text.includes("://") ? text : `https://${text}`);
+  return "value" in read && !/\s/.test(text) ? read : { expected: "a host name such as graph.microsoft.com, or an https URL" };
+}

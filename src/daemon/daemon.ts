@@ -23,7 +23,7 @@ import type { Queue, RouteRecipient } from "../queue/queue.ts";
 import { createReceiver } from "../receive/receiver.ts";
 import type { BoundAddress, Receiver } from "../receive/receiver.ts";
 import type { Upstream } from "../upstream/upstream.ts";
-import { buildUpstreams } from "./doors.ts";
+import { buildUpstreams, placeOf } from "./doors.ts";
 import { buildClients, buildListeners, doorLimits } from "./listening.ts";
 import type { ListenerCertificate } from "./listening.ts";
 
@@ -284,8 +284,8 @@ class View {
       upstreams: [...upstreams.values()].map(({ name, type, credentialExpiresAt }) => ({
         name,
         type,
-        host: config.upstreams[name]?.host ?? "",
-        port: config.upstreams[name]?.port ?? 0,
+        host: placeOf(config.upstreams[name]).host,
+        port: placeOf(config.upstreams[name]).port,
         waiting: laneOf(name)?.waiting ?? 0,
         nextDueAt: laneOf(name)?.nextDueAt,
         hold: laneOf(name)?.hold,

@@ -35,37 +35,54 @@ async function buildUpstream(
   const shared = {
     name,
     ehloName,
-    host: config.host,
-    port: config.port,
     ca: await readAuthorities(name, config.ca, warn),
     sourceAddress: config.source_address,
     limits: limitsOf(config.limits),
     emit,
     clock,
   };
-  if (config.type === "smtp-auth") {
+  if (config.type === "smtp-auth" && config.credential.type !== "password") {
     // With what it needs to get tokens it is the largest of our modules: only for those who use it.
     const { createSmtpAuthUpstream } = await import("../upstream/smtp-auth.ts");
     return createSmtpAuthUpstream({
       ...shared,
+      host: config.host,
+      port: config.port,
       mailbox: config.mailbox,
       authority: config.authority,
       scope: config.scope,
       credential: credentialOf(config.credential),
     });
   }
-  const { credential } = config;
+  if (config.type !== "smart-host") throw new Error(`upstream ${name}: ${config.type} is not built yet`);
+  const { credential, host, port } = config;
   return createSmartHostUpstream({
     ...shared,
+    host,
+    port,
     tls: config.tls,
     credential: credential === undefined ? undefined : { username: credential.username, password: secretReader(credential.password) },
   });
+}
+
+/** Where a door leads, for people: a host and a port; a domain whose MX is looked up. */
+export function placeOf(config: UpstreamConfig | undefined): { readonly host: string; readonly port: number } {
+  if (config === undefined) return { host: "", port: 0 };
+  if (config.type === "graph") {
+    const { hostname, port } = new URL(config.graph_host);
+    return { host: hostname, port: port === "" ? 443 : Number(port) };
+  }
+  const host = "domain" in config ? (config.host ?? `MX of ${config.domain}`) : config.host;
+  return { host, port: config.port };
 }
 
 function limitsOf(limits: UpstreamLimitsConfig): UpstreamLimits {
   return {
     connections: limits.connections,
     messagesPerMinute: limits.messages_per_minute,
+    messagesPerHour: limits.messages_per_hour,
+    recipientsPerDay: limits.recipients_per_day,
+    externalRecipientsPerDay: limits.external_recipients_per_day,
     recipientsPerMessage: limits.recipients_per_message,
     maxMessageSizeBytes: limits.max_message_size,
   };
@@ -75,6 +92,7 @@ function credentialOf(config: OAuthConfig): OAuthCredential {
   if (config.type === "client-secret") {
     return { type: "client-secret", clientId: config.client_id, secret: secretReader(config.secret), expiresAt: config.expires };
   }
+  if (config.type !== "client-certificate") throw new Error(`${config.type} is not built yet`);
   const passphrase = config.passphrase === undefined ? undefined : secretReader(config.passphrase);
   return {
     type: "client-certificate",

@@ -110,6 +110,11 @@ export function orWord<const W extends string, T extends z.ZodType>(word: W, fie
     .transform((value): Exclude<z.output<T>, W> | undefined => (value === word ? undefined : (value as Exclude<z.output<T>, W>)));
 }
 
+/** `none`, else a value of `field`. The word stays, where leaving the key out means something else. */
+export function orNone<T extends z.ZodType>(field: T) {
+  return z.union([z.literal("none"), field]);
+}
+
 /** Free text on one line. */
 export function line(kind: string, what: string, longest = 255) {
   return text((value) => (value === "" || value.length > longest || /\p{Cc}/u.test(value) ? { expected: what } : { value }), kind, what);

@@ -4,8 +4,9 @@
  */
 import { z } from "./engine.ts";
 import { Bounces, History, Hold, Queue, Retry, Routes } from "./deliver.ts";
+import { Network } from "./door-fields.ts";
 import { about, fqdn, path } from "./fields.ts";
-import { Admin, Log, Metrics, Network } from "./operate.ts";
+import { Admin, Log, Metrics } from "./operate.ts";
 import { Organization } from "./organization.ts";
 import { Clients, Listeners } from "./receive.ts";
 import { Upstreams } from "./upstreams.ts";

@@ -1,18 +1,6 @@
-/** The surroundings: network, observation. */
+/** Observation: HTTP and log. */
 import { z } from "./engine.ts";
-import { about, boolean, endpoint, ip, listOf, oneOf, orWord, path } from "./fields.ts";
-
-export const Network = z.strictObject({
-  ca: about(listOf(path()).prefault([]), {
-    description: "Files of further certificate authorities (PEM) to trust towards every upstream.",
-    samples: [["certs/corporate-ca.pem"]],
-    apply: "restart",
-  }),
-  source_address: about(orWord("none", ip()).prefault("none"), {
-    description: "Local address of connections to the outside.",
-    apply: "restart",
-  }),
-});
+import { about, boolean, endpoint, oneOf, orWord } from "./fields.ts";
 
 export const Admin = z.strictObject({
   listen: about(endpoint().prefault("127.0.0.1:8025"), {
