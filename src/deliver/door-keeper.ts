@@ -178,7 +178,8 @@ function upstreamHeld(judgement: Judgement, finding: Finding): Judgement {
   const held = { kind: "hold", by: "upstream", finding } as const;
   const verdicts = judgement.verdicts.map((verdict) =>
     (verdict.kind === "retry" && !verdict.ambiguous && verdict.finding.scope === "upstream") ||
-    (verdict.kind === "hold" && verdict.by !== "corrupt" && verdict.finding.id === finding.id)
+    (verdict.kind === "hold" && verdict.by !== "corrupt" && verdict.finding.id === finding.id) ||
+    (verdict.kind === "next" && verdict.otherwise.kind === "hold" && verdict.finding.id === finding.id)
       ? held
       : verdict,
   );

@@ -1,16 +1,8 @@
-/** What faults without a reply mean: of the network, of TLS, of a credential, of the content, and the token endpoint's AADSTS numbers. */
-import type { Meaning } from "./answers.ts";
-
-/** One kind of fault. */
-export interface FaultRow extends Meaning {
-  /** `Refusal.fault.code`, any of them; without a number for AADSTS rows. */
-  readonly codes: readonly string[];
-}
+/** What faults without a reply mean: of the network, of TLS, of a credential, and of messages that do not fit a door. */
+import { HOURS, LEAVES_BY_ITSELF, type FaultRow } from "./meaning.ts";
 
 const NETWORK_REMEDY =
   "Check name resolution and the firewall: postern needs to reach the upstream's host and port; nothing else is to be done, mail leaves when it can";
-const NEW_SECRET =
-  "Make a new secret in Entra admin center > App registrations > Certificates & secrets, and put its value (not its id) where the upstream's secret points to";
 
 /** Faults of the connection that come before any mail is offered; later in a session they are a message's bad luck and only retried. */
 export const FAULTS: readonly FaultRow[] = [
@@ -69,7 +61,7 @@ export const FAULTS: readonly FaultRow[] = [
     codes: ["TLS"],
     outcome: "retry",
     scope: "upstream",
-    holdAfterMs: 3_600_000,
+    holdAfterMs: 1 * HOURS,
     cause: "the TLS handshake failed",
     remedy: "The next hop must speak TLS 1.2 or better: openssl s_client -starttls smtp -connect HOST:PORT shows what it offers",
   },
@@ -102,9 +94,122 @@ export const FAULTS: readonly FaultRow[] = [
     codes: ["TOO_LARGE"],
     outcome: "bounce",
     scope: "message",
+    next: true,
     status: "5.3.4",
     cause: "the message is too large for the next hop",
     remedy: "Scan with a lower resolution, or raise the limit of the upstream and of the next hop",
+  },
+  {
+    id: "not-served",
+    codes: ["NOT_SERVED"],
+    outcome: "hold",
+    scope: "recipient",
+    next: true,
+    cause: "this upstream does not reach the recipient",
+    remedy: `Add an upstream that reaches recipients outside to the route (smtp-auth, graph or a connector); ${LEAVES_BY_ITSELF}`,
+  },
+  {
+    id: "sender-signed",
+    codes: ["SIGNED_SENDER"],
+    outcome: "hold",
+    scope: "sender",
+    next: true,
+    cause: "the message is signed, so its sender cannot be rewritten to the mailbox's without breaking the signature",
+    remedy: `Let the mailbox send as it: Add-RecipientPermission -Identity SENDER -Trustee MAILBOX -AccessRights SendAs, and list it in sender.send_as of the upstream; or add an upstream that keeps senders (connector) to the route; ${LEAVES_BY_ITSELF}`,
+  },
+  {
+    id: "sender-not-allowed",
+    codes: ["SENDER_NOT_ALLOWED"],
+    outcome: "hold",
+    scope: "sender",
+    next: true,
+    cause: "the sender is not in the upstream's allow list",
+    remedy: `Add SENDER to allow of the upstream, if it is a mailbox that the application may send from; ${LEAVES_BY_ITSELF}`,
+  },
+  {
+    id: "header-recipients",
+    codes: ["HEADER_RECIPIENTS"],
+    outcome: "hold",
+    scope: "message",
+    next: true,
+    cause: "the header names recipients that the device did not give to Postern, and Graph would send to them too",
+    remedy: `Add an upstream that speaks SMTP to the route; ${LEAVES_BY_ITSELF}`,
+  },
+  {
+    id: "graph-not-taken",
+    codes: ["GRAPH_STATUS_200"],
+    outcome: "hold",
+    scope: "message",
+    next: true,
+    cause: "Graph answered 200 instead of 202, as it does for some large messages that it does not send",
+    remedy: `Add an upstream of type smtp-auth to the route, or lower limits.max_message_size of this one; look whether the message arrived before you release it; ${LEAVES_BY_ITSELF}`,
+  },
+  {
+    id: "mx-foreign",
+    codes: ["MX_FOREIGN"],
+    outcome: "hold",
+    scope: "upstream",
+    cause: "the domain's MX record leads to another provider than Microsoft 365",
+    remedy:
+      "Set host: on the upstream to the name that Microsoft 365 admin center > Settings > Domains > the domain > DNS records shows for MX",
+  },
+  {
+    id: "mx-none",
+    codes: ["MX_NONE"],
+    outcome: "hold",
+    scope: "upstream",
+    cause: "the domain has no MX record",
+    remedy:
+      "Correct domain: on the upstream, or set host: to the name that Microsoft 365 admin center > Settings > Domains > the domain > DNS records shows for MX",
+  },
+  {
+    id: "dns-temporary",
+    codes: ["DNS_TEMPORARY"],
+    outcome: "retry",
+    scope: "upstream",
+    cause: "the name server has no answer at the moment",
+    remedy: "Check name resolution: nslookup -type=mx YOUR-DOMAIN; network.dns.servers names other servers",
+  },
+  {
+    id: "own-certificate-expired",
+    codes: ["CERTIFICATE_EXPIRED"],
+    outcome: "hold",
+    scope: "upstream",
+    cause: "our certificate for this upstream has expired",
+    remedy: "Put a new certificate and key in the files that the upstream names: they are read again by themselves",
+  },
+  {
+    id: "own-certificate-key",
+    codes: ["CERTIFICATE_KEY"],
+    outcome: "hold",
+    scope: "upstream",
+    cause: "our certificate for this upstream and its key are not a pair",
+    remedy: "Put the key that the certificate was made for in the upstream's key file: they are read again by themselves",
+  },
+  {
+    id: "own-certificate-file",
+    codes: ["CERTIFICATE_FILE"],
+    outcome: "hold",
+    scope: "upstream",
+    cause: "our certificate for this upstream, or its key, cannot be read",
+    remedy: "postern check names the file; put it there as PEM, readable for the service's user",
+  },
+  {
+    id: "not-signed-in",
+    codes: ["NOT_SIGNED_IN"],
+    outcome: "hold",
+    scope: "upstream",
+    cause: "nobody has signed in for this upstream yet",
+    remedy: "postern auth login UPSTREAM",
+  },
+  {
+    id: "arc-unavailable",
+    codes: ["ARC_UNAVAILABLE"],
+    outcome: "hold",
+    scope: "upstream",
+    cause: "this machine has no managed identity to ask for a token",
+    remedy:
+      "azcmagent show must say Connected, and the service's user must be in the group himds: usermod -aG himds postern; else use a credential of type client-certificate",
   },
   {
     id: "no-smtputf8",
@@ -147,150 +252,5 @@ export const FAULTS: readonly FaultRow[] = [
     scope: "message",
     cause: "a fault on our side",
     remedy: "The log has the details; the message is tried again",
-  },
-];
-
-/** Entra's numbers. Microsoft asks not to branch on them, and we do not: every one holds the door but the transient ones; they choose the remedy. */
-export const ENTRA: readonly FaultRow[] = [
-  {
-    id: "secret-wrong",
-    codes: ["AADSTS7000215"],
-    outcome: "hold",
-    scope: "upstream",
-    cause: "Entra: the client secret is wrong (often its id was pasted instead of its value)",
-    remedy: NEW_SECRET,
-  },
-  {
-    id: "secret-expired",
-    codes: ["AADSTS7000222"],
-    outcome: "hold",
-    scope: "upstream",
-    cause: "Entra: the client secret has expired",
-    remedy: NEW_SECRET,
-  },
-  {
-    id: "secret-absent",
-    codes: ["AADSTS7000218"],
-    outcome: "hold",
-    scope: "upstream",
-    cause: "Entra: no secret and no assertion was sent",
-    remedy: "Give the upstream's credential a secret, or a certificate with its key",
-  },
-  {
-    id: "app-unknown",
-    codes: ["AADSTS700016", "AADSTS700011"],
-    outcome: "hold",
-    scope: "upstream",
-    cause: "Entra: the application is not known in this tenant",
-    remedy:
-      "Correct client_id and organization.tenant; then grant admin consent: Entra admin center > Enterprise applications > the application > Permissions",
-  },
-  {
-    id: "tenant-unknown",
-    codes: ["AADSTS90002", "AADSTS90038", "AADSTS900023"],
-    outcome: "hold",
-    scope: "upstream",
-    cause: "Entra: the tenant does not exist in this cloud",
-    remedy: "Correct organization.tenant, and organization.cloud for a national cloud",
-  },
-  {
-    id: "consent-missing",
-    codes: ["AADSTS65001", "AADSTS90094"],
-    outcome: "hold",
-    scope: "upstream",
-    cause: "Entra: the application has no consent",
-    remedy:
-      "Entra admin center > App registrations > the application > API permissions: add Office 365 Exchange Online > SMTP.SendAsApp and grant admin consent",
-  },
-  {
-    id: "assertion-refused",
-    codes: ["AADSTS700027", "AADSTS50012", "AADSTS700030"],
-    outcome: "hold",
-    scope: "upstream",
-    cause: "Entra: it does not know the certificate that signed our request",
-    remedy:
-      "Upload the certificate at Entra admin center > App registrations > Certificates & secrets, and check that the upstream's certificate and key are the same pair",
-  },
-  {
-    id: "clock-wrong",
-    codes: ["AADSTS700024"],
-    outcome: "hold",
-    scope: "upstream",
-    cause: "Entra: our request is outside its time range",
-    remedy: "Check this machine's clock: timedatectl",
-  },
-  {
-    id: "account-disabled",
-    codes: ["AADSTS7000112", "AADSTS50057"],
-    outcome: "hold",
-    scope: "upstream",
-    cause: "Entra: the application or account is disabled",
-    remedy: "Entra admin center > Enterprise applications > the application > Properties > Enabled for users to sign-in: Yes",
-  },
-  {
-    id: "user-refused",
-    codes: ["AADSTS50034", "AADSTS50126", "AADSTS50055", "AADSTS50053"],
-    outcome: "hold",
-    scope: "upstream",
-    cause: "Entra: the account is unknown or locked, or its password wrong or expired",
-    remedy: "Correct the credential; the sign-in log in the Entra admin center tells which",
-  },
-  {
-    id: "policy-blocks",
-    codes: ["AADSTS50076", "AADSTS50079", "AADSTS53003", "AADSTS530032", "AADSTS530035"],
-    outcome: "hold",
-    scope: "upstream",
-    cause: "Entra: multi-factor, conditional access or security defaults block the sign-in",
-    remedy: "Use application credentials (client-secret or client-certificate), or exclude the account from the policy",
-  },
-  {
-    id: "sign-in-ended",
-    codes: ["AADSTS70008", "AADSTS700082", "AADSTS70043", "AADSTS50173"],
-    outcome: "hold",
-    scope: "upstream",
-    cause: "Entra: the sign-in has expired or was revoked",
-    remedy: "Sign in again, or use application credentials",
-  },
-  {
-    id: "scope-wrong",
-    codes: ["AADSTS70011", "AADSTS500011"],
-    outcome: "hold",
-    scope: "upstream",
-    cause: "Entra: the requested resource does not exist in this tenant",
-    remedy: "Check organization.cloud and the upstream's scope; the tenant needs Exchange Online",
-  },
-  {
-    id: "request-loop",
-    codes: ["AADSTS50196"],
-    outcome: "slow",
-    scope: "upstream",
-    waitMs: 300_000,
-    cause: "Entra: too many token requests in a short time",
-    remedy: "Wait five minutes; if it stays, find what else uses the same client_id",
-  },
-  {
-    id: "entra-throttled",
-    codes: ["AADSTS90055"],
-    outcome: "slow",
-    scope: "upstream",
-    waitMs: 300_000,
-    cause: "Entra: the tenant is throttled",
-    remedy: "Wait",
-  },
-  {
-    id: "entra-trouble",
-    codes: ["AADSTS90033", "AADSTS90006", "AADSTS90024", "AADSTS50033"],
-    outcome: "retry",
-    scope: "upstream",
-    cause: "Entra has trouble at the moment",
-    remedy: "Wait; see Microsoft 365 admin center > Health > Service health",
-  },
-  {
-    id: "entra-refused",
-    codes: ["AADSTS"],
-    outcome: "hold",
-    scope: "upstream",
-    cause: "Entra refuses to give a token",
-    remedy: "Look the AADSTS number up at https://login.microsoftonline.com/error, correct the credential",
   },
 ];

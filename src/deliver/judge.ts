@@ -3,22 +3,31 @@
  * decides so. Pure and table-driven: `answers.ts` and `faults.ts` say what each answer means, the rules at the end say what the rest does.
  */
 import { formatReply, parseReply, type Reply } from "../mail/reply.ts";
-import type { AttemptFacts, Refusal, Stage } from "../upstream/upstream.ts";
-import { ANSWERS, LEAVES_BY_ITSELF, type Meaning } from "./answers.ts";
-import { ENTRA, FAULTS } from "./faults.ts";
+import type { AttemptFacts, Refusal, Stage, UpstreamType } from "../upstream/upstream.ts";
+import { ANSWERS } from "./answers.ts";
+import { ENTRA } from "./entra.ts";
+import { FAULTS } from "./faults.ts";
+import { LEAVES_BY_ITSELF, type AnswerRow, type FaultRow, type Meaning, type Reach } from "./meaning.ts";
 
 /** What is known besides the facts. */
 export interface JudgeContext {
+  /** Fills UPSTREAM in remedies. */
+  readonly upstream: string;
+  readonly type: UpstreamType;
   /** True for doors to Microsoft 365, whose words the table knows; a smart host may mean anything by them. */
   readonly microsoft: boolean;
-  /** Fills MAILBOX in remedies. */
+  /** The one mailbox that sends all this door's mail, where there is one; fills MAILBOX in remedies. */
   readonly mailbox: string | undefined;
   /** Reverse-path; fills SENDER in remedies. */
   readonly sender: string;
+  /** True for recipients in the organization's domains. */
+  readonly isInternal: (address: string) => boolean;
 }
 
 /** A refusal with its meaning, its remedy filled in, and the detail of a fault in its cause. */
-export interface Finding extends Meaning {
+export interface Finding extends Omit<Meaning, "scope"> {
+  /** To what the outcome applies on this door. */
+  readonly scope: Reach;
   readonly stage: Stage;
   readonly reply: Reply | undefined;
 }
@@ -77,27 +86,49 @@ function innerReason(reply: Reply, text: string): Reply | undefined {
   return inner === undefined ? undefined : parseReply(inner);
 }
 
-function meaningOfReply(reply: Reply, stage: Stage, microsoft: boolean): Meaning {
+/** What a row may look at. */
+interface Answered {
+  readonly reply: Reply;
+  readonly text: string;
+  readonly stage: Stage;
+  /** Another recipient outside was taken in the same transaction. */
+  readonly othersOutsideAccepted: boolean;
+}
+
+function fits(row: AnswerRow, { reply, text, stage, othersOutsideAccepted }: Answered, { microsoft, type }: JudgeContext): boolean {
+  return (
+    (row.from === "any" || microsoft) &&
+    (row.doors === undefined || row.doors.includes(type)) &&
+    (row.othersOutsideAccepted === undefined || othersOutsideAccepted) &&
+    (row.stages === undefined || row.stages.includes(stage)) &&
+    (row.codes === undefined || row.codes.includes(reply.code)) &&
+    (row.enhanced === undefined || (reply.enhanced !== undefined && row.enhanced.test(reply.enhanced))) &&
+    (row.words === undefined || row.words.test(text))
+  );
+}
+
+/** True when the meaning is about the door, or about what stands behind it: its mailbox, its organization. */
+function isOfDoor({ scope }: Meaning): boolean {
+  return scope === "upstream" || scope === "mailbox" || scope === "tenant";
+}
+
+function meaningOfReply(reply: Reply, stage: Stage, othersOutsideAccepted: boolean, context: JudgeContext): Meaning {
   const text = normalizedText(reply);
   const inner = innerReason(reply, text);
-  if (inner !== undefined) return meaningOfReply(inner, "auth", microsoft);
-  const row = ANSWERS.find(
-    (candidate) =>
-      (candidate.from === "any" || microsoft) &&
-      (candidate.stages === undefined || candidate.stages.includes(stage)) &&
-      (candidate.codes === undefined || candidate.codes.includes(reply.code)) &&
-      (candidate.enhanced === undefined || (reply.enhanced !== undefined && candidate.enhanced.test(reply.enhanced))) &&
-      (candidate.words === undefined || candidate.words.test(text)),
-  );
-  if (row !== undefined && (row.scope === "upstream" || !BEFORE_MAIL.has(stage))) return row;
-  return meaningByClass(reply, stage, microsoft);
+  if (inner !== undefined) return meaningOfReply(inner, "auth", false, context);
+  const answered = { reply, text, stage, othersOutsideAccepted };
+  const row = ANSWERS.find((candidate) => fits(candidate, answered, context));
+  if (row !== undefined && (isOfDoor(row) || !BEFORE_MAIL.has(stage))) return row;
+  return meaningByClass(reply, stage, context);
 }
 
 /** What no row knows. Unknown means temporary, except where a 5xx says that trying again is of no use. */
-function meaningByClass(reply: Reply, stage: Stage, microsoft: boolean): Meaning {
+function meaningByClass(reply: Reply, stage: Stage, { microsoft, type }: JudgeContext): Meaning {
   const said = formatReply(reply).slice(0, 200);
+  // Over HTTP a 4xx is a "no" and a 5xx passes: the other way round than in SMTP.
+  const http = type === "graph";
   if (BEFORE_MAIL.has(stage)) {
-    if (reply.code < 500)
+    if (http ? reply.code >= 500 || reply.code < 400 : reply.code < 500)
       return { id: "door-temporary", outcome: "retry", scope: "upstream", cause: `the next hop is not ready: ${said}`, remedy: "Wait" };
     const where = stage === "auth" ? "refuses the sign-in" : `refuses us at ${stage}`;
     return {
@@ -109,7 +140,7 @@ function meaningByClass(reply: Reply, stage: Stage, microsoft: boolean): Meaning
     };
   }
   const scope = stage === "rcpt" ? "recipient" : "message";
-  if (reply.code >= 500 && reply.code < 600) {
+  if (!http && reply.code >= 500 && reply.code < 600) {
     if (microsoft && (reply.enhanced?.startsWith("5.7.") ?? false)) {
       return {
         id: "policy-refused",
@@ -135,7 +166,7 @@ const CORRUPT: Meaning = {
 function meaningOfFault(fault: { readonly code: string; readonly detail: string }, stage: Stage): Meaning {
   if (fault.code === "E_CONTENT_CORRUPT") return CORRUPT;
   const before = BEFORE_MAIL.has(stage);
-  const row =
+  const row: FaultRow | undefined =
     FAULTS.find((candidate) => candidate.codes.includes(fault.code)) ??
     ENTRA.find((candidate) => candidate.codes.includes(fault.code)) ??
     (isEntraRefusal(fault) ? ENTRA.at(-1) : undefined);
@@ -150,8 +181,8 @@ function meaningOfFault(fault: { readonly code: string; readonly detail: string 
     };
   // A fault of the network in the middle of a session says little about the next session; the next connect will tell.
   if (!before && row.scope === "upstream" && row.outcome === "retry") return { ...row, cause, scope: "message" };
-  // Before mail nothing may be held against the message; only its own size and addresses are judged there, since EHLO tells.
-  if (before && row.scope === "message" && row.outcome !== "bounce") return { ...row, cause, scope: "upstream" };
+  // An exception before mail says nothing against the message. What we know of the message itself stays its own, whenever it is found out.
+  if (before && row.scope === "message" && row.outcome === "retry") return { ...row, cause, scope: "upstream" };
   return { ...row, cause };
 }
 
@@ -177,20 +208,44 @@ function filled(remedy: string, placeholder: string, address: string | undefined
   return address !== undefined && /^[\w.+-]+@[\w.-]+$/.test(address) ? remedy.replaceAll(placeholder, address) : remedy;
 }
 
-/** What a refusal means. Also for probes, which have no message. */
-export function judgeRefusal(refusal: Refusal, context: JudgeContext): Finding {
-  const { stage, reply, fault } = refusal;
+/** Where a meaning is of a mailbox or an organization, what that is on this door. */
+function reachOf({ scope }: Meaning, stage: Stage, context: JudgeContext): Reach {
+  if (scope === "tenant") return "upstream";
+  if (scope !== "mailbox") return scope;
+  const oneForAll = context.type === "smtp-auth" || context.mailbox !== undefined;
+  return oneForAll || BEFORE_MAIL.has(stage) ? "upstream" : "sender";
+}
+
+/**
+ * What a refusal means. Also for probes, which have no message.
+ *
+ * @param othersOutsideAccepted - another recipient outside the organization was taken in the same transaction
+ */
+export function judgeRefusal(refusal: Refusal, context: JudgeContext, othersOutsideAccepted = false): Finding {
+  const { stage, reply, fault, retryAfterMs } = refusal;
   const meaning =
     reply !== undefined
-      ? meaningOfReply(reply, stage, context.microsoft)
+      ? meaningOfReply(reply, stage, othersOutsideAccepted, context)
       : fault !== undefined
         ? meaningOfFault(fault, stage)
         : { ...SILENT, scope: BEFORE_MAIL.has(stage) ? ("upstream" as const) : ("message" as const) };
-  const remedy = filled(filled(meaning.remedy, "MAILBOX", context.mailbox), "SENDER", context.sender);
-  return { ...meaning, remedy, stage, reply };
+  // With a mailbox of each sender's own, the mailbox is the sender.
+  const mailbox = context.mailbox ?? (meaning.scope === "mailbox" ? context.sender : undefined);
+  const filledIn = [
+    ["MAILBOX", mailbox],
+    ["SENDER", context.sender],
+  ] as const;
+  let { remedy } = meaning;
+  for (const [placeholder, address] of filledIn) remedy = filled(remedy, placeholder, address);
+  remedy = remedy.replaceAll("UPSTREAM", () => context.upstream);
+  // How long the other side asks us to wait is better knowledge than the table's.
+  const wait = retryAfterMs !== undefined && (meaning.outcome === "slow" || meaning.outcome === "retry") ? { waitMs: retryAfterMs } : {};
+  return { ...meaning, ...wait, scope: reachOf(meaning, stage, context), remedy, stage, reply };
 }
 
-function verdictOf(finding: Finding, ambiguous: boolean, othersAccepted: boolean): Verdict {
+type Settling = Exclude<Verdict, { readonly kind: "next" }>;
+
+function ownVerdict(finding: Finding, ambiguous: boolean, othersAccepted: boolean): Settling {
   switch (finding.outcome) {
     case "bounce":
       return { kind: "bounce", finding };
@@ -210,6 +265,13 @@ function verdictOf(finding: Finding, ambiguous: boolean, othersAccepted: boolean
   }
 }
 
+/** The verdict, and before it the next door where the finding leaves that open. From a closed door mail moves on by itself. */
+function verdictOf(finding: Finding, ambiguous: boolean, othersAccepted: boolean): Verdict {
+  const otherwise = ownVerdict(finding, ambiguous, othersAccepted);
+  const closes = otherwise.kind === "hold" && otherwise.by === "upstream";
+  return finding.next === true && !ambiguous && !closes ? { kind: "next", finding, otherwise } : otherwise;
+}
+
 const SEVERITY = { unclear: 0, works: 1, pause: 2, slow: 3, hold: 4 } as const;
 
 function effectOf(finding: Finding, othersAccepted: boolean): DoorEffect {
@@ -226,6 +288,8 @@ function effectOf(finding: Finding, othersAccepted: boolean): DoorEffect {
  */
 export function judge(facts: AttemptFacts, addresses: readonly string[], context: JudgeContext): Judgement {
   const accepted = facts.accepted !== undefined;
+  const taken = accepted ? facts.recipients.filter(({ refusal }) => refusal === undefined) : [];
+  const outsideTaken = taken.some(({ address }) => !context.isInternal(address));
   const common = facts.refusal === undefined ? undefined : judgeRefusal(facts.refusal, context);
   let shared: Verdict;
   if (facts.refusal?.fault?.code === "ABORTED" && !facts.ambiguous) shared = RETURN;
@@ -234,12 +298,18 @@ export function judge(facts: AttemptFacts, addresses: readonly string[], context
     shared = {
       kind: "retry",
       ambiguous: true,
-      waitMs: undefined,
-      finding: { ...SILENT, id: "ambiguous", cause, stage: "final", reply: common?.reply },
+      waitMs: facts.refusal?.retryAfterMs,
+      finding: { ...SILENT, id: "ambiguous", cause, scope: "message", stage: "final", reply: common?.reply },
     };
   } else if (common !== undefined) shared = verdictOf(common, false, false);
   else if (accepted) shared = { kind: "delivered", reply: facts.accepted };
-  else shared = { kind: "retry", ambiguous: false, waitMs: undefined, finding: { ...SILENT, stage: "final", reply: undefined } };
+  else
+    shared = {
+      kind: "retry",
+      ambiguous: false,
+      waitMs: undefined,
+      finding: { ...SILENT, scope: "message", stage: "final", reply: undefined },
+    };
 
   let door: DoorEffect = accepted
     ? WORKS
@@ -250,7 +320,7 @@ export function judge(facts: AttemptFacts, addresses: readonly string[], context
     const same = facts.recipients[index];
     const fact = same?.address === address ? same : facts.recipients.find((candidate) => candidate.address === address);
     if (fact?.refusal === undefined) return shared;
-    const finding = judgeRefusal(fact.refusal, context);
+    const finding = judgeRefusal(fact.refusal, context, outsideTaken);
     const effect = effectOf(finding, accepted);
     if (SEVERITY[effect.kind] > SEVERITY[door.kind]) door = effect;
     return verdictOf(finding, false, accepted);

@@ -4,6 +4,7 @@
  *
  * Crash here, what is lost? Nothing: what a lane knows is either durable in the queue (claims, holds, attempts) or only good for speed.
  */
+import { isInternalDomain, splitAddress } from "../mail/address.ts";
 import { describeError } from "../mail/errors.ts";
 import type { Claim, LaneState, Settlement } from "../queue/queue.ts";
 import type { AttemptFacts, Delivery, Upstream } from "../upstream/upstream.ts";
@@ -341,7 +342,10 @@ export class Lane {
   }
 
   #context(sender: string): JudgeContext {
-    return { microsoft: this.#upstream.traits.microsoft, mailbox: this.#upstream.mailbox, sender };
+    const { name, type, mailbox, traits } = this.#upstream;
+    const { domains } = this.#options.reports;
+    const isInternal = (address: string): boolean => isInternalDomain(splitAddress(address).domain, domains);
+    return { upstream: name, type, microsoft: traits.microsoft, mailbox, sender, isInternal };
   }
 
   async #write(claim: Claim, settled: Settled, attempted: AttemptedBy, isSenderTrial: boolean): Promise<void> {

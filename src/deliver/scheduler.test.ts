@@ -412,6 +412,41 @@ describe("a door that is held", () => {
     expect(relay.queue.states()).toEqual(["held"]);
   });
 
+  test("the limit on recipients outside never closes a door: mail inside still passes", async () => {
+    const relay = await new Relay(new FakeUpstream({ type: "connector" })).start();
+    relay.upstream.answer = always(refused("final", "550 5.7.233 Your message can't be sent because your tenant exceeded its daily limit"));
+    for (const sender of ["a@contoso.com", "b@contoso.com", "c@contoso.com", "d@contoso.com"]) await relay.accept({ reversePath: sender });
+
+    expect(relay.queue.holds.size).toBe(0);
+    expect(relay.queue.recipients().map((recipient) => recipient.heldBy)).toEqual(["sender", "sender", "sender", "sender"]);
+
+    relay.upstream.answer = (delivery) => facts(delivery);
+    await relay.accept({ reversePath: "a@contoso.com" });
+    expect(relay.queue.states().at(-1)).toBe("delivered");
+  });
+
+  test("a connector that Microsoft does not recognize holds the message of one sender, and closes with the third", async () => {
+    const relay = await new Relay(new FakeUpstream({ type: "connector" })).start();
+    relay.upstream.answer = always(refused("rcpt", "550 5.7.64 TenantAttribution; Relay Access Denied ATTR36"));
+
+    await relay.accept({ reversePath: "a@contoso.com" });
+    await relay.accept({ reversePath: "b@contoso.com" });
+    expect(relay.queue.holds.size).toBe(0);
+    await relay.accept({ reversePath: "c@contoso.com" });
+
+    expect(relay.queue.holds.get("scans")?.remedy).toContain("Get-InboundConnector");
+  });
+
+  test("a block of the whole organization closes the door with the first message", async () => {
+    const relay = await new Relay(new FakeUpstream({ type: "connector" })).start();
+    relay.upstream.answer = always(refused("final", "550 5.7.705 Access denied, tenant has exceeded threshold."));
+
+    await relay.accept();
+
+    expect(relay.queue.holds.get("scans")?.cause).toContain("organization");
+    expect(relay.queue.recipients()[0]).toMatchObject({ state: "held", heldBy: "upstream" });
+  });
+
   test("a policy refusal that three senders meet closes the door, a missing right to send does not", async () => {
     const relay = await new Relay(new FakeUpstream({ type: "smtp-auth" })).start();
     relay.upstream.answer = always(refused("final", "550 5.7.60 SMTP; Client does not have permissions to send as this sender"));

@@ -21,15 +21,16 @@ export class SharedFaults {
         if (this.#met.size > 0) this.#met.clear();
         return undefined;
       }
-      if (verdict.kind !== "hold" || verdict.by !== "sender" || verdict.finding.scope !== "message") continue;
-      const { reply, id } = verdict.finding;
+      const own = verdict.kind === "next" ? verdict.otherwise : verdict;
+      if (own.kind !== "hold" || own.by !== "sender" || own.finding.scope !== "message" || own.finding.outsideOnly === true) continue;
+      const { reply, id } = own.finding;
       const key = `${id} ${reply?.code ?? ""} ${reply?.enhanced ?? ""}`;
       const senders = this.#met.get(key) ?? new Set<string>();
       senders.add(sender.toLowerCase());
       if (this.#met.size < MOST_REMEMBERED) this.#met.set(key, senders);
       if (senders.size >= STRIKES) {
         this.#met.clear();
-        return verdict.finding;
+        return own.finding;
       }
     }
     return undefined;
