@@ -1,4 +1,5 @@
-/** Claims that a lane has taken and not yet settled: their leases, and how many deliveries each device has under way. In memory only. */
+/** Claims that a lane has taken and not yet settled: their leases, and how many deliveries each device and priority has under way. In memory only. */
+import { lineOf } from "../mail/line.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Claim, DeliveryQueue } from "../queue/queue.ts";
 
@@ -19,23 +20,23 @@ export class ClaimsInHand {
     return this.#renewedAt.size;
   }
 
-  /** Deliveries in progress by device, as the queue wants them for a fair claim. */
+  /** Deliveries in progress by line, as the queue wants them for a fair claim. */
   get busyDevices(): ReadonlyMap<string, number> {
     return this.#busyDevices;
   }
 
   add(claim: Claim): void {
     this.#renewedAt.set(claim, this.#clock.monotonic());
-    const { device } = claim.message.origin;
-    this.#busyDevices.set(device, (this.#busyDevices.get(device) ?? 0) + 1);
+    const line = lineOf(claim.message.origin.device, claim.message.priority);
+    this.#busyDevices.set(line, (this.#busyDevices.get(line) ?? 0) + 1);
   }
 
   delete(claim: Claim): void {
     this.#renewedAt.delete(claim);
-    const { device } = claim.message.origin;
-    const others = (this.#busyDevices.get(device) ?? 1) - 1;
-    if (others <= 0) this.#busyDevices.delete(device);
-    else this.#busyDevices.set(device, others);
+    const line = lineOf(claim.message.origin.device, claim.message.priority);
+    const others = (this.#busyDevices.get(line) ?? 1) - 1;
+    if (others <= 0) this.#busyDevices.delete(line);
+    else this.#busyDevices.set(line, others);
   }
 
   /** Extends the leases that have run for a third of their time. */

@@ -3,6 +3,7 @@
  * held mail is ever without a holder; pauses are only in memory and learned again after a restart.
  */
 import type { Claim, LaneHold } from "../queue/queue.ts";
+import type { DoorBudget } from "./budget/door-budget.ts";
 import { Door, type DoorState, type DoorTrouble } from "./door.ts";
 import { isBeforeMail, type DoorEffect, type Finding, type Judgement } from "./judge.ts";
 import type { LaneOptions } from "./lane-options.ts";
@@ -22,12 +23,15 @@ export interface Tried {
 
 export class DoorKeeper {
   readonly #upstream: string;
+  readonly #budget: DoorBudget;
   readonly #options: LaneOptions;
   readonly #door = new Door();
   readonly #sharedFaults = new SharedFaults();
 
-  constructor(upstream: string, options: LaneOptions) {
+  /** @param budget - told when the next hop asks for less */
+  constructor(upstream: string, budget: DoorBudget, options: LaneOptions) {
     this.#upstream = upstream;
+    this.#budget = budget;
     this.#options = options;
   }
 
@@ -112,6 +116,7 @@ export class DoorKeeper {
     if (door.kind === "slow") {
       const now = clock.now();
       const until = this.#door.slow(now, finding.waitMs ?? 60_000, finding.cause);
+      this.#budget.throttled(clock.monotonic());
       emit({ type: "upstream.throttled", upstream: this.#upstream, waitMs: until - now, reply: finding.reply });
     } else this.#pause(finding.cause);
   }

@@ -6,15 +6,16 @@
  */
 import { isInternalDomain, splitAddress } from "../mail/address.ts";
 import { describeError } from "../mail/errors.ts";
-import type { Claim, LaneState, Settlement } from "../queue/queue.ts";
-import type { AttemptFacts, Delivery, Upstream } from "../upstream/upstream.ts";
+import { lineOf } from "../mail/line.ts";
+import type { Claim, LaneHold, LaneState, Settlement } from "../queue/queue.ts";
+import type { AttemptFacts, Delivery, Refusal, Upstream } from "../upstream/upstream.ts";
+import { NO_LIMIT, type DoorBudget } from "./budget/door-budget.ts";
 import { ClaimsInHand, LEASE_MS } from "./claims-in-hand.ts";
 import type { DoorTrouble } from "./door.ts";
 import { DoorKeeper } from "./door-keeper.ts";
 import { isBeforeMail, judge, judgeRefusal, type JudgeContext } from "./judge.ts";
 import type { LaneOptions } from "./lane-options.ts";
 import { writeOutcome, type AttemptedBy } from "./outcome-writer.ts";
-import { Pace, WINDOW_MS } from "./pace.ts";
 import { SenderTrials } from "./sender-trials.ts";
 import { settleAttempt, type Settled } from "./settle.ts";
 
@@ -32,7 +33,7 @@ export class Lane {
   readonly #upstream: Upstream;
   readonly #options: LaneOptions;
   readonly #door: DoorKeeper;
-  readonly #pace: Pace;
+  readonly #budget: DoorBudget;
   readonly #senders: SenderTrials;
   readonly #claims: ClaimsInHand;
   readonly #abort = new AbortController();
@@ -54,28 +55,21 @@ export class Lane {
   #cancelWake: (() => void) | undefined;
   #idle: (() => void) | undefined;
 
-  constructor(upstream: Upstream, options: LaneOptions) {
+  constructor(upstream: Upstream, budget: DoorBudget, options: LaneOptions) {
     this.name = upstream.name;
     this.#upstream = upstream;
     this.#options = options;
-    this.#pace = new Pace(upstream.limits.messagesPerMinute);
-    this.#door = new DoorKeeper(upstream.name, options);
+    this.#budget = budget;
+    this.#door = new DoorKeeper(upstream.name, budget, options);
     this.#senders = new SenderTrials(upstream.name, options, (probes) => this.#door.probeDelayMs(probes));
     this.#claims = new ClaimsInHand(options.clock);
   }
 
   // ---- starting and stopping ----
 
-  /** Takes up where the last process ended: a hold, the budget used, what is due. */
+  /** Takes up where the last process ended: a hold, what is due. The budgets are restored before. */
   async start(state: LaneState | undefined): Promise<void> {
-    const { queue, clock } = this.#options;
-    if (this.#pace.limited) {
-      const now = clock.now();
-      const ages = (await queue.attemptTimes(this.name, now - WINDOW_MS)).map((at) => now - at);
-      // An attempt that the last process did not live to record may have been counted by the next hop.
-      if (ages.length > 0 || (state?.waiting ?? 0) > 0) for (let i = 0; i < this.#upstream.limits.connections; i += 1) ages.push(0);
-      this.#pace.restore(ages, clock.monotonic());
-    }
+    this.#budget.onFree(() => this.#pump());
     if (state?.hold !== undefined) this.#door.restore(state.hold);
     else if (this.#upstream.type === "smtp-auth" || this.#upstream.type === "graph") void this.#tryConnection();
     this.#nextDueAt = state?.nextDueAt;
@@ -156,12 +150,19 @@ export class Lane {
     if (this.#stopping || this.#backlog || this.#claiming || this.#door.state.kind !== "open") return 0;
     // As with claims that come from the queue, some may wait here for their place, in the order they came; else a commit is spent on each.
     const { connections } = this.#upstream.limits;
-    const ahead = this.#pace.limited ? 0 : Math.min(connections, MOST_AHEAD);
+    const ahead = this.#budget.limited ? 0 : Math.min(connections, MOST_AHEAD);
     if (this.#underWay + this.#reserved + this.#ready.length >= connections + ahead || this.#settling >= MOST_SETTLING) return 0;
-    if (this.#pace.limited && this.#pace.available(this.#options.clock.monotonic()) - this.#reserved - this.#ready.length <= 0) return 0;
     if (this.#nextDueAt !== undefined && this.#nextDueAt <= this.#options.clock.now()) return 0;
+    let places = Math.min(recipients, this.#upstream.limits.recipientsPerMessage);
+    if (this.#budget.limited) {
+      const monotonic = this.#options.clock.monotonic();
+      const left = this.#budget.places(monotonic);
+      places = left.messages < 1 ? 0 : Math.min(places, left.recipients);
+      if (places === 0 || this.#budget.slots(connections, this.#underWay, monotonic) <= this.#underWay) return 0;
+      this.#budget.take(1, places);
+    }
     this.#reserved += 1;
-    return Math.min(recipients, this.#upstream.limits.recipientsPerMessage);
+    return places;
   }
 
   deliver(claim: Claim): void {
@@ -172,8 +173,9 @@ export class Lane {
     this.#pump();
   }
 
-  forget(): void {
+  forget(recipients: number): void {
     this.#reserved -= 1;
+    this.#budget.giveBack(1, recipients);
     this.#checkIdle();
     this.#pump();
   }
@@ -202,28 +204,49 @@ export class Lane {
     const { state } = this.#door;
     if (state.kind === "waiting" && state.until <= now) this.#door.resume();
     if (state.kind === "held" || this.#door.state.kind === "waiting") for (const claim of this.#ready.splice(0)) void this.#giveBack(claim);
-    if (state.kind === "held" && state.hold.nextProbeAt <= now && !this.#probing) void this.#probe();
+    const monotonic = clock.monotonic();
+    if (state.kind === "held" && this.#probeAt(state.hold, now, monotonic) <= now && !this.#probing) void this.#probe();
     if (this.#nextDueAt !== undefined && this.#nextDueAt <= now) this.#backlog = true;
 
-    const slots = this.#door.slots(this.#upstream.limits.connections);
-    let budget = this.#pace.limited ? this.#pace.available(clock.monotonic()) : slots;
-    if (this.#underWay < slots && budget > 0) {
+    const slots = this.#budget.slots(this.#door.slots(this.#upstream.limits.connections), this.#underWay, monotonic);
+    if (this.#underWay < slots && this.#mayStart(monotonic)) {
       const sender = this.#senders.due(now);
       if (sender !== undefined) void this.#claimHeld(sender);
     }
-    while (this.#ready.length > 0 && this.#underWay < slots && budget > 0) {
-      budget -= 1;
+    // What is ready has its place in the budget already.
+    while (this.#ready.length > 0 && this.#underWay < slots) {
       const claim = this.#ready.shift();
-      if (claim !== undefined) void this.#attempt(claim, false);
+      if (claim !== undefined) this.#startOrPutOff(claim, monotonic);
     }
     // Claims come in batches, because each call costs a commit: not before half of what is taken ahead is used up.
-    const ahead = this.#pace.limited || this.#door.state.kind === "trial" ? 0 : Math.min(slots, MOST_AHEAD);
+    const ahead = this.#budget.limited || this.#door.state.kind === "trial" ? 0 : Math.min(slots, MOST_AHEAD);
     if (this.#backlog && !this.#claiming && this.#ready.length <= ahead / 2 && this.#settling < MOST_SETTLING) {
       const room = slots + ahead - this.#underWay - this.#reserved - this.#ready.length;
-      const limit = this.#pace.limited ? Math.min(room, budget - this.#reserved - this.#ready.length) : room;
-      if (limit > 0) void this.#claim(limit);
+      const left = this.#budget.limited ? this.#budget.places(monotonic) : NO_LIMIT;
+      const limit = Math.min(room, left.messages);
+      if (limit > 0 && left.recipients > 0) void this.#claim(limit, left.recipients);
     }
     this.#setWake(now);
+  }
+
+  /** Whether the budget has room for one more message. */
+  #mayStart(monotonic: number): boolean {
+    if (!this.#budget.limited) return true;
+    const { messages, recipients } = this.#budget.places(monotonic);
+    return messages > 0 && recipients > 0;
+  }
+
+  /** When a held door is tried: with mail, not before the budget has room. */
+  #probeAt(hold: LaneHold, now: number, monotonic: number): number {
+    if (hold.closedBy === undefined || this.#mayStart(monotonic)) return hold.nextProbeAt;
+    return Math.max(hold.nextProbeAt, now + Math.max(1, (this.#budget.freeAt(monotonic) ?? monotonic + NOT_GIVEN_MS) - monotonic));
+  }
+
+  /** Starts a claim in hand; back to the queue goes what the budget has no room for now that it is seen: recipients outside, octets. */
+  #startOrPutOff(claim: Claim, monotonic: number): void {
+    const waits = this.#budget.limited ? this.#budget.mustWait(claim.recipients, claim.message.sizeBytes, monotonic) : undefined;
+    if (waits === undefined) void this.#attempt(claim, false);
+    else void this.#giveBack(claim, waits);
   }
 
   /** One timer for everything this lane waits for. */
@@ -231,11 +254,11 @@ export class Lane {
     const { state } = this.#door;
     let at: number | undefined;
     if (state.kind === "waiting") at = state.until;
-    else if (state.kind === "held") at = this.#probing ? undefined : state.hold.nextProbeAt;
+    else if (state.kind === "held") at = this.#probing ? undefined : this.#probeAt(state.hold, now, this.#options.clock.monotonic());
     else if (this.#backlog || this.#ready.length > 0) {
       // With work at hand only the budget is left to wait for; places and commits wake the pump themselves.
       const monotonic = this.#options.clock.monotonic();
-      const freeAt = this.#pace.limited && this.#pace.available(monotonic) === 0 ? this.#pace.freeAt() : undefined;
+      const freeAt = this.#mayStart(monotonic) ? undefined : this.#budget.freeAt(monotonic);
       if (freeAt !== undefined) at = now + Math.max(1, freeAt - monotonic);
     } else at = this.#nextDueAt;
     // One that is due already waits for a place or for the budget, and both wake the pump.
@@ -254,21 +277,30 @@ export class Lane {
           });
   }
 
-  async #claim(limit: number): Promise<void> {
+  /** @param left - recipients that the budget has left */
+  async #claim(limit: number, left: number): Promise<void> {
     this.#claiming = true;
     this.#backlog = false;
     const { queue, clock } = this.#options;
     const { recipientsPerMessage } = this.#upstream.limits;
     const askedAt = clock.now();
+    const budget = this.#budget;
+    const asked = Math.min(left, limit * recipientsPerMessage);
+    budget.take(limit, asked);
+    const strict = budget.limited && budget.isLow(clock.monotonic());
     try {
       const claims = await queue.claim({
         lane: this.name,
         limit,
         recipientsPerMessage,
         leaseMs: LEASE_MS,
-        busyDevices: this.#claims.busyDevices,
+        // When little is left of a day, large senders come last.
+        busyDevices: strict ? budget.senderShares(clock.monotonic()) : this.#claims.busyDevices,
+        ...(budget.limited ? { budget: { recipients: asked, strict } } : {}),
       });
-      if (claims.length >= limit) this.#backlog = true;
+      const given = claims.reduce((sum, { recipients }) => sum + recipients.length, 0);
+      budget.giveBack(limit - claims.length, asked - given);
+      if (claims.length >= limit || given >= asked) this.#backlog = true;
       for (const claim of claims) {
         // A full claim may have left recipients of the same message behind.
         if (claim.recipients.length >= recipientsPerMessage) this.#backlog = true;
@@ -295,8 +327,9 @@ export class Lane {
     const { clock, retry, random } = this.#options;
     const generation = this.#door.generation;
     const startedAt = clock.now();
+    const startedMonotonic = clock.monotonic();
+    const cost = this.#budget.begin(claim.recipients, claim.message.sizeBytes);
     this.#underWay += 1;
-    this.#pace.start();
     const delivery = this.#deliveryOf(claim);
     let facts: AttemptFacts;
     try {
@@ -305,7 +338,9 @@ export class Lane {
       facts = exceptionFacts(error);
     }
     this.#underWay -= 1;
-    this.#pace.finish(clock.monotonic(), facts.refusal === undefined || !isBeforeMail(facts.refusal.stage));
+    const sawMail = facts.refusal === undefined || !isBeforeMail(facts.refusal.stage);
+    const line = lineOf(claim.message.origin.device, claim.message.priority);
+    const counted = this.#budget.end(cost, sawMail ? facts : undefined, line, startedMonotonic, clock.monotonic());
     try {
       const found = judge(facts, delivery.recipients, this.#context(claim.message.reversePath));
       const isSenderTrial = this.#senders.isTrial(claim);
@@ -313,7 +348,7 @@ export class Lane {
       // What the door let go may be due now.
       if (isProbe) this.#backlog = true;
       const settled = settleAttempt(
-        { claim, upstream: this.name, facts, judgement, startedAt, now: clock.now(), doorOpensAt: this.#door.opensAt },
+        { claim, upstream: this.name, facts, judgement, startedAt, now: clock.now(), doorOpensAt: this.#door.opensAt, counted },
         retry,
         random,
       );
@@ -362,25 +397,33 @@ export class Lane {
     }
   }
 
-  /** Back to the queue untried; to a closed door's mail, if it is closed. */
-  async #giveBack(claim: Claim): Promise<void> {
+  /**
+   * Back to the queue untried; to a closed door's mail, if it is closed.
+   *
+   * @param waits - by index, recipients that are not due at once again
+   */
+  async #giveBack(claim: Claim, waits?: ReadonlyMap<number, number>): Promise<void> {
     const { state } = this.#door;
+    const now = this.#options.clock.now();
+    this.#budget.giveBack(1, claim.recipients.length);
     const isSenderTrial = this.#senders.isTrial(claim);
-    const settlement: Settlement =
+    const settlementOf = (index: number): Settlement =>
       state.kind === "held" && !isSenderTrial
         ? { kind: "held", by: "upstream", cause: state.hold.cause, reply: state.hold.reply }
-        : { kind: "returned", dueAt: this.#options.clock.now() };
+        : { kind: "returned", dueAt: now + (waits?.get(index) ?? 0) };
     this.#settling += 1;
     try {
-      await this.#options.queue.settle({ claim, settlements: new Map(claim.recipients.map((recipient) => [recipient.index, settlement])) });
+      await this.#options.queue.settle({ claim, settlements: new Map(claim.recipients.map(({ index }) => [index, settlementOf(index)])) });
       if (isSenderTrial) await this.#senders.tried(claim, false);
-      this.#backlog = true;
+      if (waits === undefined || waits.size < claim.recipients.length) this.#backlog = true;
+      for (const wait of waits?.values() ?? []) this.#noteDue(now + wait);
     } catch (error) {
       this.#options.fail(error);
     } finally {
       this.#settling -= 1;
       this.#claims.delete(claim);
       this.#checkIdle();
+      if (waits !== undefined) this.#pump();
     }
   }
 
@@ -390,17 +433,18 @@ export class Lane {
   async #probe(): Promise<void> {
     const { state } = this.#door;
     if (state.kind !== "held" || this.#probing || this.#stopping) return;
+    if (state.hold.closedBy !== undefined && !this.#mayStart(this.#options.clock.monotonic())) return;
     this.#probing = true;
     try {
       if (state.hold.closedBy === undefined) {
-        const refusal = await this.#upstream.probe(this.#abortProbe.signal);
+        const refusal = await this.#connect();
         if (this.#stopping) return;
         if (refusal === undefined) {
           await this.#door.release();
           this.#backlog = true;
         } else await this.#door.stayClosed(judgeRefusal(refusal, this.#context("")), undefined);
       } else {
-        const claim = await this.#options.queue.claimProbe(this.name, this.#upstream.limits.recipientsPerMessage, LEASE_MS);
+        const claim = await this.#takeOne((most) => this.#options.queue.claimProbe(this.name, most, LEASE_MS));
         if (claim === undefined) await this.#door.stayClosed(undefined, undefined);
         else {
           this.#claims.add(claim);
@@ -415,10 +459,32 @@ export class Lane {
     this.#pump();
   }
 
+  /** One message besides the usual claims, with its place in the budget. @param claim - called with the most recipients it may have */
+  async #takeOne(claim: (recipients: number) => Promise<Claim | undefined>): Promise<Claim | undefined> {
+    const { recipientsPerMessage } = this.#upstream.limits;
+    const left = this.#budget.limited ? this.#budget.places(this.#options.clock.monotonic()).recipients : Infinity;
+    const most = Math.min(recipientsPerMessage, left);
+    this.#budget.take(1, most);
+    const taken = await claim(most);
+    if (taken === undefined) this.#budget.giveBack(1, most);
+    else this.#budget.giveBack(0, most - taken.recipients.length);
+    return taken;
+  }
+
+  /** Tries the door without mail: one of its connections while it lasts. */
+  async #connect(): Promise<Refusal | undefined> {
+    this.#budget.connected();
+    try {
+      return await this.#upstream.probe(this.#abortProbe.signal);
+    } finally {
+      this.#budget.disconnected();
+    }
+  }
+
   /** Takes one message of a held sender, to go out before all others. */
   async #claimHeld(sender: string): Promise<void> {
     try {
-      const claim = await this.#senders.take(sender, this.#upstream.limits.recipientsPerMessage);
+      const claim = await this.#takeOne((most) => this.#senders.take(sender, most));
       if (claim !== undefined) {
         this.#claims.add(claim);
         this.#ready.unshift(claim);
@@ -433,7 +499,7 @@ export class Lane {
   async #tryConnection(): Promise<void> {
     this.#probing = true;
     try {
-      const refusal = await this.#upstream.probe(this.#abortProbe.signal);
+      const refusal = await this.#connect();
       if (refusal !== undefined && !this.#stopping && this.#door.state.kind === "open") {
         const finding = judgeRefusal(refusal, this.#context(""));
         if (finding.outcome === "hold") await this.#door.close(finding, undefined);

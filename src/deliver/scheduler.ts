@@ -4,6 +4,8 @@ import type { Envelope } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Claim, DeliveryQueue, ExpressLane, RouteRecipient } from "../queue/queue.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { Budgets } from "./budget/budgets.ts";
+import type { BudgetLevel, Places } from "./budget/door-budget.ts";
 import type { DoorTrouble } from "./door.ts";
 import { LEASE_MS } from "./claims-in-hand.ts";
 import { Lane } from "./lane.ts";
@@ -52,8 +54,22 @@ export interface Deliverer {
   kick(upstream?: string): void;
   /** Doors that let nothing out for the moment, by name, with the cause. Those that are held are told by the queue. */
   troubles(): ReadonlyMap<string, DoorTrouble>;
+  /** What is left of every limit that is kept. */
+  budgets(): readonly BudgetLevel[];
+  /** Doors that go slower because they were throttled. */
+  slowed(): ReadonlyMap<string, SlowedDoor>;
+  /** What may start by a door now: Infinity where it has no limit. For spreading mail over several doors. */
+  remaining(upstream: string): Places;
   /** Resolves when the queue failed us and nothing is delivered any more: the process must then restart. Never resolves otherwise. */
   readonly failed: Promise<Error>;
+}
+
+/** A door after a throttling. */
+export interface SlowedDoor {
+  /** Part of its rate that it uses: 0.5, 0.25 or 0.125. */
+  readonly factor: number;
+  /** When it is back at its full rate, should it not be throttled again; ms since the epoch. */
+  readonly until: number;
 }
 
 /** How often leases and due times are looked after. */
@@ -69,6 +85,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
   readonly failed: Promise<Error>;
   readonly #options: DelivererOptions;
   readonly #lanes = new Map<string, Lane>();
+  readonly #budgets: Budgets;
   readonly #reportFailure: (error: Error) => void;
   #cancelMaintenance: (() => void) | undefined;
   #stopped = false;
@@ -83,11 +100,14 @@ class LaneScheduler implements Deliverer, ExpressLane {
     const mailboxes = [...upstreams.values()].flatMap((upstream) => upstream.mailbox ?? []);
     const doors = { route: options.route, mailboxOf: (lane: string) => upstreams.get(lane)?.mailbox, mailboxes };
     const shared: LaneOptions = { queue, retry, reports, doors, emit, clock, random, fail: (error) => this.#fail(error) };
-    for (const upstream of upstreams.values()) this.#lanes.set(upstream.name, new Lane(upstream, shared));
+    this.#budgets = new Budgets({ upstreams: [...upstreams.values()], domains, emit, clock });
+    for (const upstream of upstreams.values())
+      this.#lanes.set(upstream.name, new Lane(upstream, this.#budgets.door(upstream.name), shared));
   }
 
   async start(): Promise<void> {
     const { queue } = this.#options;
+    await this.#budgets.restore(queue);
     await queue.reroute();
     const states = new Map((await queue.lanes()).map((state) => [state.lane, state]));
     queue.onWork((name) => this.#lanes.get(name)?.work());
@@ -121,6 +141,26 @@ class LaneScheduler implements Deliverer, ExpressLane {
     return new Map([...this.#lanes.values()].flatMap(({ name, trouble }) => (trouble === undefined ? [] : [[name, trouble] as const])));
   }
 
+  budgets(): readonly BudgetLevel[] {
+    return this.#budgets.levels();
+  }
+
+  slowed(): ReadonlyMap<string, SlowedDoor> {
+    const { clock } = this.#options;
+    const monotonic = clock.monotonic();
+    const slowed = new Map<string, SlowedDoor>();
+    for (const name of this.#lanes.keys()) {
+      const budget = this.#budgets.door(name);
+      const until = budget.slowUntil(monotonic);
+      if (until !== undefined) slowed.set(name, { factor: budget.factor(monotonic), until: clock.now() + until - monotonic });
+    }
+    return slowed;
+  }
+
+  remaining(upstream: string): Places {
+    return this.#budgets.remaining(upstream);
+  }
+
   // ---- ExpressLane ----
 
   reserve(lane: string, _envelope: Envelope, recipients: number): number {
@@ -131,8 +171,8 @@ class LaneScheduler implements Deliverer, ExpressLane {
     this.#lanes.get(claim.lane)?.deliver(claim);
   }
 
-  forget(lane: string): void {
-    this.#lanes.get(lane)?.forget();
+  forget(lane: string, recipients: number): void {
+    this.#lanes.get(lane)?.forget(recipients);
   }
 
   #scheduleMaintenance(): void {
@@ -145,6 +185,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
     try {
       const states = new Map((await this.#options.queue.lanes()).map((state) => [state.lane, state]));
       for (const lane of this.#lanes.values()) lane.maintain(states.get(lane.name));
+      this.#budgets.watch();
       this.#scheduleMaintenance();
     } catch (error) {
       this.#fail(error);

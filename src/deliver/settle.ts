@@ -1,6 +1,6 @@
 /** From a judged attempt to what is written in one commit, and what is told once that commit is durable. */
 import type { AttemptOutcome, Delays, PosternEvent } from "../mail/events.ts";
-import type { AttemptRecord, Claim, Settlement } from "../queue/queue.ts";
+import type { AttemptRecord, Claim, Counted, Settlement } from "../queue/queue.ts";
 import type { AttemptFacts, Refusal, Stage } from "../upstream/upstream.ts";
 import type { FailedRecipient } from "../dsn/report.ts";
 import type { Judgement, Verdict } from "./judge.ts";
@@ -17,6 +17,8 @@ export interface Attempted {
   readonly now: number;
   /** Nothing goes out by this door before; undefined when it is open. */
   readonly doorOpensAt: number | undefined;
+  /** What it used of the door's budget; undefined where the door has none. */
+  readonly counted: Counted | undefined;
 }
 
 /** What to write, what to tell, and whom a report is about. */
@@ -145,7 +147,21 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
     transmitMs: facts.transmitMs,
   };
   const { remote, tls, upstreamId, note } = facts;
-  const attempt: AttemptRecord = { startedAt, upstream, remote, tls, stage, outcome, reply, fault, upstreamId, remedy, note, delays };
+  const attempt: AttemptRecord = {
+    startedAt,
+    upstream,
+    remote,
+    tls,
+    stage,
+    outcome,
+    reply,
+    fault,
+    upstreamId,
+    remedy,
+    note,
+    delays,
+    counted: attempted.counted === undefined ? undefined : { ...attempted.counted, endedAt: now },
+  };
   events.unshift({
     type: "attempt.finished",
     queueId,

@@ -1,5 +1,6 @@
 /** Rows of content and envelopes on their way into the database. */
 import { crc32 } from "node:zlib";
+import { deviceOfLine } from "../mail/line.ts";
 import type { AbandonCommand, AcceptCommand, ChunkCommand } from "./protocol.ts";
 import { BY_UPSTREAM, CONTENT_SPAN, DELIVERING, HELD, LINE_DELIVERING, LINE_DOOR, LINE_TIME, QUEUED, RECIPIENT_SPAN } from "./states.ts";
 import type { Store } from "./store.ts";
@@ -35,26 +36,26 @@ export function accepting(store: Store): Accepting {
     },
 
     accept(command) {
-      const { message, at, device, addresses, lanes, claims } = command;
+      const { message, at, line, addresses, lanes, claims } = command;
       if (command.tail !== undefined) insertRow(message, command.chunks - 1, store.octets(command.tail));
       if (command.chunks > 1 || command.tail === undefined) unmark.run(message);
       const { queueId, size, chunks, reversePath, client, envelope } = command;
-      insertMessage.run(message, queueId, at, addresses.length, size, chunks, reversePath, client, device, envelope);
+      insertMessage.run(message, queueId, at, addresses.length, size, chunks, reversePath, client, deviceOfLine(line), envelope);
       for (let index = 0; index < addresses.length; index++) {
         const lane = store.lane(lanes[index] ?? "");
         const claim = claims[index] ?? 0;
         const address = addresses[index] ?? "";
         const id = message * RECIPIENT_SPAN + index;
         if (claim !== 0) {
-          insertRecipient.run(id, DELIVERING, LINE_DELIVERING, lane.name, device, at, claim, null, null, at, address, null, null);
+          insertRecipient.run(id, DELIVERING, LINE_DELIVERING, lane.name, line, at, claim, null, null, at, address, null, null);
           store.enter(lane, DELIVERING, LINE_DELIVERING);
         } else if (lane.hold !== null) {
           const { cause, reply } = lane.hold;
           const said = reply === undefined ? null : JSON.stringify(reply);
-          insertRecipient.run(id, HELD, LINE_DOOR, lane.name, device, message, 0, BY_UPSTREAM, at, at, address, cause, said);
+          insertRecipient.run(id, HELD, LINE_DOOR, lane.name, line, message, 0, BY_UPSTREAM, at, at, address, cause, said);
           store.enter(lane, HELD, LINE_DOOR);
         } else {
-          insertRecipient.run(id, QUEUED, LINE_TIME, lane.name, device, at, 0, null, null, at, address, null, null);
+          insertRecipient.run(id, QUEUED, LINE_TIME, lane.name, line, at, 0, null, null, at, address, null, null);
           store.enter(lane, QUEUED, LINE_TIME);
           store.due(lane, at);
         }

@@ -1,5 +1,6 @@
 /** Choosing what is delivered next: fair between devices, oldest due first within one. */
 import { crc32 } from "node:zlib";
+import { firstTurns, serveByPriority, type Turns } from "./precedence.ts";
 import type {
   ClaimAnswer,
   ClaimCommand,
@@ -107,18 +108,52 @@ export function claiming(store: Store): Claiming {
   }
 
   /** Takes the message that a device has due first; undefined when it has none. */
-  function takeFrom(lane: LaneMemory, device: string, command: ClaimCommand, claim: number): ClaimAnswer | undefined {
+  function takeFrom(
+    lane: LaneMemory,
+    device: string,
+    command: ClaimCommand,
+    claim: number,
+    perMessage = command.perMessage,
+  ): ClaimAnswer | undefined {
     const head = headOf.get(lane.name, device, command.now) as unknown as [number] | undefined;
     if (head === undefined) return undefined;
     const message = Math.floor(head[0] / RECIPIENT_SPAN);
-    const rows = dueOfMessage.all(message * RECIPIENT_SPAN, (message + 1) * RECIPIENT_SPAN, lane.name, command.now, command.perMessage);
+    const rows = dueOfMessage.all(message * RECIPIENT_SPAN, (message + 1) * RECIPIENT_SPAN, lane.name, command.now, perMessage);
     return claimRows(lane, claim, message, rows as unknown as WaitingRow[], LINE_TIME, command.now);
+  }
+
+  const turnsOf = new Map<string, Turns>();
+
+  /** For a door with a budget: by priority, and no more recipients than it has left. */
+  function claimWithin(lane: LaneMemory, command: ClaimCommand, budget: NonNullable<ClaimCommand["budget"]>): ClaimAnswer[] {
+    const claims: ClaimAnswer[] = [];
+    const lines: string[] = [];
+    // The line without a name sorts before all others and cannot be found as the next one.
+    if (headOf.get(lane.name, "", command.now) !== undefined) lines.push("");
+    for (let line = ""; ;) {
+      const head = nextDevice.get(lane.name, line) as unknown as Head | undefined;
+      if (head === undefined) break;
+      line = head[0];
+      if (head[1] <= command.now) lines.push(line);
+    }
+    let turns = turnsOf.get(lane.name);
+    if (turns === undefined) turnsOf.set(lane.name, (turns = firstTurns()));
+    let left = budget.recipients;
+    serveByPriority(lines, new Map(command.busy), budget.strict, turns, (line) => {
+      const answer = takeFrom(lane, line, command, command.firstClaim + claims.length, Math.min(command.perMessage, left));
+      if (answer === undefined) return "none";
+      claims.push(answer);
+      left -= answer.recipients.length;
+      return claims.length >= command.limit || left <= 0 ? "last" : "taken";
+    });
+    return claims;
   }
 
   function claim(command: ClaimCommand): ClaimAnswer[] {
     const lane = store.lane(command.lane);
     const claims: ClaimAnswer[] = [];
     if (lane.hold !== null || lane.counts[0] + lane.counts[2] === 0) return claims;
+    if (command.budget !== undefined) return claimWithin(lane, command, command.budget);
     const busy = new Map(command.busy);
     const seen: { device: string; load: number }[] = [];
     const serve = (entry: { device: string; load: number }): boolean => {

@@ -1,6 +1,7 @@
 /** The queue as the other stages see it: the main thread's side, which waits for nothing and keeps only what is in progress. */
 import { PosternError, POSTERN_ERRORS } from "../mail/errors.ts";
 import type { Emit } from "../mail/events.ts";
+import { lineOf } from "../mail/line.ts";
 import type { AcceptedMessage, Envelope } from "../mail/message.ts";
 import { queueIdSource } from "../mail/queue-id.ts";
 import type { Reply } from "../mail/reply.ts";
@@ -12,6 +13,7 @@ import type { WorkerLink, LinkListener } from "./link.ts";
 import type { AcceptCommand, ActAnswer, ClaimAnswer, Octets, Report, SettledRow, WorkerStatistics } from "./protocol.ts";
 import type {
   ActResult,
+  AttemptCounts,
   Claim,
   ClaimRequest,
   ExpressLane,
@@ -181,7 +183,7 @@ export class SqliteQueue implements Queue, LinkListener {
       this.#db.post(command, (_answer, fault) => {
         content.release(fault === undefined);
         if (fault !== undefined) {
-          for (const { lane } of leases) this.#express?.forget(lane);
+          for (const { lane, indexes } of leases) this.#express?.forget(lane, indexes.length);
           reject(fault);
           return;
         }
@@ -257,7 +259,7 @@ export class SqliteQueue implements Queue, LinkListener {
       envelope: JSON.stringify(message),
       reversePath: message.reversePath,
       client: message.origin.client,
-      device: message.origin.device,
+      line: lineOf(message.origin.device, message.priority),
       size: message.sizeBytes,
       chunks,
       tail,
@@ -294,7 +296,7 @@ export class SqliteQueue implements Queue, LinkListener {
   // ---- delivering ------------------------------------------------------------------------------------------------------
 
   async claim(request: ClaimRequest): Promise<Claim[]> {
-    const { lane, limit, recipientsPerMessage, leaseMs, busyDevices } = request;
+    const { lane, limit, recipientsPerMessage, leaseMs, busyDevices, budget } = request;
     if (limit <= 0) return [];
     this.#toldDue.delete(lane);
     const firstClaim = this.#nextClaim;
@@ -309,6 +311,7 @@ export class SqliteQueue implements Queue, LinkListener {
       now,
       firstClaim,
       busy,
+      ...(budget === undefined ? {} : { budget }),
     });
     return answers.map((answer) => this.#lease(lane, answer, leaseMs));
   }
@@ -494,8 +497,8 @@ export class SqliteQueue implements Queue, LinkListener {
     return lanes;
   }
 
-  attemptTimes(lane: string, since: number): Promise<number[]> {
-    return this.#db.ask<number[]>({ op: "attempts", lane, since });
+  attemptCounts(lane: string, since: number, stepMs: number): Promise<AttemptCounts[]> {
+    return this.#db.ask<AttemptCounts[]>({ op: "attempts", lane, since, stepMs });
   }
 
   // ---- looking and operating -------------------------------------------------------------------------------------------

@@ -47,7 +47,8 @@ export interface AcceptCommand {
   readonly envelope: string;
   readonly reversePath: string;
   readonly client: string;
-  readonly device: string;
+  /** The line it waits in: see mail/line.ts. Names the device, too. */
+  readonly line: string;
   readonly size: number;
   /** Rows in all, the one made of `tail` included. */
   readonly chunks: number;
@@ -67,7 +68,9 @@ export interface ClaimCommand {
   readonly now: number;
   /** The claims get this id and the following ones. */
   readonly firstClaim: number;
-  readonly busy: readonly (readonly [device: string, deliveries: number])[];
+  readonly busy: readonly (readonly [line: string, load: number])[];
+  /** See `ClaimRequest`. */
+  readonly budget?: { readonly recipients: number; readonly strict: boolean } | undefined;
 }
 
 export interface ProbeCommand {
@@ -216,7 +219,7 @@ export type Command =
   | MoveCommand
   | TidyCommand
   | { readonly op: "lanes" }
-  | { readonly op: "attempts"; readonly lane: string; readonly since: number }
+  | { readonly op: "attempts"; readonly lane: string; readonly since: number; readonly stepMs: number }
   | { readonly op: "statistics" }
   | { readonly op: "close" }
   /** Answered at once and out of order. */

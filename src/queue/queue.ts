@@ -113,6 +113,28 @@ export interface AttemptRecord {
   /** What was changed in the message for this door, or how it is known to have arrived. */
   readonly note?: string | undefined;
   readonly delays: Delays;
+  /** What it used of the door's budget; absent where the door has none. */
+  readonly counted?: (Counted & { readonly endedAt: number }) | undefined;
+}
+
+/** What attempts used of what the next hop counts. */
+export interface Counted {
+  /** Messages that it saw. */
+  readonly messages: number;
+  /** Recipients that it took, or may have taken. */
+  readonly recipients: number;
+  /** Of these outside the organization. */
+  readonly external: number;
+  /** Octets on the wire. */
+  readonly bytes: number;
+}
+
+/** Attempts of a short time together. */
+export interface AttemptCounts extends Counted {
+  /** The last start among them, ms since the epoch. */
+  readonly startedAt: number;
+  /** The last end. */
+  readonly endedAt: number;
 }
 
 /** A message of our own that enters the queue in the same commit as the settlement that caused it. */
@@ -140,8 +162,13 @@ export interface ClaimRequest {
   /** Most recipients of one message in one claim. */
   readonly recipientsPerMessage: number;
   readonly leaseMs: number;
-  /** Devices with a delivery in progress, and how many: those with fewer go first. */
+  /** Lines (`lineOf` of device and priority) with deliveries in progress, and how many: those with fewer go first. */
   readonly busyDevices?: ReadonlyMap<string, number>;
+  /**
+   * Of a door whose budget is limited: mail goes by its priority. `recipients` is the most of all claims together; the last message is cut to it.
+   * `strict`: a priority waits while anything of a higher one is due; else they take turns, and none is starved.
+   */
+  readonly budget?: { readonly recipients: number; readonly strict: boolean } | undefined;
 }
 
 /** A lane is the waiting line of one upstream. Its name is the upstream's. */
@@ -177,8 +204,8 @@ export interface ExpressLane {
   reserve(lane: string, envelope: Envelope, recipients: number): number;
   /** The commit is done: here is the claim. */
   deliver(claim: Claim): void;
-  /** The commit failed: the reserved place is free again. */
-  forget(lane: string): void;
+  /** The commit failed: the place reserved for so many recipients is free again. */
+  forget(lane: string, recipients: number): void;
 }
 
 /** What `deliver` needs of the queue. */
@@ -215,8 +242,11 @@ export interface DeliveryQueue {
   /** Moves recipients to the lanes that `route` gives now: after a start with another configuration. Returns how many moved. */
   reroute(): Promise<number>;
   lanes(): Promise<LaneState[]>;
-  /** Attempts on a lane since `since` (ms since the epoch), oldest first: budgets are counted from history, so they survive a kill. */
-  attemptTimes(lane: string, since: number): Promise<number[]>;
+  /**
+   * What attempts on a lane used that started since `since` (ms since the epoch), oldest first, those that began within `stepMs` taken together: budgets
+   * are counted from history, so they survive a kill. Attempts that the process did not live to finish are among them, counted in full.
+   */
+  attemptCounts(lane: string, since: number, stepMs: number): Promise<AttemptCounts[]>;
   /** Called whenever a lane may have something due earlier than before: new mail, release, retry by an operator. */
   onWork(listener: (lane: string) => void): void;
   setExpress(lane: ExpressLane | undefined): void;

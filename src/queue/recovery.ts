@@ -1,4 +1,5 @@
 /** What a start makes of a file that a crash or an older program left behind. */
+import type { AttemptRecord } from "./queue.ts";
 import type { History } from "./history.ts";
 import {
   BY_SENDER,
@@ -14,7 +15,10 @@ import {
 } from "./states.ts";
 import type { Store } from "./store.ts";
 
-/** Everything that was being delivered may have arrived: it goes back to the queue, due now, marked ambiguous. Returns how many recipients. */
+/**
+ * Everything that was being delivered may have arrived: it goes back to the queue, due now, marked ambiguous. The attempt that was broken off gets its
+ * record, counted in full, because the next hop may have counted it. Returns how many recipients.
+ */
 export function recoverDelivering(store: Store, log: History, now: number): number {
   const find = store.prepare(`SELECT id FROM recipient INDEXED BY recipient_line WHERE lane = ? AND line = ${LINE_DELIVERING}`);
   // At a closed door they wait like the others.
@@ -25,11 +29,14 @@ export function recoverDelivering(store: Store, log: History, now: number): numb
   const back = store.prepare(
     `UPDATE recipient SET state = ${QUEUED}, line = ${LINE_TIME}, due = ?, held_by = NULL, claim = 0, ambiguous = 1, changed = ? WHERE id = ?`,
   );
+  const startOf = store.prepare("SELECT changed FROM recipient NOT INDEXED WHERE id = ?");
+  const sizeOf = store.prepare("SELECT size FROM message WHERE id = ?");
   let recovered = 0;
   store.begin(true);
   for (const lane of store.lanes.values()) {
-    let noted = -1;
+    const interrupted = new Map<number, { startedAt: number; indexes: number[] }>();
     for (const [id] of find.all(lane.name) as unknown as [number][]) {
+      const [startedAt] = startOf.get(id) as unknown as [number];
       store.leave(lane, DELIVERING, LINE_DELIVERING);
       if (lane.hold !== null) {
         toDoor.run(now, now, id);
@@ -41,12 +48,32 @@ export function recoverDelivering(store: Store, log: History, now: number): numb
       }
       recovered++;
       const message = Math.floor(id / RECIPIENT_SPAN);
-      if (message !== noted) log.note(message, now, "recovered: the process ended during an attempt, which may have delivered it", null);
-      noted = message;
+      const attempt = interrupted.get(message) ?? { startedAt, indexes: [] };
+      interrupted.set(message, attempt);
+      attempt.indexes.push(id - message * RECIPIENT_SPAN);
+    }
+    for (const [message, { startedAt, indexes }] of interrupted) {
+      log.note(message, now, "recovered: the process ended during an attempt, which may have delivered it", null);
+      const [size] = sizeOf.get(message) as unknown as [number];
+      const record = interruptedAttempt(lane.name, startedAt, now, indexes.length, size);
+      log.attempt(message, lane.name, startedAt, indexes, JSON.stringify(record));
     }
   }
   store.commit();
   return recovered;
+}
+
+/** Nobody knows how far it came, when it ended, or who of the recipients is outside: the worst is assumed. */
+function interruptedAttempt(lane: string, startedAt: number, now: number, recipients: number, size: number): AttemptRecord {
+  return {
+    startedAt,
+    upstream: lane,
+    stage: "unknown",
+    outcome: "ambiguous",
+    fault: "INTERRUPTED: the process ended during the attempt",
+    delays: { beforeQueueMs: 0, inQueueMs: 0, connectMs: 0, transmitMs: 0 },
+    counted: { endedAt: now, messages: 1, recipients, external: recipients, bytes: Math.ceil(size / 3) * 4 },
+  };
 }
 
 /** Recipients named in one commit. */

@@ -11,7 +11,7 @@ const accept: AcceptCommand = {
   envelope: "{}",
   reversePath: "a@b",
   client: "c",
-  device: "d",
+  line: "d",
   size: 9,
   chunks: 2,
   tail: { slab: 0, offset: 5, length: 4 },

@@ -23,7 +23,7 @@ function packAccept(command: AcceptCommand): unknown[] {
     command.envelope,
     command.reversePath,
     command.client,
-    command.device,
+    command.line,
     command.size,
     command.chunks,
     shared === undefined ? tail : shared.slab,
@@ -35,7 +35,7 @@ function packAccept(command: AcceptCommand): unknown[] {
 }
 
 function unpackAccept(packed: readonly unknown[]): AcceptCommand {
-  const [, message, queueId, at, generated, envelope, reversePath, client, device, size, chunks, slab, offset, length] = packed as [
+  const [, message, queueId, at, generated, envelope, reversePath, client, line, size, chunks, slab, offset, length] = packed as [
     number,
     number,
     string,
@@ -69,7 +69,7 @@ function unpackAccept(packed: readonly unknown[]): AcceptCommand {
     envelope,
     reversePath,
     client,
-    device,
+    line,
     size,
     chunks,
     tail,

@@ -6,6 +6,7 @@ import { parentPort, receiveMessageOnPort, workerData } from "node:worker_thread
 import { backup } from "node:sqlite";
 import { describeError, PosternError } from "../mail/errors.ts";
 import { releaseMemory } from "../platform/memory.ts";
+import { attemptCounter, type AttemptCounter } from "./counting.ts";
 import { accepting, sweeping, type Accepting, type Sweeping } from "./accepting.ts";
 import { claiming, type Claiming } from "./claiming.ts";
 import { openForWriting } from "./connection.ts";
@@ -34,7 +35,7 @@ interface Tools {
   readonly doors: Doors;
   readonly operate: Operating;
   readonly upkeep: Upkeep;
-  readonly attemptTimes: (lane: string, since: number) => number[];
+  readonly attemptCounts: AttemptCounter;
 }
 
 const port = parentPort;
@@ -120,7 +121,7 @@ function execute(tools: Tools, command: Command): unknown {
     case "lanes":
       return tools.store.laneStates();
     case "attempts":
-      return tools.attemptTimes(command.lane, command.since);
+      return tools.attemptCounts(command.lane, command.since, command.stepMs);
     case "statistics":
       return statistics(tools.store);
     case "slab":
@@ -270,7 +271,6 @@ async function start(): Promise<void> {
   const accept = accepting(store);
   const sweep = sweeping(store);
   const settles = settling(store, log, accept, sweep);
-  const attempts = store.prepare("SELECT at FROM attempt WHERE lane = ? AND at >= ? ORDER BY at");
   const tools: Tools = {
     store,
     accept,
@@ -280,7 +280,7 @@ async function start(): Promise<void> {
     doors: doors(store, log),
     operate: operating(store, log, settles),
     upkeep: new Upkeep(db, settings.checkpointBytes),
-    attemptTimes: (lane, since) => (attempts.all(lane, since) as unknown as [number][]).map(([at]) => at),
+    attemptCounts: attemptCounter(store),
   };
   const recovered = recoverDelivering(store, log, now);
   nameSenders(store);

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { afterEach, describe, expect, test } from "vitest";
 import type { PosternEvent } from "../../src/mail/events.ts";
-import type { Envelope } from "../../src/mail/message.ts";
+import { PRIORITIES, type Envelope } from "../../src/mail/message.ts";
 import { ManualClock } from "../../src/platform/clock.ts";
 import type {
   AttemptRecord,
@@ -363,6 +363,70 @@ export function queueConformance(name: string, makePlace: () => Promise<QueuePla
         expect(taken.filter((device) => device === "a")).toHaveLength(1);
       });
 
+      /** Who is taken, one claim after the other: letters of devices, in capitals where the mail is interactive. */
+      const takenInTurn = async (queue: Queue, rounds: number, strict: boolean, busyDevices?: ReadonlyMap<string, number>) => {
+        const order: string[] = [];
+        for (let round = 0; round < rounds; round++) {
+          const request = { budget: { recipients: 450, strict }, ...(busyDevices === undefined ? {} : { busyDevices }) };
+          const { priority, origin } = (await claimOne(queue, request)).message;
+          order.push(priority === "interactive" ? origin.device.toUpperCase() : origin.device);
+        }
+        return order.join("");
+      };
+
+      test("on a door with a budget interactive mail goes ahead of bulk, one device's too, and bulk is not starved", async () => {
+        const { queue } = await start();
+        for (let at = 0; at < 12; at++) await accept(queue, { device: "a", priority: "bulk" });
+        for (let at = 0; at < 12; at++) await accept(queue, { device: "b" });
+        for (let at = 0; at < 12; at++) await accept(queue, { device: "a", priority: "interactive" });
+
+        expect(await takenInTurn(queue, 20, false)).toBe("AAbAAbAAbaAAbAAbAAba");
+      });
+
+      test("when little is left of a day's budget, bulk waits for the rest and large senders for small ones", async () => {
+        const { queue } = await start();
+        for (let at = 0; at < 2; at++) await accept(queue, { device: "a", priority: "bulk" });
+        for (let at = 0; at < 2; at++) await accept(queue, { device: "b", priority: "bulk" });
+        for (let at = 0; at < 2; at++) await accept(queue, { device: "c" });
+        for (let at = 0; at < 2; at++) await accept(queue, { device: "a", priority: "interactive" });
+
+        const used = new Map([["~a", 300]]);
+
+        expect(await takenInTurn(queue, 8, true, used)).toBe("AAccbbaa");
+      });
+
+      test("reports of our own wait with normal mail", async () => {
+        const { queue } = await start();
+        await accept(queue, { device: "b", priority: "bulk" });
+        await accept(queue, { device: "", kind: "report", reversePath: "" });
+
+        const first = await claimOne(queue, { budget: { recipients: 450, strict: true } });
+
+        expect(first.message.kind).toBe("report");
+      });
+
+      test("claims have no more recipients together than the budget has left; the rest stays", async () => {
+        const { queue } = await start();
+        const many = (count: number): string[] => Array.from({ length: count }, (_, at) => `r${at}@contoso.com`);
+        for (let at = 0; at < 3; at++) await accept(queue, { recipients: many(4), device: `10.0.0.${at}` });
+
+        const request = { lane: LANE, limit: 5, recipientsPerMessage: 450, leaseMs: HOUR };
+        const claims = await queue.claim({ ...request, budget: { recipients: 6, strict: false } });
+        const rest = await queue.claim(request);
+
+        expect(claims.map(({ recipients }) => recipients.length)).toEqual([4, 2]);
+        expect(rest.map(({ recipients }) => recipients.length)).toEqual([2, 4]);
+      });
+
+      test("lists and filters know the device whatever the priority", async () => {
+        const { queue } = await start();
+        for (const priority of PRIORITIES) await accept(queue, { device: "10.0.0.7", priority });
+
+        const entries = await queue.list({ device: "10.0.0.7" }, 10);
+
+        expect(entries.map(({ device }) => device)).toEqual(["10.0.0.7", "10.0.0.7", "10.0.0.7"]);
+      });
+
       test("the oldest of a device goes first, and nothing before it is due", async () => {
         const { queue, clock } = await start();
         const first = await accept(queue);
@@ -549,8 +613,70 @@ export function queueConformance(name: string, makePlace: () => Promise<QueuePla
 
         const after = await powerCut(place, clock);
 
-        expect(await after.queue.attemptTimes(LANE, began + 1_000)).toEqual([began + 1_000, began + 2_000]);
-        expect(await after.queue.attemptTimes("other", 0)).toEqual([]);
+        const one = { messages: 1, recipients: 1, external: 1, bytes: 32 };
+        expect(await after.queue.attemptCounts(LANE, began + 1_000, 1)).toEqual([
+          { ...one, startedAt: began + 1_000, endedAt: began + 1_000 },
+          { ...one, startedAt: began + 2_000, endedAt: began + 2_000 },
+        ]);
+        expect(await after.queue.attemptCounts("other", 0, 1)).toEqual([]);
+      });
+
+      test("attempts are counted as their records say, those close together at once", async () => {
+        const { queue, clock } = await start();
+        clock.advance(60_000 - (clock.now() % 60_000));
+        const began = clock.now();
+        for (let at = 0; at < 3; at++) {
+          await accept(queue, { recipients: ["anna@contoso.com", "bob@example.com", "carla@example.com"] });
+          const claim = await claimOne(queue);
+          const settlements = new Map(claim.recipients.map(({ index }) => [index, { kind: "delivered" } as const]));
+          const counted = { endedAt: clock.now() + 500, messages: 1, recipients: 3, external: 2, bytes: 100 };
+          await queue.settle({ claim, settlements, attempt: { ...attemptRecord(clock), counted } });
+          clock.advance(40_000);
+        }
+
+        const counts = await queue.attemptCounts(LANE, began, 60_000);
+
+        expect(counts).toEqual([
+          { startedAt: began + 40_000, endedAt: began + 40_500, messages: 2, recipients: 6, external: 4, bytes: 200 },
+          { startedAt: began + 80_000, endedAt: began + 80_500, messages: 1, recipients: 3, external: 2, bytes: 100 },
+        ]);
+      });
+
+      test("what was not taken costs no recipients, what may have been counts in full", async () => {
+        const { queue, clock } = await start();
+        const recipients = ["anna@contoso.com", "bob@example.com"];
+        for (const outcome of ["bounced", "deferred", "ambiguous"] as const) {
+          await accept(queue, { recipients });
+          const claim = await claimOne(queue);
+          const settlements = new Map(claim.recipients.map(({ index }) => [index, { kind: "bounced", cause: "no" } as const]));
+          await queue.settle({ claim, settlements, attempt: attemptRecord(clock, outcome) });
+        }
+
+        const [counts] = await queue.attemptCounts(LANE, 0, HOUR);
+
+        expect(counts).toMatchObject({ messages: 3, recipients: 2, external: 2 });
+      });
+
+      test("an attempt under way at a power cut is counted in full, from its start to the next start", async () => {
+        const { place, queue, clock } = await start();
+        const began = clock.now();
+        await accept(queue, { recipients: ["anna@contoso.com", "bob@example.com"] });
+        await claimOne(queue);
+        clock.advance(5_000);
+
+        const after = await powerCut(place, clock);
+        const [claim] = await after.queue.claim({ lane: LANE, limit: 1, recipientsPerMessage: 450, leaseMs: HOUR });
+
+        expect(await after.queue.attemptCounts(LANE, 0, 1)).toEqual([
+          { startedAt: began, endedAt: began + 5_000, messages: 1, recipients: 2, external: 2, bytes: 32 },
+        ]);
+        expect((await after.queue.show(claim?.message.queueId ?? ""))?.attempts).toMatchObject([
+          {
+            outcome: "ambiguous",
+            fault: "INTERRUPTED: the process ended during the attempt",
+            recipients: ["anna@contoso.com", "bob@example.com"],
+          },
+        ]);
       });
 
       test("damaged content is never handed out: it is reported, and held for ever", async () => {

@@ -1,7 +1,9 @@
 /** A queue in memory with the rules of `DeliveryQueue`: commits resolve in order, and a test may make them fail. */
-import type { AcceptedMessage, Envelope, Holder, RecipientState } from "../../src/mail/message.ts";
+import { PRIORITIES, type AcceptedMessage, type Envelope, type Holder, type RecipientState } from "../../src/mail/message.ts";
 import type { Clock } from "../../src/platform/clock.ts";
+import { lineOf } from "../../src/mail/line.ts";
 import type {
+  AttemptCounts,
   AttemptRecord,
   Claim,
   ClaimedRecipient,
@@ -115,13 +117,20 @@ export class MemoryQueue implements DeliveryQueue {
       .filter((candidate) => candidate.recipients.length > 0 && !this.holds.has(request.lane));
     const taken = new Map(request.busyDevices);
     const claims: Claim[] = [];
-    while (claims.length < request.limit && due.length > 0) {
+    // Taking turns is the real queue's: here the highest priority always goes first on a door with a budget.
+    const rank = ({ stored }: { stored: Stored }): number =>
+      request.budget === undefined ? 0 : PRIORITIES.indexOf(stored.message.priority);
+    const load = ({ stored }: { stored: Stored }): number => taken.get(lineOfStored(stored)) ?? 0;
+    let left = request.budget?.recipients ?? Infinity;
+    while (claims.length < request.limit && due.length > 0 && left > 0) {
       const next = due.reduce((best, candidate) =>
-        (taken.get(deviceOf(candidate.stored)) ?? 0) < (taken.get(deviceOf(best.stored)) ?? 0) ? candidate : best,
+        rank(candidate) < rank(best) || (rank(candidate) === rank(best) && load(candidate) < load(best)) ? candidate : best,
       );
       due.splice(due.indexOf(next), 1);
-      taken.set(deviceOf(next.stored), (taken.get(deviceOf(next.stored)) ?? 0) + 1);
-      claims.push(this.#claimOf(next.stored, next.recipients.slice(0, request.recipientsPerMessage), request.lane));
+      taken.set(lineOfStored(next.stored), load(next) + 1);
+      const recipients = next.recipients.slice(0, Math.min(left, request.recipientsPerMessage));
+      left -= recipients.length;
+      claims.push(this.#claimOf(next.stored, recipients, request.lane));
     }
     return claims;
   }
@@ -262,9 +271,13 @@ export class MemoryQueue implements DeliveryQueue {
     });
   }
 
-  async attemptTimes(lane: string, since: number): Promise<number[]> {
+  async attemptCounts(lane: string, since: number, _stepMs: number): Promise<AttemptCounts[]> {
     await this.#commit();
-    return this.attempts.filter((attempt) => attempt.upstream === lane && attempt.startedAt >= since).map((attempt) => attempt.startedAt);
+    return this.attempts
+      .filter((attempt) => attempt.upstream === lane && attempt.startedAt >= since)
+      .map(({ startedAt, counted }) =>
+        Object.assign({ startedAt, endedAt: startedAt, messages: 1, recipients: 1, external: 1, bytes: 0 }, counted),
+      );
   }
 
   onWork(listener: (lane: string) => void): void {
@@ -360,8 +373,8 @@ export const ENVELOPE: Envelope = {
   sessionStartedAt: 0,
 };
 
-function deviceOf(stored: Stored): string {
-  return stored.message.origin.device;
+function lineOfStored({ message }: Stored): string {
+  return lineOf(message.origin.device, message.priority);
 }
 
 function senderOf(stored: Stored): string {

@@ -1,0 +1,187 @@
+/** All budgets of the deliverer: which doors share which, what an earlier process used of them, and the warning before a day's is used up. */
+import { isInternalDomain, splitAddress } from "../../mail/address.ts";
+import type { Emit } from "../../mail/events.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { DeliveryQueue } from "../../queue/queue.ts";
+import type { Upstream } from "../../upstream/upstream.ts";
+import { Allowance, LONGEST_ATTEMPT_MS, type LimitName } from "./allowance.ts";
+import { DoorBudget, levelOf, LOW_SHARE, type BudgetLevel, type Places, type SharedConnections } from "./door-budget.ts";
+import { Throttle } from "./throttle.ts";
+
+/** Graph: 10,000 requests in 10 minutes, 150 MB in 5 minutes, 4 at once for an application (Microsoft Graph throttling limits, Outlook service). */
+const GRAPH_REQUESTS = 10_000;
+const GRAPH_BYTES = 150_000_000;
+const GRAPH_CONCURRENT = 4;
+/** The history is read in this many steps of each window. */
+const RESTORE_STEPS = 1_000;
+/** A warning is taken back only when clearly more is left than raised it, so that it does not come and go with every minute that gets free. */
+const CLEAR_SHARE = 0.15;
+
+/** A limit that a group of doors shares. */
+interface Rule {
+  readonly limit: LimitName;
+  /** What doors are counted together by; undefined: this door counts nowhere. */
+  readonly key: (upstream: Upstream) => string | undefined;
+  /** The door's own limit, where it has one. The smallest of a group holds. */
+  readonly most: (upstream: Upstream) => number | undefined;
+}
+
+const byMailbox = ({ name, traits }: Upstream): string => traits.countedAs.mailbox ?? `door ${name}`;
+const byTenant = ({ name, traits }: Upstream): string => traits.countedAs.tenant ?? `door ${name}`;
+const byApplication = ({ traits }: Upstream): string | undefined => traits.countedAs.application;
+
+const RULES: readonly Rule[] = [
+  // Microsoft counts messages by the minute only where they come by SMTP: doors without the limit are not in it.
+  {
+    limit: "messages_per_minute",
+    key: (door) => (door.limits.messagesPerMinute === undefined ? undefined : byMailbox(door)),
+    most: (door) => door.limits.messagesPerMinute,
+  },
+  {
+    limit: "messages_per_hour",
+    key: (door) => (door.limits.messagesPerHour === undefined ? undefined : byMailbox(door)),
+    most: (door) => door.limits.messagesPerHour,
+  },
+  { limit: "recipients_per_day", key: byMailbox, most: (door) => door.limits.recipientsPerDay },
+  { limit: "external_recipients_per_day", key: byTenant, most: (door) => door.limits.externalRecipientsPerDay },
+  { limit: "requests_per_10_minutes", key: byApplication, most: () => GRAPH_REQUESTS },
+  { limit: "bytes_per_5_minutes", key: byApplication, most: () => GRAPH_BYTES },
+];
+
+/** What the budgets are made of. */
+export interface BudgetOptions {
+  readonly upstreams: readonly Upstream[];
+  /** `organization.domains`. */
+  readonly domains: readonly string[];
+  readonly emit: Emit;
+  readonly clock: Clock;
+}
+
+export class Budgets {
+  readonly #options: BudgetOptions;
+  readonly #allowances: Allowance[] = [];
+  readonly #doors = new Map<string, DoorBudget>();
+  readonly #low = new Set<Allowance>();
+
+  constructor(options: BudgetOptions) {
+    this.#options = options;
+    const { upstreams, domains } = options;
+    for (const { limit, key, most } of RULES) {
+      for (const group of groups(upstreams, key)) {
+        const limits = group.flatMap((door) => most(door) ?? []);
+        if (limits.length > 0) {
+          const doors = group.map((door) => door.name);
+          this.#allowances.push(new Allowance(limit, Math.min(...limits), doors));
+        }
+      }
+    }
+    const throttles = new Map<string, Throttle>();
+    const connections = sharedConnections(upstreams);
+    for (const upstream of upstreams) {
+      const { name } = upstream;
+      const own = this.#allowances.filter((allowance) => allowance.doors.includes(name));
+      const throttledBy = byApplication(upstream) ?? byMailbox(upstream);
+      const throttle = throttles.get(throttledBy) ?? new Throttle();
+      throttles.set(throttledBy, throttle);
+      const isExternal = own.some(({ unit }) => unit === "external")
+        ? (address: string) => !isInternalDomain(splitAddress(address).domain, domains)
+        : undefined;
+      this.#doors.set(name, new DoorBudget(name, own, throttle, connections.get(name), isExternal, () => this.watch()));
+    }
+    for (const [name, door] of this.#doors) {
+      const sharing = new Set(door.allowances.flatMap((allowance) => allowance.doors));
+      for (const [other, shared] of connections) if (shared === connections.get(name)) sharing.add(other);
+      sharing.delete(name);
+      door.share([...sharing].flatMap((other) => this.#doors.get(other) ?? []));
+    }
+  }
+
+  /** @throws Error for a name that is no upstream's */
+  door(name: string): DoorBudget {
+    const door = this.#doors.get(name);
+    if (door === undefined) throw new Error(`no upstream ${name}`);
+    return door;
+  }
+
+  /** Counts what earlier processes used, from the queue's history. */
+  async restore(queue: Pick<DeliveryQueue, "attemptCounts">): Promise<void> {
+    const { clock } = this.#options;
+    for (const { doors, lengthMs, unit, window } of this.#allowances) {
+      for (const door of doors) {
+        const now = clock.now();
+        const monotonic = clock.monotonic();
+        const since = now - lengthMs - LONGEST_ATTEMPT_MS;
+        for (const counts of await queue.attemptCounts(door, since, Math.ceil(lengthMs / RESTORE_STEPS))) {
+          // A time in the future is of a clock that was set back since.
+          const ago = (at: number): number => monotonic - Math.max(0, now - at);
+          window.count(counts[unit], ago(counts.startedAt), ago(counts.endedAt));
+        }
+      }
+    }
+    this.watch();
+  }
+
+  /** What may start by a door now; Infinity where it has no limit. For spreading mail over several doors. */
+  remaining(name: string): Places {
+    return this.door(name).places(this.#options.clock.monotonic());
+  }
+
+  /** What is left of every limit. */
+  levels(): BudgetLevel[] {
+    const now = this.#options.clock.monotonic();
+    return this.#allowances.map((allowance) => levelOf(allowance, now));
+  }
+
+  /** Warns of days of which little is left, once each, and takes the warning back. To be called now and then. */
+  watch(): void {
+    const { clock, emit } = this.#options;
+    const now = clock.monotonic();
+    for (const allowance of this.#allowances) {
+      if (!allowance.isDaily) continue;
+      const { most, limit, doors } = allowance;
+      const remaining = allowance.remaining(now);
+      const subject = `${doors.join("+")} ${limit}`;
+      if (!this.#low.has(allowance) && remaining < most * LOW_SHARE) {
+        this.#low.add(allowance);
+        const words = limit === "recipients_per_day" ? "recipients" : "recipients outside the organization";
+        const text = `${remaining} of ${most} ${words} are left of the last 24 hours for ${doors.join(", ")}: interactive mail goes first, then the rest waits`;
+        const remedy =
+          "Spread the mail over several mailboxes (spread: true), or send the bulk of it by a connector, High Volume Email or Azure Communication Services";
+        emit({ type: "alert.raised", alert: "budget.low", subject, text, remedy });
+      } else if (this.#low.has(allowance) && remaining >= most * CLEAR_SHARE) {
+        this.#low.delete(allowance);
+        emit({ type: "alert.cleared", alert: "budget.low", subject });
+      }
+    }
+  }
+}
+
+function groups(upstreams: readonly Upstream[], key: Rule["key"]): Upstream[][] {
+  const byKey = new Map<string, Upstream[]>();
+  for (const upstream of upstreams) {
+    const its = key(upstream);
+    if (its === undefined) continue;
+    const group = byKey.get(its);
+    if (group === undefined) byKey.set(its, [upstream]);
+    else group.push(upstream);
+  }
+  return [...byKey.values()];
+}
+
+/**
+ * Connections that Microsoft counts together: those of SMTP by mailbox (3, of which a door takes 2 by default), requests of Graph by application (4).
+ * Only where doors share them: a door alone keeps its own number itself.
+ */
+function sharedConnections(upstreams: readonly Upstream[]): Map<string, SharedConnections> {
+  const shared = new Map<string, SharedConnections>();
+  const smtp = groups(upstreams, (door) => (door.type === "smtp-auth" ? door.traits.countedAs.mailbox : undefined));
+  const graph = groups(upstreams, byApplication);
+  const add = (group: readonly Upstream[], most: number): void => {
+    if (group.length < 2) return;
+    const connections = { most, underWay: 0 };
+    for (const { name } of group) shared.set(name, connections);
+  };
+  for (const group of smtp) add(group, Math.max(...group.map((door) => door.limits.connections)));
+  for (const group of graph) add(group, Math.min(GRAPH_CONCURRENT, Math.max(...group.map((door) => door.limits.connections))));
+  return shared;
+}
