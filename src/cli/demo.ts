@@ -117,6 +117,9 @@ export async function demoCommand(options: DemoOptions): Promise<number> {
 async function startStandIn(folder: string): Promise<Simulator> {
   const ports = {
     submission: await portOrFree(DEFAULT_PORTS.submission),
+    mx: await portOrFree(DEFAULT_PORTS.mx),
+    hve: await portOrFree(DEFAULT_PORTS.hve),
+    acs: await portOrFree(DEFAULT_PORTS.acs),
     entra: await portOrFree(DEFAULT_PORTS.entra),
     view: await portOrFree(DEFAULT_PORTS.view),
   };

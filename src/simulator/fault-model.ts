@@ -53,6 +53,8 @@ export interface FaultDefinition {
   readonly row?: number;
   /** Local part that triggers it, in any domain: `throttle@…`. */
   readonly recipient?: string;
+  /** Only met once a recipient was accepted: alone it would have passed. */
+  readonly afterFirst?: true;
   /** In plain words. */
   readonly meaning: string;
   readonly action: FaultAction;

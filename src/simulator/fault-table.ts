@@ -7,6 +7,7 @@ import type { FaultDefinition } from "./fault-model.ts";
 import { AUTH_FAULTS } from "./faults-auth.ts";
 import { ENTRA_FAULTS } from "./faults-entra.ts";
 import { FINAL_FAULTS } from "./faults-final.ts";
+import { MX_FAULTS } from "./faults-mx.ts";
 import { SESSION_FAULTS } from "./faults-session.ts";
 import { TRANSACTION_FAULTS } from "./faults-transaction.ts";
 
@@ -15,5 +16,6 @@ export const FAULTS: readonly FaultDefinition[] = [
   ...AUTH_FAULTS,
   ...TRANSACTION_FAULTS,
   ...FINAL_FAULTS,
+  ...MX_FAULTS,
   ...ENTRA_FAULTS,
 ];

@@ -106,6 +106,7 @@ export const TRANSACTION_FAULTS: readonly FaultDefinition[] = [
     stage: "rcpt",
     hosts: EVERY_HOST,
     row: 38,
+    afterFirst: true,
     recipient: "region",
     meaning: "this recipient lives in another region",
     action: said("452 4.5.3 Recipients belong to multiple regions ATTR38"),

@@ -36,6 +36,8 @@ export interface FaultSubject {
   readonly host: FaultHost;
   readonly mailbox?: string | undefined;
   readonly recipients?: readonly string[] | undefined;
+  /** Recipients of the transaction accepted so far; 0 when left out. */
+  readonly accepted?: number | undefined;
 }
 
 /** A name that no fault has. */
@@ -125,10 +127,15 @@ export class FaultBook {
     return [...this.#used, ...this.#active.values()];
   }
 
+  /** Whether this local part triggers a fault: such a recipient exists in every domain. */
+  isSpecial(address: string): boolean {
+    return FAULTS.some(({ recipient }) => recipient !== undefined && hasLocalPart([address], recipient));
+  }
+
   /** The fault that applies at this stage, counted as used; special recipients come after switched faults. */
   take(stage: FaultStage, subject: FaultSubject): ActiveFault | undefined {
     for (const fault of this.#active.values()) {
-      if (!belongsTo(fault.definition, stage, subject.host) || !matches(fault.scope, subject)) continue;
+      if (!belongsTo(fault.definition, stage, subject) || !matches(fault.scope, subject)) continue;
       fault.apply();
       if (fault.remaining === 0) {
         this.#active.delete(fault.id);
@@ -138,7 +145,7 @@ export class FaultBook {
       return fault;
     }
     const special = FAULTS.find(
-      (fault) => belongsTo(fault, stage, subject.host) && fault.recipient !== undefined && hasLocalPart(subject, fault.recipient),
+      (fault) => belongsTo(fault, stage, subject) && fault.recipient !== undefined && hasLocalPart(subject.recipients, fault.recipient),
     );
     if (special === undefined) return undefined;
     const once = new SwitchedFault(`recipient:${special.name}`, special, { count: 1 }, this);
@@ -147,8 +154,8 @@ export class FaultBook {
   }
 }
 
-function belongsTo(fault: FaultDefinition, stage: FaultStage, host: FaultHost): boolean {
-  return fault.stage === stage && fault.hosts.includes(host);
+function belongsTo(fault: FaultDefinition, stage: FaultStage, { host, accepted = 0 }: FaultSubject): boolean {
+  return fault.stage === stage && fault.hosts.includes(host) && (fault.afterFirst !== true || accepted > 0);
 }
 
 function matches(scope: FaultScope, subject: FaultSubject): boolean {
@@ -159,6 +166,6 @@ function matches(scope: FaultScope, subject: FaultSubject): boolean {
   return subject.recipients?.some((recipient) => recipient.toLowerCase() === wanted) === true;
 }
 
-function hasLocalPart(subject: FaultSubject, local: string): boolean {
-  return subject.recipients?.some((recipient) => recipient.slice(0, recipient.lastIndexOf("@")).toLowerCase() === local) === true;
+function hasLocalPart(recipients: readonly string[] | undefined, local: string): boolean {
+  return recipients?.some((recipient) => recipient.slice(0, recipient.lastIndexOf("@")).toLowerCase() === local) === true;
 }

@@ -7,14 +7,15 @@ import { systemClock } from "../platform/clock.ts";
 import type { Clock } from "../platform/clock.ts";
 import { createEntra } from "./entra.ts";
 import { FaultBook } from "./faults.ts";
+import { createMailHosts } from "./mail-hosts.ts";
 import { MailStore } from "./mail-store.ts";
 import type { ReceivedMessage, Violation } from "./mail-store.ts";
+import { UsageBook } from "./mailbox-usage.ts";
 import { MovableClock } from "./movable-clock.ts";
 import { SERVER_NAMES, createAppCertificate, openAuthority, writeWhole } from "./pki.ts";
 import type { SimulatorEvent, SimulatorListener } from "./simulator-events.ts";
-import { SubmissionService } from "./submission.ts";
-import { DEFAULT_SUBMISSION } from "./submission-host.ts";
-import type { SubmissionSettings } from "./submission-host.ts";
+import { DEFAULT_SUBMISSION } from "./host-options.ts";
+import type { SubmissionSettings } from "./host-options.ts";
 import { makeTenant } from "./tenant.ts";
 import type { Tenant, TenantOptions } from "./tenant.ts";
 import { TokenIssuer, createSigningKey } from "./token-issuer.ts";
@@ -23,18 +24,24 @@ import { createView } from "./view.ts";
 /** Ports of the services; 0 takes a free one. */
 export interface SimulatorPorts {
   readonly submission: number;
+  /** The MX host: Direct Send and connectors. */
+  readonly mx: number;
+  /** High Volume Email. */
+  readonly hve: number;
+  /** Azure Communication Services. */
+  readonly acs: number;
   readonly entra: number;
   readonly view: number;
 }
 
 /** Ports of `postern simulate`. */
-export const DEFAULT_PORTS: SimulatorPorts = { submission: 2587, entra: 2443, view: 2580 };
+export const DEFAULT_PORTS: SimulatorPorts = { submission: 2587, mx: 2526, hve: 2588, acs: 2589, entra: 2443, view: 2580 };
 
 /** What the caller chooses. */
 export interface SimulatorOptions {
   /** Where `ca.pem`, its key and demo credentials are kept; made when missing. */
   readonly directory: string;
-  /** Address that submission and token endpoint listen on. The view never leaves the loopback interface. */
+  /** Address that the mail hosts and the token endpoint listen on. The view never leaves the loopback interface. */
   readonly host?: string | undefined;
   /** Default: free ports. */
   readonly ports?: Partial<SimulatorPorts> | undefined;
@@ -86,7 +93,7 @@ export interface Simulator {
   waitFor(predicate: (message: ReceivedMessage) => boolean): Promise<ReceivedMessage>;
   /** Tells of everything from now on; the returned function ends that. */
   on(listener: SimulatorListener): () => void;
-  /** Resets every connection to the submission host. */
+  /** Resets every connection to the mail hosts. */
   dropConnections(): void;
   /** Forgets messages and violations and switches all faults off. */
   reset(): void;
@@ -129,21 +136,24 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   if (options.demoCredentials === true) await writeCredentials(options.directory, tenant, clock.now());
 
   const issuer = new TokenIssuer(signingKey, tenant, clock);
-  const submission = new SubmissionService({ tenant, issuer, faults, store, clock, certificate, settings, emit });
+  const usage = new UsageBook();
+  const hosts = createMailHosts({ tenant, issuer, faults, store, usage, clock, settings, emit }, certificate, authority.certificatePem);
+  const { submission, mx, hve, acs } = hosts;
+  const mailHosts = [submission, mx, hve, acs];
   const entra = createEntra({ tenant, issuer, faults, clock, clientClock: base, certificate, emit });
   const reset = (): void => {
     store.clear();
     faults.clear();
   };
-  const view = createView({ tenant, faults, store, clock, throttled: () => submission.throttledCounts(), reset });
+  const view = createView({ tenant, faults, store, clock, throttled: () => usage.throttled(), reset });
 
   const close = async (): Promise<void> => {
     faults.clear();
-    submission.dropAll();
+    for (const mailHost of mailHosts) mailHost.dropAll();
     entra.closeAllConnections();
     view.closeAllConnections();
     await Promise.all(
-      [submission.server, entra, view].map(async (server) => {
+      [...mailHosts.map(({ server }) => server), entra, view].map(async (server) => {
         if (!server.listening) return;
         server.close();
         await once(server, "close");
@@ -155,6 +165,9 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   try {
     ports = {
       submission: await listen(submission.server, options.ports?.submission ?? 0, host),
+      mx: await listen(mx.server, options.ports?.mx ?? 0, host),
+      hve: await listen(hve.server, options.ports?.hve ?? 0, host),
+      acs: await listen(acs.server, options.ports?.acs ?? 0, host),
       entra: await listen(entra, options.ports?.entra ?? 0, host),
       view: await listen(view, options.ports?.view ?? 0, "127.0.0.1"),
     };
@@ -196,13 +209,15 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     faults,
     violations: store.violations,
     messages: (filter = {}) => store.messages.filter((message) => isMatch(message, filter)),
-    throttled: () => submission.throttledCounts(),
+    throttled: () => usage.throttled(),
     waitFor,
     on(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    dropConnections: () => submission.dropAll(),
+    dropConnections: () => {
+      for (const mailHost of mailHosts) mailHost.dropAll();
+    },
     reset,
     close,
   };

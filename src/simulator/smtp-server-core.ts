@@ -3,6 +3,7 @@
  * recorded as a violation, and the service goes on as a real server would.
  */
 import { Buffer } from "node:buffer";
+import type { X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { SecureContext } from "node:tls";
@@ -16,6 +17,16 @@ const HIGH_WATER = 1_048_576;
 
 /** How a connection ended, or that a line was too long. */
 export type LineOutcome = { readonly kind: "line"; readonly text: string } | { readonly kind: "too-long" } | { readonly kind: "closed" };
+
+/** The server side of TLS. */
+export interface TlsOptions {
+  readonly context: SecureContext;
+  /** Ask the client for its certificate; it may have none, and whether it is any good is for the host to say. */
+  readonly requestCertificate: boolean;
+}
+
+/** Certificates looked at of what a client sends. */
+const CHAIN_MAX = 10;
 
 /** What the content of a message is handed to, piece by piece; the pieces are only valid during the call. */
 export type ContentSink = (piece: Buffer) => void;
@@ -50,6 +61,19 @@ export class SmtpConnection {
   /** Negotiated TLS version, undefined on a plain connection. */
   get tlsVersion(): string | undefined {
     return this.#socket instanceof TLSSocket ? (this.#socket.getProtocol() ?? undefined) : undefined;
+  }
+
+  /** What the client sent in the handshake, its own certificate first; empty when it sent none. */
+  get peerCertificates(): X509Certificate[] {
+    const chain: X509Certificate[] = [];
+    if (!(this.#socket instanceof TLSSocket)) return chain;
+    for (
+      let next = this.#socket.getPeerX509Certificate();
+      next !== undefined && chain.length < CHAIN_MAX && !chain.some((known) => known.fingerprint256 === next?.fingerprint256);
+      next = next.issuerCertificate
+    )
+      chain.push(next);
+    return chain;
   }
 
   /** Calls back once, when the connection is gone. */
@@ -183,14 +207,19 @@ export class SmtpConnection {
   }
 
   /** Becomes the server side of TLS. False when the handshake failed. Octets sent before it are not read into the TLS session. */
-  async startTls(context: SecureContext): Promise<boolean> {
+  async startTls({ context, requestCertificate }: TlsOptions): Promise<boolean> {
     const plain = this.#socket;
     plain.removeAllListeners("data");
     plain.removeAllListeners("end");
     plain.removeAllListeners("close");
     this.#chunks = [];
     this.#buffered = 0;
-    const secure = new TLSSocket(plain, { isServer: true, secureContext: context });
+    const secure = new TLSSocket(plain, {
+      isServer: true,
+      secureContext: context,
+      requestCert: requestCertificate,
+      rejectUnauthorized: false,
+    });
     const { promise, resolve } = Promise.withResolvers<boolean>();
     secure.once("secure", () => resolve(true));
     secure.once("error", () => resolve(false));

@@ -1,86 +1,171 @@
-/** What Exchange Online checks once the content is there: who may send as whom, limits, the header block. */
-import { addressesOf, headerValues, parseHeaders } from "./headers.ts";
-import { faultNamed } from "./faults.ts";
+/** The submission host of Exchange Online (port 587): who may sign in, who may send as whom, limits of the mailbox. */
+import { FIXED_SIZE_MAX, fromAddresses, judgeHeader } from "./content-rules.ts";
+import type { ContentBuffer, ReceivedMessage } from "./mail-store.ts";
 import type { MailboxUsage } from "./mailbox-usage.ts";
-import type { ContentBuffer } from "./mail-store.ts";
-import { maySendAs } from "./tenant.ts";
+import { BACK_END, FRONT_END, FRONT_END_PROD } from "./microsoft-names.ts";
+import { wordsOf } from "./refusal.ts";
+import type { Refused } from "./refusal.ts";
+import type { Attribution, HostNames, SessionContext, SessionRules, Transaction } from "./session-rules.ts";
+import { SignIn, failure } from "./sign-in.ts";
+import type { AuthFailure, Authenticator, Identity } from "./sign-in.ts";
+import type { HostOptions } from "./host-options.ts";
+import { countForTenant, judgeTenant } from "./tenant-limits.ts";
+import { findMailbox, maySendAs, smtpAuthState } from "./tenant.ts";
 import type { TenantMailbox } from "./tenant.ts";
 
-/** SIZE in the EHLO list: 150 MB, whatever the mailbox may send. */
-export const FIXED_SIZE_MAX = 157_286_400;
-const HEADER_VALUE_MAX = 32_768;
-const HEADER_BLOCK_MAX = 256 * 1024;
+/** How the submission host shows itself. */
+export const SUBMISSION_NAMES: HostNames = { frontEnd: FRONT_END, bracket: FRONT_END_PROD, backEnd: BACK_END };
 
-/** Everything known at the final dot. */
-export interface Submission {
-  readonly session: string;
+interface MailboxIdentity extends Identity {
   readonly mailbox: TenantMailbox;
-  readonly usage: MailboxUsage;
-  readonly reversePath: string;
-  readonly recipients: readonly string[];
-  readonly content: ContentBuffer;
-  /** Whether the app that signed in has Full Access; passwords are the mailbox itself. */
+  /** False: signed in, but the app may not open the mailbox. */
   readonly hasAccess: boolean;
-  readonly overRate: "delay" | "refuse" | "count";
-  readonly now: number;
 }
 
-/** A refusal: the text of a reply and which bracket follows it. */
-export interface Refused {
-  readonly text: string;
-  readonly suffix: "session" | "hostname";
-}
+/** Checks credentials against the tenant's mailboxes. */
+class MailboxAuthenticator implements Authenticator<MailboxIdentity> {
+  readonly host = "submission";
+  readonly mechanisms = ["LOGIN", "XOAUTH2"] as const;
+  #options: HostOptions;
 
-/** The words of a fault of the table, with its places filled in. */
-export function wordsOf(name: string, values: Readonly<Record<string, string>> = {}): Refused {
-  const action = faultNamed(name)?.action;
-  if (action?.kind !== "reply") throw new Error(`the fault ${name} has no reply`);
-  return { text: fillIn(action.text, values), suffix: action.suffix };
-}
-
-/** Fills `{name}` places in. */
-export function fillIn(text: string, values: Readonly<Record<string, string>>): string {
-  return text.replace(/\{(\w+)\}/g, (_, name: string) => values[name] ?? "");
-}
-
-/** The first reason to refuse the message, undefined when it may go. */
-export function judgeSubmission(submission: Submission): Refused | undefined {
-  return judgeLimits(submission) ?? judgeHeader(submission) ?? judgeSender(submission);
-}
-
-function judgeLimits({ session, mailbox, usage, recipients, content, hasAccess, overRate, now }: Submission): Refused | undefined {
-  const { limits } = mailbox;
-  if (!hasAccess) return wordsOf("logon-failure");
-  if (usage.isOverConnections(session, limits)) return wordsOf("concurrent-connections");
-  if (overRate === "refuse" && usage.nextSlot(now, limits) > now) {
-    usage.throttled += 1;
-    return wordsOf("thread-limit");
+  constructor(options: HostOptions) {
+    this.#options = options;
   }
-  if (usage.recipientsOfDay(now) + recipients.length > limits.recipientsPerDay) return wordsOf("submission-quota");
-  if (content.sizeBytes > FIXED_SIZE_MAX) return wordsOf("fixed-size");
-  return content.sizeBytes > limits.maxSendSizeBytes ? wordsOf("send-size") : undefined;
+
+  bearer(user: string, token: string): MailboxIdentity | AuthFailure {
+    const { tenant, issuer } = this.#options;
+    const verified = issuer.verify(token);
+    if (typeof verified === "string") return failure("auth-unsuccessful", verified);
+    const app = tenant.apps.find((candidate) => candidate.clientId === verified.clientId);
+    if (app === undefined || app.disabled) return failure("auth-unsuccessful", "the app has no service principal, or it is disabled");
+    if (!verified.roles.includes("SMTP.SendAsApp")) return failure("auth-unsuccessful", "the token has no role SMTP.SendAsApp");
+    const mailbox = findMailbox(tenant, user);
+    if (mailbox === undefined) return failure("auth-unsuccessful", "there is no such mailbox");
+    const hasAccess = mailbox.fullAccess.includes(app.clientId);
+    return this.#closedFor(mailbox) ?? { address: mailbox.address, mailbox, method: "XOAUTH2", hasAccess };
+  }
+
+  password(user: string, password: string | undefined): MailboxIdentity | AuthFailure {
+    const mailbox = findMailbox(this.#options.tenant, user);
+    if (mailbox === undefined) return failure("wrong-password", "there is no such mailbox");
+    if (mailbox.basicAuth === "retired") return failure("basic-auth-retired", "passwords are retired");
+    const closed = this.#closedFor(mailbox);
+    if (closed !== undefined) return closed;
+    if (mailbox.basicAuth === "off") return failure("basic-auth-off", "passwords are off for the mailbox");
+    if (mailbox.password === undefined || password !== mailbox.password) return failure("wrong-password", "wrong password");
+    return { address: mailbox.address, mailbox, method: "LOGIN", hasAccess: true };
+  }
+
+  #closedFor(mailbox: TenantMailbox): AuthFailure | undefined {
+    const state = smtpAuthState(this.#options.tenant, mailbox);
+    if (state === "open") return undefined;
+    return failure(state === "off for the mailbox" ? "smtp-auth-off-mailbox" : "smtp-auth-off-tenant", `SMTP AUTH is ${state}`);
+  }
 }
 
-function judgeHeader({ content }: Submission): Refused | undefined {
-  const block = content.headerBlock;
-  if (block.length > HEADER_BLOCK_MAX) return wordsOf("header-size");
-  const fields = parseHeaders(block);
-  const long = fields.find((field) => field.sizeBytes > HEADER_VALUE_MAX);
-  if (long !== undefined) {
-    const text = `554 5.6.211 Invalid MIME Content: Single text value size (${long.sizeBytes}) exceeded allowed maximum (${HEADER_VALUE_MAX}) for the '${long.name}' header.`;
-    return { text, suffix: "session" };
-  }
-  const from = headerValues(fields, "From");
-  if (from.length !== 1 || addressesOf(from[0] ?? "").length === 0) return wordsOf("not-compliant");
-  if (addressesOf(from[0] ?? "").length > 1 && headerValues(fields, "Sender").length === 0) {
-    return { text: "550 5.1.20 Multiple From addresses are not allowed without Sender address", suffix: "session" };
-  }
-  return undefined;
+/** Makes the rules of one session. */
+export function submissionRules(options: HostOptions, session: SessionContext): SessionRules {
+  return new SubmissionRules(options, session);
 }
 
-function judgeSender({ mailbox, reversePath, content }: Submission): Refused | undefined {
-  const from = headerValues(parseHeaders(content.headerBlock), "From").flatMap(addressesOf);
-  const denied = [reversePath, ...from].find((address) => !maySendAs(mailbox, address));
+class SubmissionRules implements SessionRules {
+  readonly host = "submission";
+  readonly names = SUBMISSION_NAMES;
+  #options: HostOptions;
+  #session: SessionContext;
+  #signIn: SignIn<MailboxIdentity>;
+
+  constructor(options: HostOptions, session: SessionContext) {
+    this.#options = options;
+    this.#session = session;
+    this.#signIn = new SignIn(options, session, new MailboxAuthenticator(options));
+  }
+
+  get mailbox(): string | undefined {
+    return this.#signIn.identity?.mailbox.address;
+  }
+
+  security(isSecure: boolean): string {
+    return isSecure ? "AUTH LOGIN XOAUTH2" : "STARTTLS";
+  }
+
+  async authenticate(mechanism: string, initial: string | undefined): Promise<void> {
+    const identity = await this.#signIn.authenticate(mechanism, initial);
+    if (identity === undefined) return;
+    const usage = this.#options.usage.of(identity.mailbox);
+    usage.opened(this.#session.id);
+    this.#session.onClose(() => usage.closed(this.#session.id));
+  }
+
+  admit(): Refused | undefined {
+    return this.#signIn.admit();
+  }
+
+  recipient(transaction: Transaction): Refused | undefined {
+    const { limits } = this.#identity().mailbox;
+    return transaction.recipients.length >= limits.recipientsPerMessage ? wordsOf("too-many-recipients") : undefined;
+  }
+
+  judge({ reversePath, recipients }: Transaction, content: ContentBuffer, now: number): Refused | undefined {
+    const { tenant, usage } = this.#options;
+    const { mailbox } = this.#identity();
+    return (
+      this.#judgeMailbox(recipients.length, content, now) ??
+      judgeHeader(content) ??
+      judgeSender(mailbox, reversePath, content) ??
+      judgeTenant(tenant, usage, reversePath, recipients, now)
+    );
+  }
+
+  #judgeMailbox(recipients: number, content: ContentBuffer, now: number): Refused | undefined {
+    const { mailbox, hasAccess } = this.#identity();
+    const { limits } = mailbox;
+    const usage = this.#usage();
+    if (!hasAccess) return wordsOf("logon-failure");
+    if (usage.isOverConnections(this.#session.id, limits)) return wordsOf("concurrent-connections");
+    if (this.#options.settings.overRate === "refuse" && usage.nextSlot(now, limits) > now) {
+      usage.throttled += 1;
+      return wordsOf("thread-limit");
+    }
+    if (usage.recipientsOfDay(now) + recipients > limits.recipientsPerDay) return wordsOf("submission-quota");
+    if (content.sizeBytes > FIXED_SIZE_MAX) return wordsOf("fixed-size");
+    return content.sizeBytes > limits.maxSendSizeBytes ? wordsOf("send-size") : undefined;
+  }
+
+  take({ reversePath, recipients }: Transaction, now: number): Attribution {
+    const { tenant, usage: book, settings } = this.#options;
+    const { mailbox, method } = this.#identity();
+    const usage = this.#usage();
+    const slot = usage.nextSlot(now, mailbox.limits);
+    const throttled = slot > now;
+    if (throttled) usage.throttled += 1;
+    usage.count(now, slot, recipients.length, mailbox.limits);
+    countForTenant(tenant, book, reversePath, recipients, now);
+    return {
+      door: "submission",
+      mailbox: mailbox.address,
+      method,
+      throttled,
+      deliveredAt: settings.overRate === "delay" ? slot : now,
+    };
+  }
+
+  accepted(message: ReceivedMessage): string {
+    return `250 2.0.0 OK ${message.upstreamId} [Hostname=${BACK_END}]`;
+  }
+
+  #usage(): MailboxUsage {
+    return this.#options.usage.of(this.#identity().mailbox);
+  }
+
+  /** Only reached after `admit` let MAIL pass. */
+  #identity(): MailboxIdentity {
+    return this.#signIn.identity as MailboxIdentity;
+  }
+}
+
+function judgeSender(mailbox: TenantMailbox, reversePath: string, content: ContentBuffer): Refused | undefined {
+  const denied = [reversePath, ...fromAddresses(content)].find((address) => !maySendAs(mailbox, address));
   if (denied === undefined) return undefined;
   return wordsOf("send-as-denied", { mailbox: mailbox.address, from: denied === "" ? "<>" : denied });
 }

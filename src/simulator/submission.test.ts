@@ -488,7 +488,7 @@ async function walkTo(stage: FaultDefinition["stage"]): Promise<string | undefin
 }
 
 describe("faults", () => {
-  const ofSubmission = FAULTS.filter((fault) => fault.stage !== "token");
+  const ofSubmission = FAULTS.filter((fault) => fault.hosts.includes("submission") && fault.afterFirst !== true);
 
   test.each(ofSubmission.filter((fault) => fault.action.kind === "reply").map((fault) => [fault.name, fault] as const))(
     "%s says its words once",
@@ -575,6 +575,14 @@ describe("faults", () => {
 
     expect(await submit(client)).toMatch(/^250/);
     expect(await submit(client, CONTENT, "bruno@contoso.com")).toMatch(/^451 4\.3\.111/);
+  });
+
+  test("recipients of two regions are told apart at the second one, never at the first", async () => {
+    const client = await signedIn();
+    await client.say("MAIL FROM:<scanner@contoso.com>");
+
+    expect(await client.say("RCPT TO:<region@example.net>")).toBe("250 2.1.5 Recipient OK");
+    expect(await client.say("RCPT TO:<region@example.org>")).toMatch(exactly("452 4.5.3 Recipients belong to multiple regions ATTR38"));
   });
 
   test("every fault has its own name and its own recipient", () => {

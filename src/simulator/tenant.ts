@@ -1,5 +1,10 @@
 /** The tenant that the stand-in plays: domains, app registrations, mailboxes, and who may do what. Plain data that tests may change. */
 
+import { connectorFrom } from "./tenant-mail-flow.ts";
+import type { AcsResource, ConnectorOptions, HveAccount, TenantConnector, TenantDns } from "./tenant-mail-flow.ts";
+
+export type { AcsResource, HveAccount, TenantConnector } from "./tenant-mail-flow.ts";
+
 /** A client secret of an app registration. */
 export interface AppSecret {
   value: string;
@@ -42,6 +47,8 @@ export interface TenantMailbox {
   /** Addresses this mailbox may send as, by Send As on others. */
   sendAs: string[];
   limits: MailboxLimits;
+  /** Where a multi-geo tenant keeps it: recipients of one transaction must be in one region (ATTR38). */
+  region: string;
 }
 
 /** What the stand-in is, as a tenant. */
@@ -53,6 +60,20 @@ export interface Tenant {
   domains: string[];
   /** The organisation's switch (`Set-TransportConfig -SmtpClientAuthenticationDisabled`). */
   smtpAuthDisabled: boolean;
+  /** `Set-OrganizationConfig -RejectDirectSend`. */
+  rejectDirectSend: boolean;
+  /** Whether the MX host refuses recipients that the directory does not know (accepted domains of type Authoritative). */
+  edgeBlocking: boolean;
+  /** Exchange licences; 0: a tenant without a mail-enabled subscription. */
+  licenses: number;
+  /** A trial tenant may send to fewer external recipients. */
+  trial: boolean;
+  connectors: TenantConnector[];
+  hveAccounts: HveAccount[];
+  acsResources: AcsResource[];
+  dns: TenantDns;
+  /** Authorities besides the public ones and the stand-in's own whose client certificates the MX host believes, PEM. */
+  trustedRoots: string[];
   apps: TenantApp[];
   mailboxes: TenantMailbox[];
 }
@@ -62,9 +83,11 @@ export type MailboxOptions = Partial<Omit<TenantMailbox, "limits">> & { address:
 /** What a caller may give for an app. */
 export type AppOptions = Partial<TenantApp> & { clientId: string };
 /** What a caller may give for a tenant; absent parts are those of the default tenant. */
-export type TenantOptions = Partial<Omit<Tenant, "apps" | "mailboxes">> & {
+export type TenantOptions = Partial<Omit<Tenant, "apps" | "mailboxes" | "connectors" | "dns">> & {
   apps?: AppOptions[] | undefined;
   mailboxes?: MailboxOptions[] | undefined;
+  connectors?: ConnectorOptions[] | undefined;
+  dns?: Partial<TenantDns> | undefined;
 };
 
 /** Microsoft's published limits. */
@@ -80,6 +103,10 @@ export const DEFAULT_LIMITS: Readonly<MailboxLimits> = {
 export const DEFAULT_CLIENT_ID = "11111111-2222-4333-8444-555555555555";
 /** Secret of the default tenant's app: public on purpose, it opens nothing but the stand-in. */
 export const DEFAULT_SECRET = "stand-in~secret~of~the~contoso~relay";
+/** Password of the default tenant's High Volume Email account; as public as the secret. */
+export const DEFAULT_HVE_PASSWORD = "stand-in-of-the-volume-account";
+/** The source address that the default tenant's connector by address knows. */
+export const CONNECTOR_ADDRESS = "127.0.0.2";
 /** Id of the default tenant. */
 export const DEFAULT_TENANT_ID = "8b1c6a2e-0f4d-4c57-9a63-2d5f7e9b1c04";
 
@@ -93,6 +120,7 @@ function mailboxFrom(given: MailboxOptions): TenantMailbox {
     password: undefined,
     fullAccess: [],
     sendAs: [],
+    region: "EUR",
     ...given,
     limits: { ...DEFAULT_LIMITS, ...given.limits },
   };
@@ -124,6 +152,29 @@ export function makeTenant(given: TenantOptions = {}): Tenant {
     domains: [...domains],
     // Off for organisations made since January 2020: each mailbox opts in.
     smtpAuthDisabled: given.smtpAuthDisabled ?? true,
+    rejectDirectSend: given.rejectDirectSend ?? false,
+    edgeBlocking: given.edgeBlocking ?? true,
+    licenses: given.licenses ?? 25,
+    trial: given.trial ?? false,
+    connectors: (
+      given.connectors ?? [
+        { name: "Relay by certificate", tlsSenderCertificateName: home },
+        { name: "Relay by address", senderIpAddresses: [CONNECTOR_ADDRESS] },
+      ]
+    ).map(connectorFrom),
+    hveAccounts: given.hveAccounts ?? [
+      { address: `hve@${home}`, password: DEFAULT_HVE_PASSWORD, basicAuth: "on", apps: apps.map((app) => app.clientId) },
+    ],
+    acsResources: given.acsResources ?? [
+      {
+        name: "contoso-acs",
+        apps: apps.map((app) => app.clientId),
+        domains: [home],
+        limits: { messagesPerMinute: 30, messagesPerHour: 100 },
+      },
+    ],
+    dns: { addresses: ["127.0.0.1"], mxHosts: {}, records: [], failures: {}, ...given.dns },
+    trustedRoots: given.trustedRoots ?? [],
     apps: apps.map(appFrom),
     mailboxes: (given.mailboxes ?? [scanner, ...people]).map(mailboxFrom),
   };
@@ -149,8 +200,13 @@ export function maySendAs(mailbox: TenantMailbox, address: string): boolean {
 
 /** Whether an address is in one of the tenant's accepted domains. */
 export function isInside(tenant: Tenant, address: string): boolean {
-  const domain = address.slice(address.lastIndexOf("@") + 1).toLowerCase();
-  return domain === tenant.domain.toLowerCase() || tenant.domains.some((own) => own.toLowerCase() === domain);
+  return isAcceptedDomain(tenant, address.slice(address.lastIndexOf("@") + 1));
+}
+
+/** Whether a domain is one of the tenant's accepted ones, the initial one included. */
+export function isAcceptedDomain(tenant: Tenant, domain: string): boolean {
+  const wanted = domain.toLowerCase();
+  return wanted === tenant.domain.toLowerCase() || tenant.domains.some((own) => own.toLowerCase() === wanted);
 }
 
 /** Whether SMTP AUTH is open for a mailbox, and if not, who closed it. */

@@ -1,16 +1,13 @@
-/** What the submission host is made of, and what one session needs of it. */
-import type { SecureContext } from "node:tls";
-
+/** What all SMTP hosts of the stand-in work with. */
 import type { Clock } from "../platform/clock.ts";
 import type { FaultBook } from "./faults.ts";
-import type { MailboxUsage } from "./mailbox-usage.ts";
 import type { MailStore } from "./mail-store.ts";
-import type { KeyAndCertificate } from "./pki.ts";
+import type { UsageBook } from "./mailbox-usage.ts";
 import type { SimulatorEvent } from "./simulator-events.ts";
-import type { Tenant, TenantMailbox } from "./tenant.ts";
+import type { Tenant } from "./tenant.ts";
 import type { TokenIssuer } from "./token-issuer.ts";
 
-/** What an administrator or a test may choose. */
+/** What an administrator or a test may choose; the same on every host. */
 export interface SubmissionSettings {
   /** Wait before a failed AUTH is answered; Microsoft's is about 5 s. */
   tarpitMs: number;
@@ -33,22 +30,14 @@ export const DEFAULT_SUBMISSION: Readonly<SubmissionSettings> = {
   maxErrors: 5,
 };
 
-/** What the service works with. */
-export interface SubmissionOptions {
+/** What all hosts work with. */
+export interface HostOptions {
   readonly tenant: Tenant;
   readonly issuer: TokenIssuer;
   readonly faults: FaultBook;
   readonly store: MailStore;
+  readonly usage: UsageBook;
   readonly clock: Clock;
-  readonly certificate: KeyAndCertificate;
   readonly settings: SubmissionSettings;
   readonly emit: (event: SimulatorEvent) => void;
-}
-
-/** What sessions share. */
-export interface SubmissionHost {
-  readonly options: SubmissionOptions;
-  readonly secureContext: SecureContext;
-  /** What a mailbox has used so far. */
-  usageOf(mailbox: TenantMailbox): MailboxUsage;
 }
