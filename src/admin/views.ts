@@ -29,6 +29,20 @@ export interface UpstreamView {
   /** Present while nothing goes out for a fault that passes: unreachable, throttled. `resumeAt` undefined: being tried now. */
   readonly trouble: { readonly cause: string; readonly resumeAt: number | undefined } | undefined;
   readonly credentialExpiresAt: number | undefined;
+  /** What is left of each limit that is kept, by the limit's name; empty where the door has none. */
+  readonly budgets: readonly BudgetView[];
+  /** Present after a throttling, while it uses only part of its rate. */
+  readonly slowed: { readonly factor: number; readonly until: number } | undefined;
+}
+
+/** One limit of a door. */
+export interface BudgetView {
+  /** As the metric `budget_remaining` names it. */
+  readonly limit: string;
+  readonly most: number;
+  readonly remaining: number;
+  /** All upstreams that share it. */
+  readonly doors: readonly string[];
 }
 
 /** How it goes: `GET /api/v1/status`. */

@@ -122,6 +122,11 @@ const STATUS: StatusView = {
       },
       trouble: undefined,
       credentialExpiresAt: undefined,
+      budgets: [
+        { limit: "messages_per_minute", most: 30, remaining: 12, doors: ["scans"] },
+        { limit: "recipients_per_day", most: 9500, remaining: 9120, doors: ["scans", "graph"] },
+      ],
+      slowed: undefined,
     },
   ],
   residentBytes: 80 * 2 ** 20,
@@ -365,6 +370,8 @@ describe("with a daemon", () => {
     expect(outcome.stdout).toContain("6 (1 queued, 0 delivering, 2 deferred, 3 held)");
     expect(outcome.stdout).toContain("[::]:25");
     expect(outcome.stdout).toContain("scans: renew the secret");
+    expect(outcome.stdout).toMatch(/^scans +messages a minute +12 of 30$/m);
+    expect(outcome.stdout).toMatch(/^scans, graph +recipients a day +9120 of 9500$/m);
   });
 
   test("status of one that is not ready exits 75", async () => {

@@ -64,10 +64,38 @@ function renderStatus(status: StatusView, timeZone: string, now: number): string
         renderDoor(upstream, timeZone, now),
       ]),
     ),
+    ...renderBudgets(status.upstreams),
     ...status.upstreams.flatMap((upstream) =>
       upstream.hold?.remedy === undefined ? [] : [`${upstream.name}: ${harmless(upstream.hold.remedy, 1000)}`],
     ),
   ];
+}
+
+const LIMIT_WORDS: Readonly<Record<string, string>> = {
+  messages_per_minute: "messages a minute",
+  messages_per_hour: "messages an hour",
+  recipients_per_day: "recipients a day",
+  external_recipients_per_day: "external recipients a day",
+  requests_per_10_minutes: "requests in 10 minutes",
+  bytes_per_5_minutes: "octets in 5 minutes",
+};
+
+/** What is left of each limit, once where upstreams share it. */
+function renderBudgets(upstreams: readonly UpstreamView[]): string[] {
+  const rows = upstreams.flatMap(({ name, budgets }) =>
+    budgets
+      .filter(({ doors }) => doors[0] === name)
+      .map(({ doors, limit, most, remaining }) => {
+        const left = `${remaining} of ${most}`;
+        return [
+          doors.join(", "),
+          LIMIT_WORDS[limit] ?? limit,
+          remaining < most / 10 && limit.endsWith("_day") ? paint("yellow", left) : left,
+        ];
+      }),
+  );
+  if (rows.length === 0) return [];
+  return ["", ...renderTable([{ title: "BUDGET OF" }, { title: "LIMIT" }, { title: "LEFT", align: "right" }], rows), ""];
 }
 
 function renderDoor(upstream: UpstreamView, timeZone: string, now: number): string {
@@ -82,6 +110,10 @@ function renderDoor(upstream: UpstreamView, timeZone: string, now: number): stri
   if (trouble !== undefined) {
     const again = trouble.resumeAt === undefined ? "being tried now" : `tried again ${formatTime(trouble.resumeAt, timeZone)}`;
     return paint("yellow", `waiting: ${harmless(trouble.cause, 200)}; ${again}`);
+  }
+  if (upstream.slowed !== undefined) {
+    const { factor, until } = upstream.slowed;
+    return paint("yellow", `open, throttled: 1/${Math.round(1 / factor)} of its rate, more by and by until ${formatTime(until, timeZone)}`);
   }
   const ends = credentialExpiresAt === undefined ? "" : `, credential ends ${formatTime(credentialExpiresAt, timeZone).slice(0, 10)}`;
   return `${paint("green", "open")}${ends}`;

@@ -3,6 +3,7 @@
  * `none` and `never` in the file are `undefined` here.
  */
 import type { AddressPattern } from "../mail/address.ts";
+import type { Priority } from "../mail/message.ts";
 
 /** Where a secret is; never the secret itself. Read it with `secretReader`. */
 export type SecretRef = { readonly file: string } | { readonly env: string } | { readonly credential: string };
@@ -47,6 +48,7 @@ export interface ClientConfig {
   readonly recipients: readonly AddressPattern[];
   /** Octets. */
   readonly max_message_size: number;
+  readonly priority: Priority;
   readonly allow_public: boolean;
 }
 

@@ -48,6 +48,7 @@ describe("files that work", () => {
           fallback_sender: "it@contoso.com",
           recipients: ["internal"],
           max_message_size: 33 * 2 ** 20,
+          priority: "normal",
           allow_public: false,
         },
       },

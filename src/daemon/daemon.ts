@@ -10,6 +10,7 @@ import { join } from "node:path";
 import type { Admin, Readiness, StatusView } from "../admin/admin.ts";
 import { controlSocketPath, startAdmin } from "../admin/admin.ts";
 import type { Config } from "../config/config.ts";
+import { BUDGET_HISTORY_MS } from "../deliver/budget/allowance.ts";
 import { createDeliverer } from "../deliver/scheduler.ts";
 import type { Deliverer } from "../deliver/scheduler.ts";
 import { makeRouter } from "../deliver/routes.ts";
@@ -102,7 +103,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     clock,
     floorBytes: config.queue.min_free,
     maxBytes: config.queue.max_size,
-    historyKeepMs: config.history.keep,
+    historyKeepMs: historyKeepMs(config),
     unsafeNoSync: options.unsafeNoSync,
   });
   starting.started(() => queue.close());
@@ -207,6 +208,14 @@ function operated(queue: Queue, deliverer: Deliverer): Pick<Queue, "list" | "sho
   };
 }
 
+/** At least what budgets are counted from after a restart, where there are some. */
+function historyKeepMs({ history, upstreams }: Config): number {
+  const counted = Object.values(upstreams).some(
+    ({ limits }) => (limits.messages_per_hour ?? limits.recipients_per_day ?? limits.external_recipients_per_day) !== undefined,
+  );
+  return counted ? Math.max(history.keep, BUDGET_HISTORY_MS) : history.keep;
+}
+
 function buildDeliverer(
   config: Config,
   queue: Queue,
@@ -264,12 +273,15 @@ class View {
       ready: ready().ok,
       upstreams: [...upstreams.values()].map(({ name, credentialExpiresAt }) => ({ name, up: !shut.has(name), credentialExpiresAt })),
       certificates,
+      budgets: deliverer.budgets(),
     };
   }
 
   async status(): Promise<StatusView> {
     const { config, queue, deliverer, upstreams, receiver, ready, startedAt } = this.#sources;
     const troubles = deliverer.troubles();
+    const budgets = deliverer.budgets();
+    const slowed = deliverer.slowed();
     const { lanes, ...statistics } = await queue.statistics();
     const laneOf = (name: string) => lanes.find((lane) => lane.lane === name);
     return {
@@ -290,6 +302,10 @@ class View {
         nextDueAt: laneOf(name)?.nextDueAt,
         hold: laneOf(name)?.hold,
         trouble: troubles.get(name),
+        budgets: budgets
+          .filter(({ doors }) => doors.includes(name))
+          .map(({ limit, most, remaining, doors }) => ({ limit, most, remaining, doors })),
+        slowed: slowed.get(name),
         credentialExpiresAt,
       })),
       residentBytes: process.memoryUsage.rss(),

@@ -80,7 +80,7 @@ export function buildClients(config: Config): ClientOptions[] {
     recipients: client.recipients,
     fallbackSender: client.fallback_sender,
     maxMessageSizeBytes: client.max_message_size,
-    priority: "normal",
+    priority: client.priority,
   }));
 }
 

@@ -46,6 +46,11 @@ export const METRICS = {
     help: "1 while mail goes out by this upstream, 0 while it is held, unreachable or throttled.",
     labels: ["upstream"],
   },
+  budget_remaining: {
+    type: "gauge",
+    help: "What is left of a limit that is kept; budget names the upstreams that share it, joined by +, limit is messages_per_minute, messages_per_hour, recipients_per_day, external_recipients_per_day, requests_per_10_minutes or bytes_per_5_minutes.",
+    labels: ["budget", "limit"],
+  },
   accept_duration_seconds: { type: "histogram", help: "Last octet of a message to our 250.", labels: [], buckets: FAST },
   delivery_latency_seconds: { type: "histogram", help: "Our 250 to the 250 of the upstream.", labels: [], buckets: SLOW },
   spool_commit_seconds: { type: "histogram", help: "One commit of the queue, sync included.", labels: [], buckets: FAST },
@@ -79,6 +84,7 @@ export interface GaugeSnapshot {
   readonly ready: boolean;
   readonly upstreams: readonly { readonly name: string; readonly up: boolean; readonly credentialExpiresAt: number | undefined }[];
   readonly certificates: readonly { readonly name: string; readonly expiresAt: number }[];
+  readonly budgets: readonly { readonly budget: string; readonly limit: string; readonly remaining: number }[];
 }
 
 /** Most label sets of one counter. Codes come from the network: a hostile server must not fill the memory with them. */
@@ -162,6 +168,7 @@ export class Metrics {
         gauges.credential_expiry_seconds.labels(upstream.name).set(Math.round((upstream.credentialExpiresAt - now) / 1000));
       }
     }
+    for (const { budget, limit, remaining } of snapshot.budgets) gauges.budget_remaining.labels(budget, limit).set(remaining);
     for (const certificate of snapshot.certificates) {
       gauges.certificate_expiry_seconds.labels(certificate.name).set(Math.round((certificate.expiresAt - now) / 1000));
     }

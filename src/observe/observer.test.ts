@@ -163,6 +163,10 @@ const SNAPSHOT: GaugeSnapshot = {
     { name: "onprem", up: false, credentialExpiresAt: undefined },
   ],
   certificates: [{ name: "submission", expiresAt: Date.UTC(2026, 0, 5, 8) }],
+  budgets: [
+    { budget: "scans+graph", limit: "recipients_per_day", remaining: 9120 },
+    { budget: "scans", limit: "messages_per_minute", remaining: 12 },
+  ],
 };
 
 const observers: Observer[] = [];
@@ -316,6 +320,8 @@ describe("metrics", () => {
       [
         "postern_accept_duration_seconds_count 1",
         "postern_accept_duration_seconds_sum 0.004",
+        "postern_budget_remaining{budget="scans",limit="messages_per_minute"} 12",
+        "postern_budget_remaining{budget="scans+graph",limit="recipients_per_day"} 9120",
         "postern_certificate_expiry_seconds{name="submission"} -3600",
         "postern_credential_expiry_seconds{upstream="scans"} 86400",
         "postern_delivery_attempts_total{upstream="scans",outcome="deferred"} 1",

@@ -89,7 +89,8 @@ export const Queue = z.strictObject({
 
 export const History = z.strictObject({
   keep: about(duration("1h", "3650d").prefault("30d"), {
-    description: "How long it can be looked up what happened to a message. Its content is deleted with its last recipient.",
+    description:
+      "How long it can be looked up what happened to a message. Its content is deleted with its last recipient. Where an upstream has a limit by the hour or day, at least 25 h are kept: what is used of it is counted from there after a restart.",
     apply: "restart",
   }),
 });

@@ -1,4 +1,5 @@
 /** Where mail comes in, and from whom it is taken. */
+import { PRIORITIES } from "../../mail/message.ts";
 import { z } from "./engine.ts";
 import { about, address, boolean, endpoint, listOf, name, network, oneOf, path, pattern, size } from "./fields.ts";
 
@@ -81,6 +82,11 @@ const Client = z.strictObject({
     apply: "restart",
   }),
   max_message_size: about(messageSize().prefault("33MiB"), { description: "Larger messages are refused with 552.", apply: "restart" }),
+  priority: about(oneOf(PRIORITIES).prefault("normal"), {
+    description:
+      "Whose mail goes first by an upstream whose limits make mail wait: interactive (somebody waits beside the scanner) ahead of normal ahead of bulk (statements, newsletters). They take turns, so that bulk is never starved; when little is left of a day's recipients, bulk waits for the rest.",
+    apply: "restart",
+  }),
   allow_public: about(boolean().prefault(false), {
     description: "Must be true when a public network wider than /24 (IPv6 /48) is listed: everybody in it may send through this relay.",
     apply: "restart",
