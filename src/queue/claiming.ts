@@ -79,7 +79,7 @@ export function claiming(store: Store): Claiming {
     `UPDATE recipient SET was = state, state = ${DELIVERING}, line = ${LINE_DELIVERING}, claim = ?, held_ms = ?, held_since = NULL,
      held_by = CASE held_by WHEN ${BY_SENDER} THEN ${BY_SENDER} END, changed = ? WHERE id = ?`,
   );
-  const messageOf = store.prepare("SELECT envelope, chunks, size FROM message WHERE id = ?");
+  const messageOf = store.prepare("SELECT envelope, chunks, size, warned FROM message WHERE id = ?");
   const idOf = store.prepare("SELECT id FROM message WHERE queue_id = ?");
   const contentRow = store.prepare("SELECT crc, data FROM content WHERE k = ?");
   const laneOfLapsed = store.prepare(`SELECT lane FROM recipient NOT INDEXED WHERE id = ? AND claim = ? AND state = ${DELIVERING}`);
@@ -102,9 +102,9 @@ export function claiming(store: Store): Claiming {
       store.enter(lane, DELIVERING, LINE_DELIVERING);
       recipients.push([id - message * RECIPIENT_SPAN, address, attempts, held, ambiguous !== 0]);
     }
-    const [envelope, chunks, size] = messageOf.get(message) as unknown as [string, number, number];
+    const [envelope, chunks, size, warned] = messageOf.get(message) as unknown as [string, number, number, number | null];
     const content = chunks === 1 && size <= INLINE_BYTES ? read(message, 0) : undefined;
-    return { claim, message, envelope, chunks, recipients, content };
+    return { claim, message, envelope, chunks, recipients, warned: warned !== null, content };
   }
 
   /** Takes the message that a device has due first; undefined when it has none. */

@@ -17,6 +17,7 @@ import type {
   Claim,
   ClaimRequest,
   ExpressLane,
+  GeneratedMessage,
   LaneHold,
   LaneState,
   MessageView,
@@ -26,6 +27,7 @@ import type {
   QueueEntry,
   QueueFilter,
   QueueStatistics,
+  ReportWindow,
   RouteRecipient,
   SettleRequest,
   Settlement,
@@ -198,7 +200,7 @@ export class SqliteQueue implements Queue, LinkListener {
           }));
           const source = this.#content(writer.message, content.chunks, message, content.inMemory);
           const endsAt = this.#parts.clock.monotonic() + EXPRESS_LEASE_MS;
-          const lease = new Lease(claim, lane, writer.message, message, recipients, source, endsAt);
+          const lease = new Lease(claim, lane, writer.message, message, recipients, source, false, endsAt);
           this.#leases.add(lease);
           this.#express?.deliver(lease);
         }
@@ -360,13 +362,14 @@ export class SqliteQueue implements Queue, LinkListener {
       ambiguous,
     }));
     const content = this.#content(answer.message, answer.chunks, message, answer.content);
-    const lease = new Lease(answer.claim, lane, answer.message, message, recipients, content, this.#parts.clock.monotonic() + leaseMs);
+    const endsAt = this.#parts.clock.monotonic() + leaseMs;
+    const lease = new Lease(answer.claim, lane, answer.message, message, recipients, content, answer.warned, endsAt);
     this.#leases.add(lease);
     return lease;
   }
 
   settle(request: SettleRequest): Promise<void> {
-    const { claim, settlements, attempt, generated = [] } = request;
+    const { claim, settlements, attempt, generated = [], warned = false, postponed = [] } = request;
     if (!(claim instanceof Lease)) return Promise.reject(new PosternError("E_NO_SUCH_MESSAGE", `claim ${claim.id} is not of this queue`));
     const settled: SettledRow[] = [];
     for (const { index } of claim.recipients) {
@@ -375,21 +378,7 @@ export class SqliteQueue implements Queue, LinkListener {
       settled.push(toRow(index, settlement));
     }
     const now = this.#parts.clock.now();
-    const releases: (() => void)[] = [];
-    const reports = generated.map(({ queueId, envelope, content }) => {
-      const shared = content.byteLength <= SMALL_BYTES ? this.#db.share(content) : { octets: new Uint8Array(content), done: undefined };
-      if (shared.done !== undefined) releases.push(shared.done);
-      const message: AcceptedMessage = { ...envelope, sizeBytes: content.byteLength, queueId, acceptedAt: now };
-      const lanes = this.#lanesOf(envelope);
-      return this.#acceptCommand(
-        this.#nextMessage++,
-        message,
-        lanes,
-        lanes.map(() => 0),
-        shared.octets,
-        1,
-      );
-    });
+    const reports = generated.map((report) => this.#generate(report, now));
     this.#leases.remove(claim);
     return new Promise((resolve, reject) => {
       this.#db.post(
@@ -402,10 +391,12 @@ export class SqliteQueue implements Queue, LinkListener {
           recipients: claim.message.recipients.length,
           settled,
           attempt: attempt === undefined ? undefined : { lane: attempt.upstream, at: attempt.startedAt, record: JSON.stringify(attempt) },
-          generated: reports,
+          generated: reports.map(({ command }) => command),
+          warned,
+          postponed,
         },
         (_answer, fault) => {
-          for (const release of releases) release();
+          for (const { release } of reports) release();
           claim.content.forget();
           if (fault !== undefined) {
             reject(fault);
@@ -413,12 +404,42 @@ export class SqliteQueue implements Queue, LinkListener {
           }
           resolve();
           for (const row of settled) if (row.state < 0 || row.state === DEFERRED) this.#due(claim.lane, row.due);
-          for (const report of reports) for (const lane of report.lanes) this.#due(lane, now);
+          for (const { command } of reports) for (const lane of command.lanes) this.#due(lane, now);
         },
         // Until it is written the recipients are `delivering`: a crash in these milliseconds makes them ambiguous, as one a moment earlier.
         true,
       );
     });
+  }
+
+  /** A report on its way into the queue; `release` is called when that is over. */
+  #generate({ queueId, envelope, content }: GeneratedMessage, now: number): { command: AcceptCommand; release: () => void } {
+    const shared = content.byteLength <= SMALL_BYTES ? this.#db.share(content) : { octets: new Uint8Array(content), done: undefined };
+    const message: AcceptedMessage = { ...envelope, sizeBytes: content.byteLength, queueId, acceptedAt: now };
+    const lanes = this.#lanesOf(envelope);
+    const claims = lanes.map(() => 0);
+    const command = this.#acceptCommand(this.#nextMessage++, message, lanes, claims, shared.octets, 1);
+    return { command, release: shared.done ?? ((): void => undefined) };
+  }
+
+  postponedReports(): Promise<(ReportWindow & { readonly entries: number })[]> {
+    return this.#db.ask({ op: "postponed" });
+  }
+
+  postponedEntries({ to, topic, since }: ReportWindow, limit: number): Promise<{ entries: string[]; count: number; last: number }> {
+    return this.#db.ask({ op: "postponedEntries", window: { to, topic, since }, limit });
+  }
+
+  async tellPostponed({ to, topic, since }: ReportWindow, last: number, report: GeneratedMessage | undefined): Promise<number> {
+    const now = this.#parts.clock.now();
+    const generated = report === undefined ? undefined : this.#generate(report, now);
+    try {
+      const left = await this.#db.ask<number>({ op: "tellPostponed", window: { to, topic, since }, last, report: generated?.command });
+      for (const lane of generated?.command.lanes ?? []) this.#due(lane, now);
+      return left;
+    } finally {
+      generated?.release();
+    }
   }
 
   async renew(claim: Claim, leaseMs: number): Promise<void> {

@@ -11,6 +11,7 @@ export class Lease implements Claim {
   readonly message: AcceptedMessage;
   readonly recipients: readonly ClaimedRecipient[];
   readonly content: StoredContent;
+  readonly warned: boolean;
   /** Row id of the message. */
   readonly row: number;
   /** On the clock that never goes back. */
@@ -23,6 +24,7 @@ export class Lease implements Claim {
     message: AcceptedMessage,
     recipients: readonly ClaimedRecipient[],
     content: StoredContent,
+    warned: boolean,
     endsAt: number,
   ) {
     this.id = id;
@@ -31,6 +33,7 @@ export class Lease implements Claim {
     this.message = message;
     this.recipients = recipients;
     this.content = content;
+    this.warned = warned;
     this.endsAt = endsAt;
   }
 }

@@ -3,7 +3,7 @@
  * those that change something are answered only after the commit they were part of.
  */
 import type { PosternErrorCode } from "../mail/errors.ts";
-import type { OperatorAct, QueueStatistics } from "./queue.ts";
+import type { OperatorAct, PostponedReport, QueueStatistics, ReportWindow } from "./queue.ts";
 
 /** Octets in one of the shared slabs. They belong to the worker from sending to answer. */
 export interface SharedOctets {
@@ -118,6 +118,7 @@ export interface ClaimAnswer {
   readonly envelope: string;
   readonly chunks: number;
   readonly recipients: readonly ClaimedRow[];
+  readonly warned: boolean;
   /** The whole content where it is small. */
   readonly content: Uint8Array | undefined;
 }
@@ -145,6 +146,27 @@ export interface SettleCommand {
   readonly settled: readonly SettledRow[];
   readonly attempt: { readonly lane: string; readonly at: number; readonly record: string } | undefined;
   readonly generated: readonly AcceptCommand[];
+  /** The sender is told now that the message is late. */
+  readonly warned: boolean;
+  readonly postponed: readonly PostponedReport[];
+}
+
+/** See DeliveryQueue: windows of postponed reports. */
+export interface PostponedCommand {
+  readonly op: "postponed";
+}
+
+export interface PostponedEntriesCommand {
+  readonly op: "postponedEntries";
+  readonly window: ReportWindow;
+  readonly limit: number;
+}
+
+export interface TellPostponedCommand {
+  readonly op: "tellPostponed";
+  readonly window: ReportWindow;
+  readonly last: number;
+  readonly report: AcceptCommand | undefined;
 }
 
 /** The lease of a claim ran out. */
@@ -212,6 +234,9 @@ export type Command =
   | ProbeSenderCommand
   | ReleaseSenderCommand
   | SettleCommand
+  | PostponedCommand
+  | PostponedEntriesCommand
+  | TellPostponedCommand
   | LapseCommand
   | HoldCommand
   | ReleaseCommand

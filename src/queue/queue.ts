@@ -64,6 +64,8 @@ export interface Claim {
   readonly lane: string;
   readonly message: AcceptedMessage;
   readonly recipients: readonly ClaimedRecipient[];
+  /** The sender has been told that the message is late. */
+  readonly warned: boolean;
   /** The stored octets. */
   readonly content: ContentSource;
 }
@@ -144,6 +146,20 @@ export interface GeneratedMessage {
   readonly content: Uint8Array;
 }
 
+/** Failures that are told together: those of one addressee and one topic, since the first of them was told. */
+export interface ReportWindow {
+  readonly to: string;
+  /** Sender and cause, in the words of whoever postpones. */
+  readonly topic: string;
+  /** When the window was opened, ms since the epoch. */
+  readonly since: number;
+}
+
+/** Something that is not reported now, but with others when its window ends; without an entry it only opens the window. */
+export interface PostponedReport extends ReportWindow {
+  readonly entry?: string | undefined;
+}
+
 /** What `settle` writes in one commit. */
 export interface SettleRequest {
   readonly claim: Claim;
@@ -152,6 +168,9 @@ export interface SettleRequest {
   /** Absent when nothing was tried (`returned`). */
   readonly attempt?: AttemptRecord | undefined;
   readonly generated?: readonly GeneratedMessage[];
+  /** From now on the message's claims are `warned`. */
+  readonly warned?: boolean;
+  readonly postponed?: readonly PostponedReport[];
 }
 
 /** Which waiting recipients a claim may take. */
@@ -233,6 +252,15 @@ export interface DeliveryQueue {
   releaseSender(lane: string, sender: string): Promise<number>;
   /** Writes the outcome, the history and any report in one commit. Content goes with the last recipient that becomes final. */
   settle(request: SettleRequest): Promise<void>;
+  /** Windows with something in them, and how many entries each has; empty ones were opened and nothing came after. */
+  postponedReports(): Promise<(ReportWindow & { readonly entries: number })[]>;
+  /** The first entries of a window, how many there are, and the place of the last one, for `tellPostponed`. */
+  postponedEntries(window: ReportWindow, limit: number): Promise<{ entries: string[]; count: number; last: number }>;
+  /**
+   * Writes the report that tells of a window's entries up to `last`, and removes them, in one commit. What was postponed meanwhile stays.
+   * Returns how many entries that are; the window is gone when there are none.
+   */
+  tellPostponed(window: ReportWindow, last: number, report: GeneratedMessage | undefined): Promise<number>;
   /** Extends a claim whose delivery takes long. */
   renew(claim: Claim, leaseMs: number): Promise<void>;
   /** Closes a door: everything that waits on the lane is held by `upstream`, and so is what arrives. Returns how many recipients. */

@@ -42,10 +42,20 @@ ALTER TABLE recipient ADD COLUMN sender TEXT;
 CREATE INDEX recipient_sender ON recipient(lane, sender, held_since) WHERE line = 2 AND held_by = 1;
 `;
 
+/** What the sender was told already, and what waits to be told together. An older program tells at once, and leaves what waits to the next one. */
+const TOLD = `
+-- When the sender was told that the message is late.
+ALTER TABLE message ADD COLUMN warned INTEGER;
+-- Failures of one sender and cause that are reported together; a row without an entry only opens the window.
+CREATE TABLE postponed(id INTEGER PRIMARY KEY, addressee TEXT NOT NULL, topic TEXT NOT NULL, since INTEGER NOT NULL, entry TEXT) STRICT;
+CREATE INDEX postponed_window ON postponed(addressee, topic, since);
+`;
+
 /** All steps, oldest first. Released ones never change. */
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, readableFrom: 1, sql: FIRST },
   { version: 2, readableFrom: 1, sql: HELD_SENDERS },
+  { version: 3, readableFrom: 1, sql: TOLD },
 ];
 
 /** Marks the file as ours ("PSTN"), see PRAGMA application_id. */

@@ -1,6 +1,7 @@
 /** Writing outcomes: every recipient of a claim moves on in one commit, together with the attempt's record and any report. */
 import type { Accepting, Sweeping } from "./accepting.ts";
 import type { History } from "./history.ts";
+import type { Postponing } from "./postponing.ts";
 import type { SettleCommand, SettledRow } from "./protocol.ts";
 import {
   BY_SENDER,
@@ -36,7 +37,7 @@ export interface Settling {
 }
 
 /** Prepares the statements. */
-export function settling(store: Store, log: History, accept: Accepting, sweep: Sweeping): Settling {
+export function settling(store: Store, log: History, accept: Accepting, sweep: Sweeping, postponing: Postponing): Settling {
   const mine = `WHERE id = ? AND claim = ? AND state = ${DELIVERING}`;
   const finish = store.prepare(
     `UPDATE recipient SET state = ?, line = NULL, claim = 0, held_by = NULL, attempts = attempts + ?, ambiguous = max(ambiguous, ?), changed = ?, cause = ?, reply = ? ${mine}`,
@@ -55,6 +56,7 @@ export function settling(store: Store, log: History, accept: Accepting, sweep: S
   const senderOf = store.prepare("SELECT reverse_path FROM message WHERE id = ?");
   const nameSender = store.prepare("UPDATE recipient SET sender = ? WHERE id = ?");
   const waiting = store.prepare("SELECT 1 FROM recipient NOT INDEXED WHERE id >= ? AND id < ? AND line IS NOT NULL LIMIT 1");
+  const warn = store.prepare("UPDATE message SET warned = ? WHERE id = ?");
   const deleteContent = store.prepare("DELETE FROM content WHERE k >= ? AND k < ?");
   const markSweep = store.prepare("INSERT OR IGNORE INTO sweep(message) VALUES(?)");
 
@@ -140,6 +142,8 @@ export function settling(store: Store, log: History, accept: Accepting, sweep: S
       log.attempt(message, attempt.lane, attempt.at, tried, attempt.record);
     }
     for (const report of command.generated) accept.accept(report);
+    if (command.warned) warn.run(command.now, message);
+    for (const report of command.postponed) postponing.add(report);
     if (finals > 0 && (finals === command.recipients || isFinished(message))) dropContent(message, command.size);
   }
 

@@ -32,6 +32,8 @@ const settle: SettleCommand = {
   ],
   attempt: { lane: "l", at: 1, record: "{}" },
   generated: [accept],
+  warned: true,
+  postponed: [{ to: "it@contoso.com", topic: "refused", since: 1, entry: "{}" }],
 };
 
 test.each([
@@ -39,7 +41,7 @@ test.each([
   ["accept with octets of its own", { ...accept, tail: new Uint8Array([1]) }],
   ["accept without a last row", { ...accept, tail: undefined }],
   ["settle", settle],
-  ["settle without an attempt", { ...settle, attempt: undefined, generated: [] }],
+  ["settle without an attempt", { ...settle, attempt: undefined, generated: [], warned: false, postponed: [] }],
   ["another", { op: "lanes" as const }],
 ])("%s crosses unchanged", (_name, command) => {
   expect(unpack(structuredClone(pack(command)))).toEqual(command);

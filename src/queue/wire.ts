@@ -7,6 +7,7 @@ import type { AcceptCommand, Command, Octets, SettleCommand, SettledRow } from "
 const ACCEPT = 1;
 const SETTLE = 2;
 const ROW_FIELDS = 7;
+const NOTHING_TOLD = { generated: [], warned: false, postponed: [] };
 
 /** A command as it crosses. */
 export type Wire = Command | readonly unknown[];
@@ -80,7 +81,8 @@ function unpackAccept(packed: readonly unknown[]): AcceptCommand {
 }
 
 function packSettle(command: SettleCommand): unknown[] {
-  const { attempt, generated } = command;
+  const { attempt, generated, warned, postponed } = command;
+  const told = generated.length > 0 || warned || postponed.length > 0;
   const packed: unknown[] = [
     SETTLE,
     command.claim,
@@ -91,14 +93,14 @@ function packSettle(command: SettleCommand): unknown[] {
     attempt?.lane,
     attempt?.at,
     attempt?.record,
-    generated.length === 0 ? undefined : generated,
+    told ? { generated, warned, postponed } : undefined,
   ];
   for (const row of command.settled) packed.push(row.index, row.state, row.due, row.heldBy, row.ambiguous, row.cause, row.reply);
   return packed;
 }
 
 function unpackSettle(packed: readonly unknown[]): SettleCommand {
-  const [, claim, message, now, size, recipients, lane, at, record, generated = []] = packed as [
+  const [, claim, message, now, size, recipients, lane, at, record, told] = packed as [
     number,
     number,
     number,
@@ -108,8 +110,9 @@ function unpackSettle(packed: readonly unknown[]): SettleCommand {
     string | undefined,
     number,
     string,
-    readonly AcceptCommand[] | undefined,
+    Pick<SettleCommand, "generated" | "warned" | "postponed"> | undefined,
   ];
+  const { generated, warned, postponed } = told ?? NOTHING_TOLD;
   const settled: SettledRow[] = [];
   for (let from = 10; from < packed.length; from += ROW_FIELDS) {
     const [index, state, due, heldBy, ambiguous, cause, reply] = packed.slice(from, from + ROW_FIELDS) as [
@@ -124,7 +127,7 @@ function unpackSettle(packed: readonly unknown[]): SettleCommand {
     settled.push({ index, state, due, heldBy, ambiguous, cause, reply });
   }
   const attempt = lane === undefined ? undefined : { lane, at, record };
-  return { op: "settle", claim, message, now, size, recipients, settled, attempt, generated };
+  return { op: "settle", claim, message, now, size, recipients, settled, attempt, generated, warned, postponed };
 }
 
 /** Makes a command ready to cross. */

@@ -13,6 +13,7 @@ import { openForWriting } from "./connection.ts";
 import { doors, type DoorProgress, type Doors } from "./doors.ts";
 import { history } from "./history.ts";
 import { operating, type Operating } from "./operating.ts";
+import { postponing, type Postponing } from "./postponing.ts";
 import type { Command, Report, WorkerSettings, WorkerStatistics } from "./protocol.ts";
 import { nameSenders, recoverDelivering } from "./recovery.ts";
 import { migrate } from "./schema.ts";
@@ -32,6 +33,7 @@ interface Tools {
   readonly sweep: Sweeping;
   readonly claims: Claiming;
   readonly settles: Settling;
+  readonly postpones: Postponing;
   readonly doors: Doors;
   readonly operate: Operating;
   readonly upkeep: Upkeep;
@@ -63,6 +65,7 @@ function weight(command: Command): 0 | 1 | 2 {
     case "release":
     case "act":
     case "move":
+    case "tellPostponed":
       return 2;
     default:
       return 0;
@@ -105,6 +108,12 @@ function execute(tools: Tools, command: Command): unknown {
       return tools.operate.releaseSender(command);
     case "settle":
       return tools.settles.settle(command);
+    case "postponed":
+      return tools.postpones.windows();
+    case "postponedEntries":
+      return tools.postpones.entries(command);
+    case "tellPostponed":
+      return tools.postpones.tell(command);
     case "lapse":
       return tools.claims.lapse(command);
     case "hold":
@@ -270,13 +279,15 @@ async function start(): Promise<void> {
   const log = history(store);
   const accept = accepting(store);
   const sweep = sweeping(store);
-  const settles = settling(store, log, accept, sweep);
+  const postpones = postponing(store, accept);
+  const settles = settling(store, log, accept, sweep, postpones);
   const tools: Tools = {
     store,
     accept,
     sweep,
     claims: claiming(store),
     settles,
+    postpones,
     doors: doors(store, log),
     operate: operating(store, log, settles),
     upkeep: new Upkeep(db, settings.checkpointBytes),

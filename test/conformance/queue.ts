@@ -568,6 +568,62 @@ export function queueConformance(name: string, makePlace: () => Promise<QueuePla
         ]);
       });
 
+      test("a message whose sender was told that it is late is known as that, also after a power cut", async () => {
+        const { place, queue, clock } = await start();
+        await accept(queue);
+        const claim = await claimOne(queue);
+        expect(claim.warned).toBe(false);
+        const settlements = new Map<number, Settlement>([[0, { kind: "deferred", dueAt: clock.now(), cause: "later" }]]);
+
+        await queue.settle({ claim, settlements, attempt: attemptRecord(clock), warned: true });
+        const after = await powerCut(place, clock);
+
+        expect((await claimOne(after.queue)).warned).toBe(true);
+      });
+
+      test("what is postponed is durable with its settlement, and told in one commit", async () => {
+        const { place, queue, clock } = await start();
+        const window = { to: "it@contoso.com", topic: "refused", since: 7 };
+        for (const [n, entry] of [undefined, "first", "second"].entries()) {
+          await accept(queue, { messageId: `<${n}@x>` });
+          const settlements = new Map<number, Settlement>([[0, { kind: "bounced", cause: "unknown" }]]);
+          const claim = await claimOne(queue);
+          await queue.settle({ claim, settlements, attempt: attemptRecord(clock), postponed: [{ ...window, entry }] });
+        }
+
+        const after = await powerCut(place, clock);
+        expect(await after.queue.postponedReports()).toEqual([{ ...window, entries: 2 }]);
+        const found = await after.queue.postponedEntries(window, 1);
+        expect(found).toMatchObject({ entries: ["first"], count: 2 });
+
+        const report = {
+          queueId: after.queue.newQueueId(),
+          envelope: envelope({ kind: "report", reversePath: "", recipients: ["it@contoso.com"], device: "" }),
+          content: Buffer.from("summary"),
+        };
+        expect(await after.queue.tellPostponed(window, found.last, report)).toBe(0);
+        expect(await after.queue.postponedReports()).toEqual([]);
+        expect(await after.queue.statistics()).toMatchObject({ generated: 1, waiting: { queued: 1 } });
+        expect((await contentOf(await claimOne(after.queue))).toString()).toBe("summary");
+      });
+
+      test("what is postponed while a report is written stays", async () => {
+        const { queue, clock } = await start();
+        const window = { to: "it@contoso.com", topic: "refused", since: 7 };
+        const postpone = async (entry: string): Promise<void> => {
+          await accept(queue);
+          const settlements = new Map<number, Settlement>([[0, { kind: "bounced", cause: "unknown" }]]);
+          const claim = await claimOne(queue);
+          await queue.settle({ claim, settlements, attempt: attemptRecord(clock), postponed: [{ ...window, entry }] });
+        };
+        await postpone("first");
+        const found = await queue.postponedEntries(window, 9);
+        await postpone("late");
+
+        expect(await queue.tellPostponed(window, found.last, undefined)).toBe(1);
+        expect(await queue.postponedEntries(window, 9)).toMatchObject({ entries: ["late"], count: 1 });
+      });
+
       test("a report enters in the commit that bounces, and counts as generated", async () => {
         const { place, queue, clock } = await start();
         await accept(queue);

@@ -6,12 +6,15 @@ import type {
   AttemptCounts,
   AttemptRecord,
   Claim,
-  ClaimedRecipient,
   ClaimRequest,
+  ClaimedRecipient,
   DeliveryQueue,
   ExpressLane,
+  GeneratedMessage,
   LaneHold,
   LaneState,
+  PostponedReport,
+  ReportWindow,
   RouteRecipient,
   SettleRequest,
 } from "../../src/queue/queue.ts";
@@ -58,6 +61,10 @@ export class MemoryQueue implements DeliveryQueue {
   #express: ExpressLane | undefined;
   #ids = 0;
   #claims = 0;
+
+  /** Messages whose sender was told that they are late. */
+  readonly warned = new Set<string>();
+  postponed: PostponedReport[] = [];
 
   constructor(clock: Clock, route: RouteRecipient) {
     this.#clock = clock;
@@ -214,8 +221,35 @@ export class MemoryQueue implements DeliveryQueue {
       recipient.probesSender = false;
     }
     if (request.attempt !== undefined) this.attempts.push({ ...request.attempt, queueId: message.queueId });
+    if (request.warned === true) this.warned.add(message.queueId);
+    this.postponed.push(...(request.postponed ?? []));
     for (const { queueId, envelope, content } of request.generated ?? [])
       for (const recipient of this.#store(queueId, envelope, content).recipients) this.#listener(recipient.lane);
+  }
+
+  async postponedReports(): Promise<(ReportWindow & { readonly entries: number })[]> {
+    await this.#commit();
+    const windows = Map.groupBy(this.postponed, ({ to, topic, since }) => JSON.stringify([to, topic, since]));
+    return [...windows.values()].map((reports) => {
+      const { to = "", topic = "", since = 0 } = reports[0] ?? {};
+      return { to, topic, since, entries: reports.filter(({ entry }) => entry !== undefined).length };
+    });
+  }
+
+  async postponedEntries(window: ReportWindow, limit: number): Promise<{ entries: string[]; count: number; last: number }> {
+    await this.#commit();
+    const found = this.postponed.filter((report) => isOfWindow(report, window));
+    const entries = found.flatMap(({ entry }) => entry ?? []);
+    return { entries: entries.slice(0, limit), count: entries.length, last: found.length };
+  }
+
+  async tellPostponed(window: ReportWindow, last: number, report: GeneratedMessage | undefined): Promise<number> {
+    await this.#commit();
+    const told = new Set(this.postponed.filter((candidate) => isOfWindow(candidate, window)).slice(0, last));
+    this.postponed = this.postponed.filter((candidate) => !told.has(candidate));
+    if (report !== undefined)
+      for (const recipient of this.#store(report.queueId, report.envelope, report.content).recipients) this.#listener(recipient.lane);
+    return this.postponed.filter((candidate) => isOfWindow(candidate, window) && candidate.entry !== undefined).length;
   }
 
   async renew(): Promise<void> {
@@ -346,6 +380,7 @@ export class MemoryQueue implements DeliveryQueue {
       lane,
       message: stored.message,
       recipients: claimed,
+      warned: this.warned.has(stored.message.queueId),
       content: {
         sizeBytes: content.length,
         inMemory: content,
@@ -372,6 +407,10 @@ export const ENVELOPE: Envelope = {
   repairs: [],
   sessionStartedAt: 0,
 };
+
+function isOfWindow(report: ReportWindow, { to, topic, since }: ReportWindow): boolean {
+  return report.to === to && report.topic === topic && report.since === since;
+}
 
 function lineOfStored({ message }: Stored): string {
   return lineOf(message.origin.device, message.priority);
