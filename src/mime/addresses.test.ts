@@ -93,7 +93,7 @@ test("an address is quoted in a header where the grammar asks for it", () => {
 });
 
 describe("for any text", () => {
-  const spice = fc.string({ unit: fc.constantFrom(...' \t\r\n"()<>[]@,;:\\.=?abcé\u00ff'), maxLength: 60 });
+  const spice = fc.string({ unit: fc.constantFrom(...' \t\r\n"()<>[]@,;:\\.=?abc\u00e9\u00ff'.split("")), maxLength: 60 });
   const address = fc
     .tuple(fc.stringMatching(/^[a-z]{1,8}(\.[a-z]{1,5})?$/), fc.stringMatching(/^[a-z]{1,8}\.example$/))
     .map(([local, domain]) => `${local}@${domain}`);
@@ -142,9 +142,10 @@ describe("for any text", () => {
 
 test("a quarter of a megabyte of anything is read in a moment", () => {
   const size = 262_144;
+  // Work that grows with the square of it would take minutes.
   const startedAt = performance.now();
   for (const unit of ["a", "@", "<", "(", '"', "[", "\\", ",", ";", ":", "a@b,", " ", "<a@b> ", '"('])
     parseAddressList(unit.repeat(size / unit.length));
 
-  expect(performance.now() - startedAt).toBeLessThan(4_000);
+  expect(performance.now() - startedAt).toBeLessThan(15_000);
 });

@@ -1,0 +1,79 @@
+/** The `graph` upstream: sendMail of Microsoft Graph with an OAuth token. */
+import type { Emit } from "../mail/events.ts";
+import type { Clock } from "../platform/clock.ts";
+import { DEFAULT_HTTP_TIMEOUTS, GraphHttp } from "./graph/http.ts";
+import type { GraphNetwork, HttpTimeouts } from "./graph/http.ts";
+import { GraphUpstream } from "./graph/upstream.ts";
+import type { GraphMailbox } from "./graph/upstream.ts";
+import type { OAuthCredential } from "./oauth/credential.ts";
+import { entraClient } from "./oauth/entra.ts";
+import type { EntraOptions } from "./oauth/entra.ts";
+import { TokenSource } from "./oauth/token.ts";
+import type { CountedAs, SenderPolicy, Upstream, UpstreamLimits } from "./upstream.ts";
+
+/** How mail goes to Graph. */
+export interface GraphOptions extends GraphNetwork {
+  readonly name: string;
+  readonly mailbox: GraphMailbox;
+  readonly sender: SenderPolicy;
+  readonly countedAs: CountedAs;
+  readonly credential: OAuthCredential;
+  /** `https://graph.microsoft.com`. */
+  readonly graphHost: string;
+  /** `https://HOST/TENANT`. */
+  readonly authority: string;
+  /** For instance `https://graph.microsoft.com/.default`. */
+  readonly scope: string;
+  readonly limits: UpstreamLimits;
+  readonly timeouts?: Partial<HttpTimeouts> | undefined;
+  /** Stands in for the network to the authority in tests. */
+  readonly network?: EntraOptions["network"];
+  readonly clock: Clock;
+  readonly emit: Emit;
+}
+
+/**
+ * Makes the upstream. Opens nothing before the first attempt, and reads no secret but a certificate's end: how long a credential lasts must
+ * be known while no mail comes.
+ */
+export function createGraphUpstream(options: GraphOptions): Upstream {
+  const { name, mailbox, authority, clock, emit, ca, sourceAddress, proxy } = options;
+  const entra = entraClient({
+    authority,
+    scope: options.scope,
+    credential: options.credential,
+    ca,
+    sourceAddress,
+    network: options.network,
+    clock,
+  });
+  void entra.readExpiry();
+  const { hostname, port, origin } = new URL(options.graphHost);
+  return new GraphUpstream({
+    name,
+    mailbox,
+    limits: options.limits,
+    traits: {
+      microsoft: true,
+      serves: "any",
+      nullSender: "mailbox",
+      sender: options.sender,
+      countedAs: options.countedAs,
+    },
+    http: new GraphHttp({
+      upstream: name,
+      origin,
+      ca,
+      sourceAddress,
+      proxy,
+      timeouts: { ...DEFAULT_HTTP_TIMEOUTS, ...options.timeouts },
+      clock,
+      emit,
+    }),
+    tokens: new TokenSource(entra.fetch, clock),
+    credentialExpiresAt: entra.credentialExpiresAt,
+    place: `${hostname}:${port === "" ? 443 : port}`,
+    clock,
+    emit,
+  });
+}
