@@ -5,17 +5,18 @@
  * Crash here, what is lost? Nothing: what a lane knows is either durable in the queue (claims, holds, attempts) or only good for speed.
  */
 import { isInternalDomain, splitAddress } from "../mail/address.ts";
-import { describeError } from "../mail/errors.ts";
 import { lineOf } from "../mail/line.ts";
 import type { Claim, LaneHold, LaneState, Settlement } from "../queue/queue.ts";
-import type { AttemptFacts, Delivery, Refusal, Upstream } from "../upstream/upstream.ts";
+import type { AttemptFacts, Refusal, Upstream } from "../upstream/upstream.ts";
+import { attempt } from "./attempt.ts";
 import { NO_LIMIT, type DoorBudget } from "./budget/door-budget.ts";
 import { ClaimsInHand, LEASE_MS } from "./claims-in-hand.ts";
 import type { DoorTrouble } from "./door.ts";
 import { DoorKeeper } from "./door-keeper.ts";
-import { isBeforeMail, judge, judgeRefusal, type JudgeContext } from "./judge.ts";
+import { isBeforeMail, judge, judgeRefusal, type JudgeContext, type Judgement } from "./judge.ts";
 import type { LaneOptions } from "./lane-options.ts";
 import { writeOutcome, type AttemptedBy } from "./outcome-writer.ts";
+import { SecondTries } from "./second-tries.ts";
 import { SenderTrials } from "./sender-trials.ts";
 import { settleAttempt, type Settled } from "./settle.ts";
 
@@ -35,6 +36,7 @@ export class Lane {
   readonly #door: DoorKeeper;
   readonly #budget: DoorBudget;
   readonly #senders: SenderTrials;
+  readonly #secondTries: SecondTries;
   readonly #claims: ClaimsInHand;
   readonly #abort = new AbortController();
   /** Probes carry no mail: they are broken off at once where an attempt gets its grace. */
@@ -62,6 +64,7 @@ export class Lane {
     this.#budget = budget;
     this.#door = new DoorKeeper(upstream.name, budget, options);
     this.#senders = new SenderTrials(upstream.name, options, (probes) => this.#door.probeDelayMs(probes));
+    this.#secondTries = new SecondTries(upstream);
     this.#claims = new ClaimsInHand(options.clock);
   }
 
@@ -330,19 +333,15 @@ export class Lane {
     const startedMonotonic = clock.monotonic();
     const cost = this.#budget.begin(claim.recipients, claim.message.sizeBytes);
     this.#underWay += 1;
-    const delivery = this.#deliveryOf(claim);
-    let facts: AttemptFacts;
-    try {
-      facts = await this.#upstream.attempt(delivery, this.#abort.signal);
-    } catch (error) {
-      facts = exceptionFacts(error);
-    }
+    const { hostname, domains } = this.#options.reports;
+    const force = this.#secondTries.has(claim.message.queueId) ? "rewrite" : undefined;
+    const { facts, untried, senderIsOwn } = await attempt(claim, this.#upstream, { hostname, domains, force }, this.#abort.signal);
     this.#underWay -= 1;
-    const sawMail = facts.refusal === undefined || !isBeforeMail(facts.refusal.stage);
+    const sawMail = !untried && (facts.refusal === undefined || !isBeforeMail(facts.refusal.stage));
     const line = lineOf(claim.message.origin.device, claim.message.priority);
     const counted = this.#budget.end(cost, sawMail ? facts : undefined, line, startedMonotonic, clock.monotonic());
     try {
-      const found = judge(facts, delivery.recipients, this.#context(claim.message.reversePath));
+      const found = this.#judge(facts, claim, untried, senderIsOwn);
       const isSenderTrial = this.#senders.isTrial(claim);
       const judgement = await this.#door.apply(found, { claim, generation, isProbe, isSenderTrial });
       // What the door let go may be due now.
@@ -361,19 +360,12 @@ export class Lane {
     this.#pump();
   }
 
-  #deliveryOf(claim: Claim): Delivery {
-    const { message } = claim;
-    return {
-      queueId: message.queueId,
-      // A door with a mailbox lets no null reverse-path through.
-      reversePath: message.reversePath === "" ? (this.#upstream.mailbox ?? "") : message.reversePath,
-      recipients: claim.recipients.map((recipient) => recipient.address),
-      smtpUtf8: message.smtpUtf8,
-      eightBit: message.eightBit,
-      sizeBytes: message.sizeBytes,
-      content: claim.content,
-      ambiguous: claim.recipients.every((recipient) => recipient.ambiguous),
-    };
+  #judge(facts: AttemptFacts, claim: Claim, untried: boolean, senderIsOwn: boolean): Judgement {
+    const { message, recipients } = claim;
+    const addresses = recipients.map(({ address }) => address);
+    const judgement = judge(facts, addresses, this.#context(message.reversePath));
+    if (untried) return { verdicts: judgement.verdicts, door: { kind: "unclear" } };
+    return this.#secondTries.apply(judgement, message, senderIsOwn);
   }
 
   #context(sender: string): JudgeContext {
@@ -516,15 +508,4 @@ export class Lane {
 
 function isDelivered(settled: Settled): boolean {
   return settled.events.some((event) => event.type === "recipient.delivered");
-}
-
-function exceptionFacts(error: unknown): AttemptFacts {
-  return {
-    reusedConnection: false,
-    connectMs: 0,
-    transmitMs: 0,
-    recipients: [],
-    ambiguous: false,
-    refusal: { stage: "final", fault: { code: "EXCEPTION", detail: describeError(error) } },
-  };
 }

@@ -30,7 +30,7 @@ export interface ReportDoors {
 const QUOTED_OCTETS = 65_536;
 
 /**
- * To whom a failure is reported. Nobody is told about a message with the null reverse-path (RFC 5321 §4.5.5), the postmaster once about
+ * To whom a failure is reported. Nobody is told about a message with the null reverse-path (RFC 5321 §4.5.5) or that we sent ourselves, the postmaster once about
  * a report that could not be delivered to somebody else.
  *
  * @returns addresses; `alarm` when it was the postmaster's own report that failed
@@ -44,7 +44,8 @@ export function reportRecipients(
   if (envelope.kind === "report")
     return failed.some((address) => sameAddress(address, options.postmaster)) ? "alarm" : [options.postmaster];
   const sender = envelope.reversePath;
-  if (sender === "") return [];
+  // Mail of our own that came back may have been answered with something new each time round: it must not be answered by us.
+  if (sender === "" || envelope.returned === true) return [];
   const nobody = [...options.fallbackSenders, ...mailboxes].some((address) => sameAddress(address, sender));
   const reachable = !nobody && isInternalDomain(splitAddress(sender).domain, options.domains);
   if (options.to === "postmaster" || !reachable) return [options.postmaster];
@@ -104,6 +105,8 @@ export async function makeReports(
       priority: "normal",
       smtpUtf8: isNonAscii(address),
       eightBit: false,
+      signed: false,
+      longLines: false,
       sizeBytes: 0,
       messageId: "",
       repairs: [],

@@ -1,11 +1,9 @@
 /** The little MIME that a report needs: encoded words, quoted-printable, dates, lines that keep their length. All output has CRLF line ends. */
-import { encodedWords, isAscii, LONGEST_LINE, oneLine } from "../mime/words.ts";
+import { isAscii, LONGEST_LINE, oneLine, unstructured } from "../mime/words.ts";
 
 /** A phrase or unstructured text for a header field: as it is when plain, else in encoded words of at most 75 characters (RFC 2047). */
 export function encodedText(text: string): string {
-  const line = oneLine(text);
-  if (isAscii(line) && !line.includes("=?")) return line;
-  return encodedWords(line).join("\r\n ");
+  return unstructured(text).replaceAll("?= =?", "?=\r\n =?");
 }
 
 /** A display name: quoted when plain, else encoded. */

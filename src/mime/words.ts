@@ -69,6 +69,12 @@ export function encodedWords(text: string): string[] {
   return words;
 }
 
+/** Text for an unstructured field: as it is when plain, else in encoded words. */
+export function unstructured(text: string): string {
+  const line = oneLine(text);
+  return isAscii(line) && !line.includes("=?") ? line : encodedWords(line).join(" ");
+}
+
 const ATOMS = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*$/;
 
 /**

@@ -5,7 +5,7 @@ import { changedFields, fieldOctets, headerFields, tellsOfSignature, unfoldedVal
 import type { FieldChange, HeaderField } from "../mime/fields.ts";
 import { mailboxField, readMailboxes } from "../mime/mailboxes.ts";
 import type { HeaderMailbox } from "../mime/mailboxes.ts";
-import { decodeEncodedWords, decodeOctets, encodedWords } from "../mime/words.ts";
+import { decodeEncodedWords, decodeOctets, unstructured } from "../mime/words.ts";
 import { judgeHeaderFrom } from "./policy.ts";
 import type { ClientPolicy, Domains } from "./policy.ts";
 
@@ -72,7 +72,7 @@ export function editHeader(header: Buffer, facts: EditFacts): EditedHeader {
   const changes: FieldChange[] = drops.map(({ field }) => ({ field }));
   const from = repairFrom(header, survey, facts);
   const original = facts.originalSender ?? from.original;
-  if (original !== undefined) added.push(fieldOctets("X-Postern-Original-Sender", traceValue(original)));
+  if (original !== undefined) added.push(fieldOctets("X-Postern-Original-Sender", original === "" ? "<>" : unstructured(original)));
   if (facts.originalSender !== undefined) repairs.push("sender-replaced");
   for (const { repair } of drops) if (!repairs.includes(repair)) repairs.push(repair);
   if (from.repair !== undefined) repairs.push(from.repair);
@@ -223,11 +223,4 @@ function isUsable(mailbox: HeaderMailbox, domains: Domains): boolean {
 /** What to show of a mailbox that has no usable address: its name, else the address's local part or what stood in its place. */
 function nameOf(mailbox: HeaderMailbox): string {
   return mailbox.display !== "" ? mailbox.display : splitAddress(mailbox.address).local;
-}
-
-/** A value from the network in a trace field: ASCII as it is, anything else as an encoded word. */
-function traceValue(text: string): string {
-  if (text === "") return "<>";
-  if (/^[\u0021-\u007e]+$/.test(text)) return text;
-  return encodedWords(text).join(" ");
 }

@@ -70,9 +70,11 @@ test("a report that cannot be delivered to the postmaster raises an alert and no
 });
 
 test("a sender without the right to send is held alone, and leaves once it has the right and an operator releases it", async () => {
-  const { sim, relay, scan, event } = await begin();
+  const { sim, relay, scan, event } = await begin({ sender: { mode: "keep" } });
 
-  const heldId = await scan("bruno@contoso.com", ANNA);
+  // Signed, so that it cannot be rewritten to the mailbox instead.
+  const content = "From: bruno@contoso.com\r\nDKIM-Signature: v=1; d=contoso.com\r\nTo: anna@contoso.com\r\n\r\nsigned\r\n";
+  const heldId = await submit(relay().addresses[0]?.port ?? 0, { from: "bruno@contoso.com", to: [ANNA], content });
   const held = await event("recipient.held");
   const otherId = await scan(SCANNER, ANNA);
   await event("recipient.delivered", ({ queueId }) => queueId === otherId);

@@ -27,6 +27,8 @@ export interface ContosoOptions {
   readonly postmaster?: string | undefined;
   /** `retry.first`, which is also the wait before the first probe of a held door. Default 1s. */
   readonly retryFirst?: string | undefined;
+  /** `sender` of the upstream. Default: what the product does by itself. */
+  readonly sender?: unknown;
   /** Changes the stand-in before the relay starts. */
   readonly prepare?: ((sim: Simulator) => void) | undefined;
 }
@@ -145,7 +147,7 @@ export async function startContoso(options: ContosoOptions = {}): Promise<Contos
   };
 }
 
-function configuration(sim: Simulator, { credential, postmaster, retryFirst }: ContosoOptions): unknown {
+function configuration(sim: Simulator, { credential, postmaster, retryFirst, sender }: ContosoOptions): unknown {
   return {
     hostname: "relay.contoso.com",
     data_dir: "data",
@@ -165,6 +167,7 @@ function configuration(sim: Simulator, { credential, postmaster, retryFirst }: C
         authority: sim.authority,
         ca: "stand-in/ca.pem",
         mailbox: SCANNER,
+        ...(sender === undefined ? {} : { sender }),
         credential:
           credential === "client-certificate"
             ? {

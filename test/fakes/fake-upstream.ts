@@ -66,7 +66,8 @@ export class FakeUpstream implements Upstream {
     this.name = options.name ?? "scans";
     this.type = options.type ?? "smart-host";
     this.mailbox = options.mailbox;
-    this.traits = { ...PLAIN_TRAITS, microsoft: this.type !== "smart-host", ...options.traits };
+    const nullSender = options.mailbox === undefined ? "any" : "mailbox";
+    this.traits = { ...PLAIN_TRAITS, microsoft: this.type !== "smart-host", nullSender, ...options.traits };
     this.limits = {
       connections: 4,
       messagesPerMinute: undefined,

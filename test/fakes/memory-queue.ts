@@ -402,6 +402,8 @@ export const ENVELOPE: Envelope = {
   priority: "normal",
   smtpUtf8: false,
   eightBit: false,
+  signed: false,
+  longLines: false,
   sizeBytes: 0,
   messageId: "<scan-1@contoso.com>",
   repairs: [],

@@ -1,0 +1,36 @@
+/** One attempt: the message made as the door takes it, offered, and the facts of both. */
+import { describeError } from "../mail/errors.ts";
+import type { Claim } from "../queue/queue.ts";
+import type { AttemptFacts, Refusal, Upstream } from "../upstream/upstream.ts";
+import { outgoing, type OutgoingOptions } from "./outgoing.ts";
+
+/** What came of it. */
+export interface Attempt {
+  readonly facts: AttemptFacts;
+  /** The door was not asked: nothing is learned of it, and nothing of its budget used. */
+  readonly untried: boolean;
+  /** Envelope and From: were the door's own address. */
+  readonly senderIsOwn: boolean;
+}
+
+/** Attempts a claim. Never rejects: whatever goes wrong is a fact. */
+export async function attempt(claim: Claim, upstream: Upstream, options: OutgoingOptions, signal: AbortSignal): Promise<Attempt> {
+  let untried = true;
+  try {
+    const making = outgoing(claim, upstream, options);
+    // Most messages are made at once; a turn of the event loop less for each of them.
+    const made = making instanceof Promise ? await making : making;
+    if (made.kind === "refused") return { facts: untriedFacts(made.refusal), untried, senderIsOwn: false };
+    untried = false;
+    const facts = await upstream.attempt(made.delivery, signal);
+    const { notServed, senderIsOwn } = made;
+    return { facts: notServed.length === 0 ? facts : { ...facts, recipients: [...facts.recipients, ...notServed] }, untried, senderIsOwn };
+  } catch (error) {
+    const refusal: Refusal = { stage: "final", fault: { code: "EXCEPTION", detail: describeError(error) } };
+    return { facts: untriedFacts(refusal), untried, senderIsOwn: false };
+  }
+}
+
+function untriedFacts(refusal: Refusal): AttemptFacts {
+  return { reusedConnection: false, connectMs: 0, transmitMs: 0, recipients: [], ambiguous: false, refusal };
+}

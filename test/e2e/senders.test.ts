@@ -1,0 +1,76 @@
+/** What becomes of senders on the whole product: a mailbox at the stand-in for Microsoft 365 that may send as itself only. */
+import { afterEach, expect, test } from "vitest";
+import { submit } from "./submit.ts";
+import { ANNA, header, SCANNER, startContoso, type Contoso, type ContosoOptions } from "./tenant.ts";
+
+const BRUNO = "bruno@contoso.com";
+
+let contoso: Contoso;
+
+async function begin(options?: ContosoOptions): Promise<Contoso> {
+  contoso = await startContoso(options);
+  return contoso;
+}
+
+afterEach(async () => {
+  try {
+    await contoso.expectSound(true);
+  } finally {
+    await contoso.close();
+  }
+});
+
+/** A device submits what it likes. */
+async function send(from: string, content: string | Buffer): Promise<string> {
+  return await submit(contoso.relay().addresses[0]?.port ?? 0, { from, to: [ANNA], content });
+}
+
+const outcomes = (): string[] => contoso.all("attempt.finished").map(({ outcome }) => outcome);
+
+const MAIL = `From: "Floor 2, left" <${BRUNO}>\r\nTo: ${ANNA}\r\nSubject: Scan\r\n  of 9:14\r\nX-Odd :  spaces \t\r\n\r\nFrom: the body\r\n..\r\n`;
+
+test("kept senders that Microsoft refuses go once more, rewritten; with the right they go as they are", async () => {
+  const { sim, event } = await begin({ sender: { mode: "keep" } });
+
+  await send(BRUNO, MAIL);
+  const [rewritten] = await sim.waitFor(1);
+  await event("recipient.delivered");
+  sim.tenant.mailboxes.find(({ address }) => address === SCANNER)?.sendAs.push(BRUNO);
+  await send(BRUNO, MAIL);
+  const [, kept] = await sim.waitFor(2);
+  await event("recipient.delivered", ({ queueId }) => queueId === header(kept!, "X-Postern-Id"));
+
+  expect(rewritten).toMatchObject({ reversePath: SCANNER, headerFrom: [SCANNER] });
+  expect(kept).toMatchObject({ reversePath: BRUNO, headerFrom: [BRUNO] });
+  expect(outcomes()).toEqual(["deferred", "delivered", "delivered"]);
+  expect(contoso.all("recipient.held")).toEqual([]);
+});
+
+test("mail with the null reverse-path goes out as the mailbox, marked so that nobody answers it, and is never reported about", async () => {
+  const { sim, event, relay } = await begin();
+
+  await send("", MAIL.replace(BRUNO, SCANNER));
+  const [message] = await sim.waitFor(1);
+  await event("recipient.delivered");
+
+  expect(message).toMatchObject({ reversePath: SCANNER });
+  expect(header(message!, "Auto-Submitted")).toBe("auto-replied");
+  expect(header(message!, "X-Postern-Loop")).toBe("relay.contoso.com");
+  expect(await relay().queue.statistics()).toMatchObject({ generated: 0 });
+});
+
+test("a whole file as one base64 line of 300 KB arrives in lines of 76, and as the same file", async () => {
+  const { sim, event } = await begin();
+  const pdf = Buffer.from(Array.from({ length: 225_000 }, (_, at) => (at * 7919) % 251));
+  const head = `From: ${SCANNER}\r\nTo: ${ANNA}\r\nContent-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n`;
+
+  await send(SCANNER, `${head}${pdf.toString("base64")}\r\n`);
+  const [message] = await sim.waitFor(1);
+  await event("recipient.delivered");
+
+  const text = message?.content?.toString("latin1") ?? "";
+  const body = text.slice(text.indexOf("\r\n\r\n") + 4);
+  expect(Math.max(...text.split("\r\n").map((line) => line.length))).toBeLessThan(998);
+  expect(Math.max(...body.split("\r\n").map((line) => line.length))).toBe(76);
+  expect(Buffer.from(body, "base64").equals(pdf)).toBe(true);
+});
