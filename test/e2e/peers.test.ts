@@ -104,7 +104,9 @@ const HEADER = `From: ${FROM}\r\nTo: ${TO}\r\nSubject: A scan\r\n\r\n`;
 /** All that has broken relays: dots at the start of lines, 8-bit octets, empty lines, blanks at the end, lines as long as SMTP allows and longer. */
 const HARD = `.one dot\r\n..two dots\r\n.\r\n\r\n\r\n  blanks \t \r\n\xe4\xf6\xfc\xff\x80 8-bit\r\n.${"x".repeat(997)}\r\n${"y".repeat(5000)}\r\nFrom here\r\nlast line\r\n`;
 /** What the next hop must get of it: the same octets, but for the line that SMTP does not allow, broken as Postfix breaks it. */
-const HARD_SENT = HARD.replace(/y{5000}/, (line) => `${line.slice(0, 998)}${line.slice(998).replace(/.{1,997}/g, "\r\n $&")}`);
+function broken(body: string): string {
+  return body.replace(/y{5000}/, (line) => `${line.slice(0, 998)}${line.slice(998).replace(/.{1,997}/g, "\r\n $&")}`);
+}
 
 interface Client {
   readonly tool: string;
@@ -153,9 +155,9 @@ for (const { tool, what, send } of CLIENTS) {
     await send(portOf("plain"));
     const [direct, relayed] = (await arrivals(2)).map(split);
 
-    expect(relayed?.body).toBe(direct?.body);
+    expect(relayed?.body).toBe(broken(direct?.body ?? ""));
     // Some clients end the data with one line end more of their own.
-    expect(relayed?.body.replace(/(\r\n)+$/, "\r\n")).toBe(HARD_SENT);
+    expect(relayed?.body.replace(/(\r\n)+$/, "\r\n")).toBe(broken(HARD));
     expect(relayed?.head).toContain("Subject: A scan");
     expect(relayed?.head).toMatch(/^X-Postern-Id: [0-9A-Z]{26}$/m);
   });
@@ -189,7 +191,7 @@ test("bare line feeds become CR LF, and nothing else changes", async () => {
   const [content] = await arrivals(1);
 
   const { head, body } = split(content ?? Buffer.of());
-  expect(body).toBe(HARD_SENT);
+  expect(body).toBe(broken(HARD));
   expect(head).toContain(`X-Postern-Id: ${queueId}`);
 });
 
