@@ -1,13 +1,28 @@
 /** Builds the ways out from the configuration. */
 import { readFile } from "node:fs/promises";
-import type { Config, OAuthCredential as OAuthConfig, UpstreamConfig, UpstreamLimitsConfig } from "../config/config.ts";
+import { join } from "node:path";
+import type {
+  Config,
+  ConnectorConfig,
+  DirectSendConfig,
+  OAuthCredential as OAuthConfig,
+  PasswordCredential,
+  SmtpAuthConfig,
+  UpstreamConfig,
+  UpstreamLimitsConfig,
+} from "../config/config.ts";
 import { secretReader } from "../config/secret.ts";
 import { describeError } from "../mail/errors.ts";
 import type { Emit } from "../mail/events.ts";
 import type { Clock } from "../platform/clock.ts";
+import { createConnectorUpstream } from "../upstream/connector.ts";
+import { createDirectSendUpstream } from "../upstream/direct-send.ts";
 import type { OAuthCredential } from "../upstream/oauth/credential.ts";
+import { signInStore } from "../upstream/oauth/sign-in-store.ts";
 import { createSmartHostUpstream } from "../upstream/smart-host.ts";
-import type { Upstream, UpstreamLimits } from "../upstream/upstream.ts";
+import type { CertificatePair } from "../upstream/smtp/client-certificate.ts";
+import type { PasswordLogin } from "../upstream/smtp/password.ts";
+import type { CountedAs, SenderPolicy, Upstream, UpstreamLimits } from "../upstream/upstream.ts";
 
 /** Told about a file that a door needs and that cannot be read; the door is made all the same. */
 export type WarnDoor = (upstream: string, text: string) => void;
@@ -20,48 +35,89 @@ export type WarnDoor = (upstream: string, text: string) => void;
 export async function buildUpstreams(config: Config, emit: Emit, clock: Clock, warn: WarnDoor): Promise<Map<string, Upstream>> {
   const upstreams = new Map<string, Upstream>();
   for (const [name, upstream] of Object.entries(config.upstreams))
-    upstreams.set(name, await buildUpstream(name, upstream, config.hostname, emit, clock, warn));
+    upstreams.set(name, await buildUpstream(name, upstream, config, emit, clock, warn));
   return upstreams;
+}
+
+/** What every door is made with. */
+interface Shared {
+  readonly name: string;
+  readonly ehloName: string;
+  readonly ca: readonly string[];
+  readonly sourceAddress: string | undefined;
+  readonly sender: SenderPolicy;
+  readonly countedAs: CountedAs;
+  readonly limits: UpstreamLimits;
+  readonly emit: Emit;
+  readonly clock: Clock;
 }
 
 async function buildUpstream(
   name: string,
   config: UpstreamConfig,
-  ehloName: string,
+  whole: Config,
   emit: Emit,
   clock: Clock,
   warn: WarnDoor,
 ): Promise<Upstream> {
-  const shared = {
+  const shared: Shared = {
     name,
-    ehloName,
+    ehloName: whole.hostname,
     ca: await readAuthorities(name, config.ca, warn),
     sourceAddress: config.source_address,
+    sender: { mode: config.sender.mode, address: config.sender.address, sendAs: config.sender.send_as },
+    countedAs: countedAs(config),
     limits: limitsOf(config.limits),
     emit,
     clock,
   };
-  if (config.type === "smtp-auth" && config.credential.type !== "password") {
-    // With what it needs to get tokens it is the largest of our modules: only for those who use it.
-    const { createSmtpAuthUpstream } = await import("../upstream/smtp-auth.ts");
-    return createSmtpAuthUpstream({
-      ...shared,
-      host: config.host,
-      port: config.port,
-      mailbox: config.mailbox,
-      authority: config.authority,
-      scope: config.scope,
-      credential: credentialOf(config.credential),
-    });
+  switch (config.type) {
+    case "smtp-auth":
+      return await submission(config, shared, whole);
+    case "direct-send":
+      return createDirectSendUpstream({ ...shared, ...mxDoor(config), tls: config.tls });
+    case "connector":
+      return createConnectorUpstream({ ...shared, ...mxDoor(config), certificate: certificateOf(config) });
+    case "graph":
+      throw new Error(`upstream ${name}: ${config.type} is not built yet`);
+    case "smart-host": {
+      const { credential, host, port, tls } = config;
+      return createSmartHostUpstream({ ...shared, host, port, tls, credential: credential && passwordOf(credential) });
+    }
+    default:
+      return config satisfies never;
   }
-  if (config.type !== "smart-host") throw new Error(`upstream ${name}: ${config.type} is not built yet`);
-  const { credential, host, port } = config;
-  return createSmartHostUpstream({
+}
+
+async function submission(config: SmtpAuthConfig, shared: Shared, whole: Config): Promise<Upstream> {
+  // With what it needs to get tokens it is the largest of our modules: only for those who use it.
+  const { createSmtpAuthUpstream } = await import("../upstream/smtp-auth.ts");
+  const { host, port, mailbox, authority, scope, serves, proxy, credential } = config;
+  return createSmtpAuthUpstream({
     ...shared,
     host,
     port,
-    tls: config.tls,
-    credential: credential === undefined ? undefined : { username: credential.username, password: secretReader(credential.password) },
+    mailbox,
+    authority,
+    scope,
+    serves,
+    proxy,
+    credential: credential.type === "password" ? passwordOf(credential) : oauthCredential(credential, shared.name, whole.data_dir),
+  });
+}
+
+function mxDoor(config: DirectSendConfig | ConnectorConfig) {
+  const { domain, host, port } = config;
+  return { domain, host, port, mxSuffixes: config.mx_suffixes, dnsServers: config.dns_servers };
+}
+
+function certificateOf({ certificate: own }: ConnectorConfig): (() => Promise<CertificatePair>) | undefined {
+  if (own === undefined) return undefined;
+  const passphrase = own.passphrase === undefined ? undefined : secretReader(own.passphrase);
+  return async () => ({
+    certificatePem: await readFile(own.certificate, "latin1"),
+    keyPem: await readFile(own.key, "latin1"),
+    passphrase: await passphrase?.(),
   });
 }
 
@@ -76,6 +132,23 @@ export function placeOf(config: UpstreamConfig | undefined): { readonly host: st
   return { host, port: config.port };
 }
 
+/**
+ * What Microsoft counts a door's mail by. High Volume Email and Communication Services count by account and resource, and not into the
+ * tenant's limit for recipients outside; what a smart host counts is its own affair.
+ */
+function countedAs(config: UpstreamConfig): CountedAs {
+  if (config.type === "smart-host") return {};
+  if (config.type === "direct-send" || config.type === "connector") return { tenant: config.authority };
+  const { authority, mailbox, credential } = config;
+  if (config.type === "smtp-auth" && config.preset === "acs")
+    return { mailbox: `acs ${credential.type === "password" ? credential.username : mailbox}`.toLowerCase() };
+  return {
+    ...(mailbox === "from" ? {} : { mailbox: `${authority} ${mailbox}`.toLowerCase() }),
+    ...(config.type === "smtp-auth" && config.preset === "hve" ? {} : { tenant: authority }),
+    ...(config.type === "graph" ? { application: `${authority} ${config.credential.client_id ?? "machine"}`.toLowerCase() } : {}),
+  };
+}
+
 function limitsOf(limits: UpstreamLimitsConfig): UpstreamLimits {
   return {
     connections: limits.connections,
@@ -88,21 +161,40 @@ function limitsOf(limits: UpstreamLimitsConfig): UpstreamLimits {
   };
 }
 
-function credentialOf(config: OAuthConfig): OAuthCredential {
-  if (config.type === "client-secret") {
-    return { type: "client-secret", clientId: config.client_id, secret: secretReader(config.secret), expiresAt: config.expires };
+function passwordOf({ username, password, expires }: PasswordCredential): PasswordLogin {
+  return { type: "password", username, password: secretReader(password), expiresAt: expires };
+}
+
+/**
+ * A credential that reads its secrets at each use.
+ *
+ * @param upstream - whose it is; a person's sign-in is kept under its name
+ */
+export function oauthCredential(config: OAuthConfig, upstream: string, dataDir: string): OAuthCredential {
+  switch (config.type) {
+    case "client-secret":
+      return { type: config.type, clientId: config.client_id, secret: secretReader(config.secret), expiresAt: config.expires };
+    case "client-certificate": {
+      const passphrase = config.passphrase === undefined ? undefined : secretReader(config.passphrase);
+      return {
+        type: config.type,
+        clientId: config.client_id,
+        certificate: async () => ({
+          certificatePem: await readFile(config.certificate, "latin1"),
+          keyPem: await readFile(config.key, "latin1"),
+          passphrase: await passphrase?.(),
+        }),
+      };
+    }
+    case "device-code": {
+      const store = signInStore(join(dataDir, "deliver"), upstream);
+      return { type: config.type, clientId: config.client_id, store, command: `postern auth login ${upstream}` };
+    }
+    case "managed-identity":
+      return { type: config.type, clientId: config.client_id };
+    default:
+      return config satisfies never;
   }
-  if (config.type !== "client-certificate") throw new Error(`${config.type} is not built yet`);
-  const passphrase = config.passphrase === undefined ? undefined : secretReader(config.passphrase);
-  return {
-    type: "client-certificate",
-    clientId: config.client_id,
-    certificate: async () => ({
-      certificatePem: await readFile(config.certificate, "latin1"),
-      keyPem: await readFile(config.key, "latin1"),
-      passphrase: await passphrase?.(),
-    }),
-  };
 }
 
 async function readAuthorities(upstream: string, files: readonly string[], warn: WarnDoor): Promise<string[]> {

@@ -1,17 +1,17 @@
 /** The `smart-host` upstream: any SMTP server. */
 import type { Emit } from "../mail/events.ts";
 import type { Clock } from "../platform/clock.ts";
-import { describeError } from "../mail/errors.ts";
 import { DEFAULT_TIMEOUTS } from "./smtp/session.ts";
 import type { Timeouts } from "./smtp/session.ts";
 import { tlsPolicy } from "./smtp/dial.ts";
-import { faultAt } from "./smtp/fault.ts";
 import { SMART_HOST_KEEP } from "./smtp/pool.ts";
 import type { KeepLimits } from "./smtp/pool.ts";
+import { onePlace } from "./smtp/places.ts";
 import { SmtpUpstream } from "./smtp/upstream.ts";
-import type { SignIn } from "./smtp/upstream.ts";
+import { passwordSignIn } from "./smtp/password.ts";
+import type { PasswordLogin } from "./smtp/password.ts";
 import { PLAIN_TRAITS } from "./upstream.ts";
-import type { Upstream, UpstreamLimits } from "./upstream.ts";
+import type { SenderPolicy, Upstream, UpstreamLimits } from "./upstream.ts";
 
 /**
  * - `none`: never TLS.
@@ -32,7 +32,8 @@ export interface SmartHostOptions {
   readonly tls: TlsMode;
   /** Name for EHLO. */
   readonly ehloName: string;
-  readonly credential?: { readonly username: string; readonly password: () => Promise<string> } | undefined;
+  readonly credential?: Pick<PasswordLogin, "username" | "password"> | undefined;
+  readonly sender?: SenderPolicy | undefined;
   /** Further root certificates, PEM. */
   readonly ca?: readonly string[] | undefined;
   readonly sourceAddress?: string | undefined;
@@ -50,34 +51,21 @@ export function createSmartHostUpstream(options: SmartHostOptions): Upstream {
     name: options.name,
     type: "smart-host",
     limits: options.limits,
-    traits: PLAIN_TRAITS,
+    traits: { ...PLAIN_TRAITS, sender: options.sender ?? PLAIN_TRAITS.sender },
     mailbox: undefined,
-    destination: {
+    places: onePlace({
       host: options.host,
       port: options.port ?? (options.tls === "implicit" ? 465 : 25),
       sourceAddress: options.sourceAddress,
-    },
+    }),
     ehloName: options.ehloName,
     tlsMode: options.tls,
     tls: tlsPolicy(options.tls !== "opportunistic", options.ca ?? []),
     keep: { ...SMART_HOST_KEEP, ...options.keep },
     timeouts: { ...DEFAULT_TIMEOUTS, ...options.timeouts },
-    signIn: credential === undefined ? undefined : passwordSignIn(credential.username, credential.password),
+    signIn: credential === undefined ? undefined : passwordSignIn({ type: "password", ...credential }),
     credentialExpiresAt: () => undefined,
     clock: options.clock,
     emit: options.emit,
   });
-}
-
-function passwordSignIn(user: string, password: () => Promise<string>): SignIn {
-  return {
-    login: async () => {
-      try {
-        return { user, password: await password() };
-      } catch (error) {
-        return faultAt("auth", "SECRET", describeError(error));
-      }
-    },
-    renew: async () => undefined,
-  };
 }

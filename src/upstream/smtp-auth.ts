@@ -1,4 +1,4 @@
-/** The `smtp-auth` upstream: client submission to Exchange Online with an OAuth token. */
+/** The `smtp-auth` upstream: client submission to Exchange Online, High Volume Email or Azure Communication Services. */
 import type { Emit } from "../mail/events.ts";
 import type { Clock } from "../platform/clock.ts";
 import { entraClient } from "./oauth/entra.ts";
@@ -11,21 +11,31 @@ import { tlsPolicy } from "./smtp/dial.ts";
 import { faultAt } from "./smtp/fault.ts";
 import { MICROSOFT_KEEP } from "./smtp/pool.ts";
 import type { KeepLimits } from "./smtp/pool.ts";
+import { onePlace } from "./smtp/places.ts";
 import { SmtpUpstream } from "./smtp/upstream.ts";
-import type { SignIn } from "./smtp/upstream.ts";
-import type { Refusal, Upstream, UpstreamLimits } from "./upstream.ts";
+import type { SignIn } from "./smtp/opening.ts";
+import { passwordSignIn } from "./smtp/password.ts";
+import type { PasswordLogin } from "./smtp/password.ts";
+import type { CountedAs, DoorTraits, Refusal, SenderPolicy, Upstream, UpstreamLimits } from "./upstream.ts";
 
 /** How submission is made. */
 export interface SmtpAuthOptions {
   readonly name: string;
   readonly mailbox: string;
-  readonly credential: OAuthCredential;
+  /** What signs in: an OAuth token as the mailbox, or a user's password. */
+  readonly credential: OAuthCredential | PasswordLogin;
+  /** Recipients that the service takes. */
+  readonly serves: DoorTraits["serves"];
+  readonly sender: SenderPolicy;
+  readonly countedAs: CountedAs;
   readonly host: string;
   readonly port: number;
   /** `https://HOST/TENANT`. */
   readonly authority: string;
   /** For instance `https://outlook.office365.com/.default`. */
   readonly scope: string;
+  /** URL of an HTTP proxy for the token endpoint. */
+  readonly proxy?: string | undefined;
   /** Further root certificates for the token endpoint and for submission, PEM. */
   readonly ca?: readonly string[] | undefined;
   readonly sourceAddress?: string | undefined;
@@ -45,40 +55,78 @@ export interface SmtpAuthOptions {
  * be known while no mail comes.
  */
 export function createSmtpAuthUpstream(options: SmtpAuthOptions): Upstream {
-  const ca = options.ca ?? [];
-  const entra = entraClient({
-    authority: options.authority,
-    scope: options.scope,
-    credential: options.credential,
-    ca,
-    sourceAddress: options.sourceAddress,
-    network: options.network,
-    clock: options.clock,
-  });
-  void entra.readExpiry();
+  const { signIn, credentialExpiresAt, watch } = signingIn(options);
   return new SmtpUpstream({
     name: options.name,
     type: "smtp-auth",
     limits: options.limits,
     traits: {
       microsoft: true,
-      serves: "any",
+      serves: options.serves,
       nullSender: "mailbox",
-      sender: { mode: "keep", address: options.mailbox, sendAs: [] },
-      countedAs: { mailbox: `${options.authority} ${options.mailbox.toLowerCase()}`, tenant: options.authority },
+      sender: options.sender,
+      countedAs: options.countedAs,
     },
     mailbox: options.mailbox,
-    destination: { host: options.host, port: options.port, sourceAddress: options.sourceAddress },
+    places: onePlace({ host: options.host, port: options.port, sourceAddress: options.sourceAddress }),
     ehloName: options.ehloName,
     tlsMode: "required",
-    tls: tlsPolicy(true, ca),
+    tls: tlsPolicy(true, options.ca ?? []),
     keep: { ...MICROSOFT_KEEP, ...options.keep },
     timeouts: { ...DEFAULT_TIMEOUTS, ...options.timeouts },
-    signIn: tokenSignIn(options.mailbox, new TokenSource(entra.fetch, options.clock)),
-    credentialExpiresAt: entra.credentialExpiresAt,
+    signIn,
+    credentialExpiresAt,
+    watch,
     clock: options.clock,
     emit: options.emit,
   });
+}
+
+interface SigningIn {
+  readonly signIn: SignIn;
+  readonly credentialExpiresAt: () => number | undefined;
+  readonly watch?: (() => () => void) | undefined;
+}
+
+function signingIn(options: SmtpAuthOptions): SigningIn {
+  const { credential, clock, emit, name } = options;
+  if (credential.type === "password") {
+    // Exchange Online takes LOGIN only, and says 504 5.7.4 to PLAIN.
+    return { signIn: passwordSignIn(credential, "LOGIN"), credentialExpiresAt: () => credential.expiresAt };
+  }
+  const entra = entraClient({
+    authority: options.authority,
+    scope: options.scope,
+    credential,
+    ca: options.ca ?? [],
+    proxy: options.proxy,
+    sourceAddress: options.sourceAddress,
+    network: options.network,
+    clock,
+  });
+  void entra.readExpiry();
+  const tokens = new TokenSource(entra.fetch, clock);
+  const { keepAlive } = entra;
+  return {
+    signIn: tokenSignIn(options.mailbox, tokens),
+    credentialExpiresAt: entra.credentialExpiresAt,
+    watch: keepAlive === undefined ? undefined : () => keepAlive(signInReporter(name, emit)),
+  };
+}
+
+/** An alert while a sign-in cannot be renewed, long before mail has to wait for it. */
+export function signInReporter(upstream: string, emit: Emit): (refusal: Refusal | undefined) => void {
+  let raised = false;
+  return (refusal) => {
+    const about = { alert: "upstream.sign-in", subject: upstream } as const;
+    if (refusal !== undefined) {
+      const { code, detail } = refusal.fault ?? { code: "TOKEN", detail: "no token" };
+      emit({ type: "alert.raised", ...about, text: `the sign-in could not be renewed: ${code}: ${detail}` });
+    } else if (raised) {
+      emit({ type: "alert.cleared", ...about });
+    }
+    raised = refusal !== undefined;
+  };
 }
 
 function tokenSignIn(user: string, tokens: TokenSource): SignIn {

@@ -1,6 +1,7 @@
 /** What an application proves itself to Entra with, read at each use so that a repaired file works without a restart. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { KeyObject } from "node:crypto";
+import type { SignInStore } from "./sign-in-store.ts";
 
 /** A client secret of the app registration. */
 export interface ClientSecretCredential {
@@ -23,7 +24,27 @@ export interface ClientCertificateCredential {
   readonly expiresAt?: number | undefined;
 }
 
-export type OAuthCredential = ClientSecretCredential | ClientCertificateCredential;
+/** An application that signs in as itself. */
+export type ApplicationCredential = ClientSecretCredential | ClientCertificateCredential;
+
+/** A person signed the application in. */
+export interface DeviceCodeCredential {
+  readonly type: "device-code";
+  readonly clientId: string;
+  /** Where the sign-in is kept. */
+  readonly store: SignInStore;
+  /** What to type for signing in, for messages: `postern auth login scans`. */
+  readonly command: string;
+}
+
+/** The machine's own identity: Azure Arc, or a virtual machine in Azure. */
+export interface ManagedIdentityCredential {
+  readonly type: "managed-identity";
+  /** Of a user-assigned identity; undefined: the system-assigned one. */
+  readonly clientId?: string | undefined;
+}
+
+export type OAuthCredential = ApplicationCredential | DeviceCodeCredential | ManagedIdentityCredential;
 
 /** The form msal takes it in. */
 export interface Proof {
@@ -38,7 +59,7 @@ export interface Proof {
  * @throws Error when it cannot be read, or key and certificate do not belong together
  */
 export async function readProof(
-  credential: OAuthCredential,
+  credential: ApplicationCredential,
 ): Promise<{ readonly proof: Proof; readonly secrets: readonly string[]; readonly expiresAt: number | undefined }> {
   if (credential.type === "client-secret") {
     const secret = (await credential.secret()).trim();
@@ -65,7 +86,7 @@ export async function readProof(
  *
  * @throws Error when the certificate cannot be read
  */
-export async function readEnd(credential: OAuthCredential): Promise<number | undefined> {
+export async function readEnd(credential: ApplicationCredential): Promise<number | undefined> {
   if (credential.expiresAt !== undefined || credential.type === "client-secret") return credential.expiresAt;
   const { certificatePem } = await credential.certificate();
   return new X509Certificate(certificatePem).validToDate.getTime();

@@ -1,6 +1,7 @@
-/** The HTTP client that msal uses: https only, with time limits, an own trust store, and bounded answers. msal's default POST has no time-out. */
+/** The HTTP clients that msal uses: https only, with time limits, an own trust store, and bounded answers. msal's default POST has no time-out. */
 import tls from "node:tls";
-import { Agent, request } from "undici";
+import { Agent, ProxyAgent, request } from "undici";
+import type { Dispatcher } from "undici";
 import type { INetworkModule, NetworkRequestOptions, NetworkResponse } from "@azure/msal-node";
 
 /** Answers of a token endpoint are a few kB. */
@@ -10,6 +11,8 @@ const LARGEST_ANSWER = 256 * 1024;
 export interface TokenNetworkOptions {
   /** Further root certificates, PEM. */
   readonly ca: readonly string[];
+  /** URL of an HTTP proxy. */
+  readonly proxy?: string | undefined;
   /** Local address to connect from. */
   readonly sourceAddress?: string | undefined;
   /** For connecting, and again for the whole answer. Default 30 s. */
@@ -28,32 +31,58 @@ export interface LastAnswer {
 /** A network client for one token request; `last` is filled in. */
 export function tokenNetwork(options: TokenNetworkOptions, last: LastAnswer): INetworkModule & { close(): Promise<void> } {
   const timeout = options.timeoutMs ?? 30_000;
-  const agent = new Agent({
-    pipelining: 0,
-    headersTimeout: timeout,
-    bodyTimeout: timeout,
-    connect: {
-      timeout,
-      minVersion: "TLSv1.2",
-      ...(options.sourceAddress === undefined ? {} : { localAddress: options.sourceAddress }),
-      ...(options.ca.length === 0 ? {} : { ca: [...tls.getCACertificates("default"), ...options.ca] }),
-    },
-  });
-
-  async function send<T>(method: "GET" | "POST", url: string, sent?: NetworkRequestOptions): Promise<NetworkResponse<T>> {
-    try {
-      return await exchange<T>(method, url, sent);
-    } catch (error) {
-      last.failure = error;
-      throw error;
-    }
-  }
-
-  async function exchange<T>(method: "GET" | "POST", url: string, sent?: NetworkRequestOptions): Promise<NetworkResponse<T>> {
+  const agent = dispatcherOf(options, timeout);
+  const send = async <T>(method: "GET" | "POST", url: string, sent?: NetworkRequestOptions): Promise<NetworkResponse<T>> => {
     if (!url.startsWith("https://")) throw new Error("a token is only asked for over https");
+    return await exchange<T>(agent, timeout, last, method, url, sent);
+  };
+  return {
+    sendGetRequestAsync: async (url, sent) => await send("GET", url, sent),
+    sendPostRequestAsync: async (url, sent) => await send("POST", url, sent),
+    close: async () => await agent.close(),
+  };
+}
+
+/**
+ * A network client for the identity service of this machine: plain HTTP to itself or its link, as the service has it. Never through a proxy:
+ * what the service gives must not leave the machine.
+ */
+export function machineNetwork(last: LastAnswer): INetworkModule {
+  const timeout = 10_000;
+  const send = async <T>(method: "GET" | "POST", url: string, sent?: NetworkRequestOptions): Promise<NetworkResponse<T>> => {
+    const agent = new Agent({ pipelining: 0, connect: { timeout } });
+    try {
+      if (!isThisMachine(new URL(url).hostname)) throw new Error("the identity service is asked on this machine or its link only");
+      return await exchange<T>(agent, timeout, last, method, url, sent);
+    } catch (error) {
+      last.failure ??= error;
+      throw error;
+    } finally {
+      await agent.close();
+    }
+  };
+  return {
+    sendGetRequestAsync: async (url, sent) => await send("GET", url, sent),
+    sendPostRequestAsync: async (url, sent) => await send("POST", url, sent),
+  };
+}
+
+function isThisMachine(host: string): boolean {
+  return host === "localhost" || host === "[::1]" || /^127\./.test(host) || host === "169.254.169.254";
+}
+
+async function exchange<T>(
+  dispatcher: Dispatcher,
+  timeout: number,
+  last: LastAnswer,
+  method: "GET" | "POST",
+  url: string,
+  sent: NetworkRequestOptions | undefined,
+): Promise<NetworkResponse<T>> {
+  try {
     const answer = await request(url, {
       method,
-      dispatcher: agent,
+      dispatcher,
       headers: sent?.headers ?? {},
       ...(sent?.body === undefined ? {} : { body: sent.body }),
       signal: AbortSignal.timeout(timeout * 2),
@@ -69,13 +98,25 @@ export function tokenNetwork(options: TokenNetworkOptions, last: LastAnswer): IN
     last.body = readJson(Buffer.concat(pieces).toString("utf8"));
     const headers = Object.fromEntries(Object.entries(answer.headers).map(([name, value]) => [name, String(value)]));
     return { headers, body: last.body as T, status: answer.statusCode };
+  } catch (error) {
+    last.failure = error;
+    throw error;
   }
+}
 
-  return {
-    sendGetRequestAsync: async (url, sent) => await send("GET", url, sent),
-    sendPostRequestAsync: async (url, sent) => await send("POST", url, sent),
-    close: async () => await agent.close(),
-  };
+/** Connections to the endpoint, through the proxy where there is one. The certificate is the endpoint's own in either case. */
+function dispatcherOf({ proxy, ca, sourceAddress }: TokenNetworkOptions, timeout: number): Dispatcher {
+  const local = sourceAddress === undefined ? {} : { localAddress: sourceAddress };
+  const trust = ca.length === 0 ? {} : { ca: [...tls.getCACertificates("default"), ...ca] };
+  const limits = { pipelining: 0, headersTimeout: timeout, bodyTimeout: timeout };
+  if (proxy === undefined) return new Agent({ ...limits, connect: { timeout, minVersion: "TLSv1.2", ...local, ...trust } });
+  return new ProxyAgent({
+    ...limits,
+    uri: proxy,
+    connectTimeout: timeout,
+    requestTls: { timeout, minVersion: "TLSv1.2", ...trust },
+    proxyTls: { timeout, minVersion: "TLSv1.2", ...local, ...trust },
+  });
 }
 
 function readJson(text: string): unknown {

@@ -7,8 +7,10 @@ import { faultAt, faultOf } from "./fault.ts";
 
 /** Where to and how. */
 export interface Destination {
-  /** Name or address. Names are resolved by the system, hosts file included. */
+  /** Name or address: what a certificate must be for. */
   readonly host: string;
+  /** Where the name leads; without it the system resolves the name, hosts file included. */
+  readonly address?: string | undefined;
   readonly port: number;
   /** Local address to connect from. */
   readonly sourceAddress?: string | undefined;
@@ -19,6 +21,8 @@ export interface TlsPolicy {
   /** Whether an unverified chain or name ends the connection. */
   readonly verify: boolean;
   readonly context: () => tls.SecureContext;
+  /** Asked before a connection is opened; a refusal says why none may be. */
+  readonly prepare?: (() => Promise<Refusal | undefined>) | undefined;
 }
 
 /**
@@ -61,7 +65,7 @@ export function dial(to: Destination, implicit: TlsPolicy | undefined): Dial {
   let cancel!: (refusal: Refusal) => void;
   const done = new Promise<net.Socket | Refusal>((resolve) => {
     const plain = net.connect({
-      host: to.host,
+      host: to.address ?? to.host,
       port: to.port,
       autoSelectFamily: true,
       autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_MS,

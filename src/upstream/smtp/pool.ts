@@ -51,6 +51,7 @@ export class ConnectionPool {
   readonly #alive = new Set<SmtpConnection>();
   /** In use. Their place stays taken when they die, until `release` or `replace`. */
   readonly #leased = new Set<SmtpConnection>();
+  readonly #outdated = new WeakSet<SmtpConnection>();
   readonly #waiters: Waiter[] = [];
   /** Places taken: connections, and those being opened. */
   #taken = 0;
@@ -104,6 +105,12 @@ export class ConnectionPool {
     return await this.#openOnPlace(signal);
   }
 
+  /** No connection opened until now is used again: idle ones are ended, those in use after their message. */
+  renew(): void {
+    for (const connection of this.#alive) this.#outdated.add(connection);
+    for (const connection of this.#idle.splice(0)) connection.sayQuit(QUIT_MS);
+  }
+
   /** Gives a connection back. One that cannot be used again ends here, in silence or with QUIT. */
   release(connection: SmtpConnection): void {
     const waiter = this.#closed.signal.aborted || this.#worn(connection) || !connection.usable ? undefined : this.#waiters.shift();
@@ -130,6 +137,7 @@ export class ConnectionPool {
   }
 
   #worn(connection: SmtpConnection): boolean {
+    if (this.#outdated.has(connection)) return true;
     return connection.transactions >= this.#keep.messages || this.#now - connection.openedAt >= this.#keep.ageMs;
   }
 

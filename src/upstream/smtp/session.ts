@@ -49,7 +49,14 @@ export interface SessionOptions {
 }
 
 /** Who signs in. `token` is an OAuth access token for XOAUTH2. */
-export type Login = { readonly user: string; readonly token: string } | { readonly user: string; readonly password: string };
+export type Login =
+  | { readonly user: string; readonly token: string }
+  | {
+      readonly user: string;
+      readonly password: string;
+      /** Mechanism to take where it is among several. */
+      readonly prefers?: string | undefined;
+    };
 
 const HOUR_MS = 3_600_000;
 /** Not `XOAUTH2`: under that name, and without its own token class, the library would send the token by the first mechanism on offer. */
@@ -135,7 +142,9 @@ export class SmtpSession extends LibraryConnection {
   /** Signs in. The caller has made sure that the line is one that may carry the secret. */
   async authenticate(login: Login): Promise<Refusal | undefined> {
     const mechanisms = this._supportedAuth;
-    const method = "token" in login ? mechanisms.find((one) => one === "XOAUTH2") : mechanisms.find((one) => one !== "XOAUTH2");
+    const forPassword = mechanisms.filter((one) => one !== "XOAUTH2");
+    const method =
+      "token" in login ? mechanisms.find((one) => one === "XOAUTH2") : (forPassword.find((one) => one === login.prefers) ?? forPassword[0]);
     if (method === undefined) {
       const offered = mechanisms.length === 0 ? "the server offers no AUTH" : `the server offers AUTH ${mechanisms.join(" ")} only`;
       return faultAt("auth", "NO_AUTH_OFFERED", offered);

@@ -1,44 +1,24 @@
 /** A way out by SMTP: attempts over pooled connections, as facts. What differs between kinds of next hops is how they sign in. */
-import { formatReply } from "../../mail/reply.ts";
-import type { Emit } from "../../mail/events.ts";
-import type { Clock } from "../../platform/clock.ts";
 import type { AttemptFacts, Delivery, DoorTraits, Refusal, Upstream, UpstreamLimits } from "../upstream.ts";
-import { SmtpConnection } from "./connection.ts";
-import type { Login, SessionOptions, Timeouts } from "./session.ts";
-import { dial } from "./dial.ts";
-import type { Destination, TlsPolicy } from "./dial.ts";
+import type { SmtpConnection } from "./connection.ts";
 import { faultAt } from "./fault.ts";
+import { ConnectionOpener, endOnAbort } from "./opening.ts";
+import type { OpeningOptions } from "./opening.ts";
 import { ConnectionPool } from "./pool.ts";
 import type { KeepLimits, Lease } from "./pool.ts";
-import { ReplyReader } from "./replies.ts";
 import type { TransactionFacts } from "./transaction.ts";
 import { upstreamIdOf } from "./upstream-id.ts";
 
-/** Where the login of an upstream comes from. */
-export interface SignIn {
-  /** Asked before a connection is opened for it: a missing token must not tie up a connection. */
-  login(signal: AbortSignal): Promise<Login | Refusal>;
-  /** The server refused this login: another one to try once, or undefined when there is none and the refusal stands. */
-  renew(refused: Login, refusal: Refusal, signal: AbortSignal): Promise<Login | Refusal | undefined>;
-}
-
 /** Everything about one upstream that is fixed when it is made. */
-export interface SmtpUpstreamOptions {
-  readonly name: string;
+export interface SmtpUpstreamOptions extends OpeningOptions {
   readonly type: Upstream["type"];
   readonly limits: UpstreamLimits;
   readonly traits: DoorTraits;
   readonly mailbox: string | undefined;
-  readonly destination: Destination;
-  readonly ehloName: string;
-  readonly tlsMode: "none" | "opportunistic" | "required" | "implicit";
-  readonly tls: TlsPolicy;
   readonly keep: KeepLimits;
-  readonly timeouts: Timeouts;
-  readonly signIn: SignIn | undefined;
   readonly credentialExpiresAt: () => number | undefined;
-  readonly clock: Clock;
-  readonly emit: Emit;
+  /** Called with a function that lets no connection opened until then be used again; what it returns is called at the end. */
+  readonly watch?: ((renew: () => void) => () => void) | undefined;
 }
 
 /** An Upstream over SMTP. */
@@ -50,8 +30,7 @@ export class SmtpUpstream implements Upstream {
   readonly mailbox: string | undefined;
   readonly #options: SmtpUpstreamOptions;
   readonly #pool: ConnectionPool;
-  readonly #replies: ReplyReader;
-  readonly #place: string;
+  readonly #stopWatching: (() => void) | undefined;
 
   constructor(options: SmtpUpstreamOptions) {
     this.name = options.name;
@@ -60,14 +39,14 @@ export class SmtpUpstream implements Upstream {
     this.traits = options.traits;
     this.mailbox = options.mailbox;
     this.#options = options;
-    this.#replies = new ReplyReader(options.name, options.emit);
-    this.#place = `${options.destination.host}:${options.destination.port}`;
+    const opener = new ConnectionOpener(options);
     this.#pool = new ConnectionPool({
-      open: async (signal, watch) => await this.#open(signal, watch),
+      open: async (signal, watch) => await opener.open(signal, watch),
       size: options.limits.connections,
       keep: options.keep,
       clock: options.clock,
     });
+    this.#stopWatching = options.watch?.(() => this.#pool.renew());
   }
 
   get credentialExpiresAt(): number | undefined {
@@ -117,6 +96,7 @@ export class SmtpUpstream implements Upstream {
   }
 
   async close(): Promise<void> {
+    this.#stopWatching?.();
     await this.#pool.close();
   }
 
@@ -125,126 +105,17 @@ export class SmtpUpstream implements Upstream {
     this.#pool.release(connection);
   }
 
-  // ---- opening -----------------------------------------------------------------------------------------------------------
-
-  async #open(signal: AbortSignal, watch: (connection: SmtpConnection) => void): Promise<SmtpConnection | Refusal> {
-    const { signIn, emit, name } = this.#options;
-    let login = await signIn?.login(signal);
-    if (login !== undefined && "stage" in login) return this.#authFailed(login);
-    let connection = await this.#connect(signal, watch);
-    if (!(connection instanceof SmtpConnection) || signIn === undefined || login === undefined) return connection;
-    let refusal = await this.#authenticate(connection, login, signal);
-    if (refusal !== undefined) {
-      const next = await signIn.renew(login, refusal, signal);
-      if (next !== undefined && "stage" in next) {
-        refusal = next;
-      } else if (next !== undefined) {
-        login = next;
-        if (!connection.usable) {
-          connection = await this.#connect(signal, watch);
-          if (!(connection instanceof SmtpConnection)) return connection;
-        }
-        refusal = await this.#authenticate(connection, login, signal);
-      }
-    }
-    if (refusal !== undefined) {
-      connection.close();
-      return this.#authFailed(refusal);
-    }
-    emit({ type: "upstream.auth.succeeded", upstream: name });
-    return connection;
-  }
-
-  async #authenticate(connection: SmtpConnection, login: Login, signal: AbortSignal): Promise<Refusal | undefined> {
-    if (!connection.verified && !isLoopback(connection.remoteAddress)) {
-      return connection.tlsVersion === undefined
-        ? faultAt("auth", "CLEARTEXT_AUTH", "a password is not sent over a line without TLS, except to this machine itself")
-        : faultAt("auth", "CERTIFICATE", "a password is not sent to a server whose certificate could not be verified");
-    }
-    const watching = endOnAbort(signal, connection);
-    const refusal = await connection.authenticate(login);
-    watching.delete(connection);
-    return refusal;
-  }
-
-  /** A connection that is secured as configured. */
-  async #connect(signal: AbortSignal, watch: (connection: SmtpConnection) => void): Promise<SmtpConnection | Refusal> {
-    const { tlsMode, clock, emit, name } = this.#options;
-    const startedAt = clock.monotonic();
-    let startTls: SessionOptions["startTls"] = tlsMode === "implicit" ? "none" : tlsMode;
-    for (;;) {
-      const opened = await this.#greet(signal, startTls, watch);
-      if (opened instanceof SmtpConnection) {
-        const remote = this.#remote(opened);
-        emit({ type: "upstream.connected", upstream: name, remote, tls: opened.tlsVersion, connectMs: clock.monotonic() - startedAt });
-        return opened;
-      }
-      if (startTls !== "opportunistic" || opened.stage !== "starttls" || opened.fault?.code === "ABORTED")
-        return this.#connectFailed(opened);
-      // TLS was offered and does not work: opportunistic means plain is better than nothing.
-      startTls = "none";
-    }
-  }
-
-  async #greet(
-    signal: AbortSignal,
-    startTls: SessionOptions["startTls"],
-    watch: (connection: SmtpConnection) => void,
-  ): Promise<SmtpConnection | Refusal> {
-    const { destination, ehloName, tls, tlsMode, timeouts, clock } = this.#options;
-    const dialling = dial(destination, tlsMode === "implicit" ? tls : undefined);
-    const giveUp = (): void => dialling.cancel(faultAt("connect", "ABORTED", "stopped while connecting"));
-    const stopTimer = clock.after(timeouts.connectMs, () => dialling.cancel(faultAt("connect", "TIMEOUT", "no connection in time")));
-    signal.addEventListener("abort", giveUp);
-    if (signal.aborted) giveUp();
-    const socket = await dialling.done;
-    stopTimer();
-    signal.removeEventListener("abort", giveUp);
-    if ("stage" in socket) return socket;
-
-    const options: SessionOptions = { ...destination, ehloName, startTls, tls, timeouts, clock, replies: this.#replies };
-    const connection = new SmtpConnection(socket, options, tlsMode === "implicit");
-    watch(connection);
-    const watching = endOnAbort(signal, connection);
-    const refusal = await connection.start();
-    watching.delete(connection);
-    if (refusal === undefined) return connection;
-    connection.close();
-    return refusal;
-  }
-
-  #connectFailed(refusal: Refusal): Refusal {
-    this.#options.emit({
-      type: "upstream.connect.failed",
-      upstream: this.name,
-      stage: refusal.stage,
-      cause: causeOf(refusal),
-      reply: refusal.reply,
-    });
-    return refusal;
-  }
-
-  #authFailed(refusal: Refusal): Refusal {
-    this.#options.emit({ type: "upstream.auth.failed", upstream: this.name, cause: causeOf(refusal), reply: refusal.reply });
-    return refusal;
-  }
-
   // ---- facts -------------------------------------------------------------------------------------------------------------
-
-  #remote(connection: SmtpConnection): string {
-    const address = connection.remoteAddress;
-    return address === undefined || address === this.#options.destination.host ? this.#place : `${this.#place} [${address}]`;
-  }
 
   #notConnected(delivery: Delivery, refusal: Refusal, connectMs: number): AttemptFacts {
     const recipients = delivery.recipients.map((address) => ({ address }));
-    return { remote: this.#place, reusedConnection: false, connectMs, transmitMs: 0, refusal, recipients, ambiguous: false };
+    return { remote: this.#options.places.text, reusedConnection: false, connectMs, transmitMs: 0, refusal, recipients, ambiguous: false };
   }
 
   #facts(lease: Lease, transaction: TransactionFacts, connectMs: number, transmitMs: number): AttemptFacts {
     const { recipients, refusal, accepted, ambiguous } = transaction;
     return {
-      remote: (lease.connection.remote ??= this.#remote(lease.connection)),
+      remote: lease.connection.remote,
       tls: lease.connection.tlsVersion,
       reusedConnection: lease.reused,
       connectMs,
@@ -258,37 +129,9 @@ export class SmtpUpstream implements Upstream {
   }
 }
 
-/** Connections to end when a signal aborts. A lane uses one signal for all its attempts: one listener is enough, and cheaper for each message. */
-const watched = new WeakMap<AbortSignal, Set<SmtpConnection>>();
-
-/** Ends the connection when the signal aborts, until it is taken out of the set returned. */
-function endOnAbort(signal: AbortSignal, connection: SmtpConnection): Set<SmtpConnection> {
-  let connections = watched.get(signal);
-  if (connections === undefined) {
-    const all = (connections = new Set<SmtpConnection>());
-    watched.set(signal, all);
-    signal.addEventListener("abort", () => {
-      for (const one of all) one.abandon("ABORTED", "stopped");
-    });
-  }
-  connections.add(connection);
-  if (signal.aborted) connection.abandon("ABORTED", "stopped");
-  return connections;
-}
-
 async function transact(connection: SmtpConnection, delivery: Delivery, signal: AbortSignal): Promise<TransactionFacts> {
   const watching = endOnAbort(signal, connection);
   const transaction = await connection.transact(delivery);
   watching.delete(connection);
   return transaction;
-}
-
-function isLoopback(address: string | undefined): boolean {
-  return address !== undefined && (address === "::1" || /^(::ffff:)?127\./.test(address));
-}
-
-/** A refusal in one line, for events. */
-function causeOf(refusal: Refusal): string {
-  if (refusal.reply !== undefined) return formatReply(refusal.reply);
-  return refusal.fault === undefined ? refusal.stage : `${refusal.fault.code}: ${refusal.fault.detail}`;
 }
