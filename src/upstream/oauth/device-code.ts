@@ -1,4 +1,5 @@
 /** Tokens for an application that a person signed in (device code, https://learn.microsoft.com/entra/identity-platform/v2-oauth2-device-code). */
+import type { PublicClientApplication } from "@azure/msal-node";
 import { describeError } from "../../mail/errors.ts";
 import { faultAt } from "../smtp/fault.ts";
 import type { Refusal } from "../upstream.ts";
@@ -126,13 +127,12 @@ function scopesOf(options: EntraOptions): string[] {
   return options.scope.split(/\s+/).filter((scope) => scope !== "");
 }
 
-type PublicApplication = import("@azure/msal-node").PublicClientApplication;
-type TokenResult = Awaited<ReturnType<PublicApplication["acquireTokenByRefreshToken"]>>;
+type TokenResult = Awaited<ReturnType<PublicClientApplication["acquireTokenByRefreshToken"]>>;
 
 async function ask(
   options: EntraOptions,
   clientId: string,
-  question: (app: PublicApplication) => Promise<TokenResult>,
+  question: (app: PublicClientApplication) => Promise<TokenResult>,
 ): Promise<Answered | Refusal> {
   const last: LastAnswer = { status: 0, body: undefined, failure: undefined };
   const makeNetwork = options.network ?? (await import("./network.ts")).tokenNetwork;

@@ -1,4 +1,5 @@
 /** The HTTP clients that msal uses: https only, with time limits, an own trust store, and bounded answers. msal's default POST has no time-out. */
+import { isIP } from "node:net";
 import tls from "node:tls";
 import { Agent, ProxyAgent, request } from "undici";
 import type { Dispatcher } from "undici";
@@ -68,7 +69,7 @@ export function machineNetwork(last: LastAnswer): INetworkModule {
 }
 
 function isThisMachine(host: string): boolean {
-  return host === "localhost" || host === "[::1]" || /^127\./.test(host) || host === "169.254.169.254";
+  return host === "localhost" || host === "[::1]" || (isIP(host) === 4 && host.startsWith("127.")) || host === "169.254.169.254";
 }
 
 async function exchange<T>(

@@ -37,7 +37,7 @@ export function everyAddress(destination: Destination): Places {
         return reachable(
           found.map(({ address }) => address),
           sourceAddress,
-        ).map((address) => ({ ...destination, address }));
+        ).map((address) => ({ host, address, port: destination.port, sourceAddress }));
       } catch (error) {
         return { stage: "connect", fault: faultOf(error) };
       }
