@@ -4,6 +4,7 @@ import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { NO_DEVICES } from "../../test/fakes/no-devices.ts";
 import type { PosternEvent } from "../mail/events.ts";
 import { PosternError } from "../mail/errors.ts";
 import type { ActResult, MessageView, OperatorAct, QueueEntry, QueueFilter } from "../queue/queue.ts";
@@ -57,6 +58,7 @@ async function start(): Promise<{ url: string; socket: string }> {
     listen: [{ host: "127.0.0.1", port: 0 }],
     controlSocket: socket,
     queue,
+    devices: NO_DEVICES,
     status: () => Promise.resolve({ ready } as unknown as StatusView),
     ready: () => ready,
     metricsText: () => Promise.resolve("postern_ready 1\n"),
@@ -167,6 +169,7 @@ describe("the control socket", () => {
       listen: [{ host: "127.0.0.1", port }],
       controlSocket: undefined,
       queue,
+      devices: NO_DEVICES,
       status: () => Promise.reject(new Error("not asked")),
       ready: () => ready,
       metricsText: () => Promise.resolve(""),

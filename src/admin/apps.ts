@@ -5,12 +5,15 @@ import type { Emit } from "../mail/events.ts";
 import { describeError, PosternError } from "../mail/errors.ts";
 import type { ActResult, OperatorAct, QueueReader } from "../queue/queue.ts";
 import type { VersionView } from "../platform/version.ts";
+import type { DeviceSource } from "./api/devices.ts";
+import { addDeviceRoutes } from "./api/devices.ts";
 import { readFilter, readIds, readInteger, readJsonObject, readText, RequestFault } from "./bodies.ts";
 import type { Readiness, StatusView } from "./views.ts";
 
 /** What the applications look at and act on. */
 export interface AdminSources {
   readonly queue: Pick<QueueReader, "list" | "show"> & { act(act: OperatorAct): Promise<ActResult> };
+  readonly devices: DeviceSource;
   status(): Promise<StatusView>;
   ready(): Readiness;
   metricsText(): Promise<string>;
@@ -41,6 +44,7 @@ export function createControlApp(sources: AdminSources): Hono {
     if (view === undefined) throw new RequestFault(404, "E_NO_SUCH_MESSAGE", `no message has the queue id ${id}`);
     return c.json(view);
   });
+  addDeviceRoutes(app, sources.devices);
   for (const verb of VERBS) app.post(`/api/v1/queue/${verb}`, (c) => act(sources, verb, c));
   return app;
 }
@@ -80,7 +84,7 @@ function withErrors(app: Hono): Hono {
     const code = error instanceof PosternError ? error.code : "E_INTERNAL";
     return c.json(
       { error: { code, message: describeError(error) } },
-      code === "E_NO_SUCH_MESSAGE" ? 404 : code === "E_INTERNAL" ? 500 : 503,
+      code === "E_NO_SUCH_MESSAGE" ? 404 : code === "E_USAGE" ? 400 : code === "E_INTERNAL" ? 500 : 503,
     );
   });
   return app;

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { NO_DEVICES } from "../../test/fakes/no-devices.ts";
 import type { Admin, StatusView } from "../admin/admin.ts";
 import { controlSocketPath, startAdmin } from "../admin/admin.ts";
 import { PosternError } from "../mail/errors.ts";
@@ -180,6 +181,7 @@ async function startDaemon(): Promise<void> {
         return Promise.resolve({ changed: [{ queueId: ID, recipient: "anna@contoso.com", lane: "scans" }], busy: 1 });
       },
     },
+    devices: NO_DEVICES,
     status: () => Promise.resolve({ ...STATUS, ready }),
     ready: () => ready,
     metricsText: () => Promise.resolve(""),

@@ -83,6 +83,7 @@ export function buildProgram(finish: (exitCode: number) => void): Command {
       finish(await (await import("./simulate.ts")).simulateCommand({ ...globals(), directory: options.directory })),
     );
   addQueueCommands(program, globals, finish);
+  addDeviceCommands(program, globals, finish);
   command(program, "status", "how the running relay is doing").action(async () =>
     finish(await (await import("./status.ts")).statusCommand(globals())),
   );
@@ -128,6 +129,29 @@ function addQueueCommands(program: Command, globals: () => GlobalOptions, finish
       finish(await (await import("./queue.ts")).actCommand(globals(), verb, ids, options)),
     );
   }
+}
+
+function addDeviceCommands(program: Command, globals: () => GlobalOptions, finish: (exitCode: number) => void): void {
+  const devices = command(program, "devices", "who sends, who was refused, who may come in");
+  command(devices, "list", "every address seen, the latest first")
+    .option("--refused", "only those that were refused")
+    .option("--learned", "only those that a learning client let in")
+    .option("--client <name>", "only devices of this client")
+    .action(async (options: { refused?: boolean; learned?: boolean; client?: string }) =>
+      finish(await (await import("./devices.ts")).listDevicesCommand(globals(), options)),
+    );
+  command(devices, "show", "everything known of one device")
+    .argument("<address>", "its IP address")
+    .action(async (address: string) => finish(await (await import("./devices.ts")).showDeviceCommand(globals(), address)));
+  command(devices, "allow", "let a device in for good, without a change of the configuration")
+    .argument("<address>", "its IP address")
+    .requiredOption("--client <name>", "the client whose policy it gets")
+    .action(async (address: string, options: { client: string }) =>
+      finish(await (await import("./devices.ts")).allowDeviceCommand(globals(), address, options.client)),
+    );
+  command(devices, "forget", "drop what is known of a device, and what was allowed to it")
+    .argument("<address>", "its IP address")
+    .action(async (address: string) => finish(await (await import("./devices.ts")).forgetDeviceCommand(globals(), address)));
 }
 
 function withFilters(entry: Command): Command {

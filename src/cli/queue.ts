@@ -1,5 +1,4 @@
 /** `postern queue …`: lists, shows and acts on mail in the queue. */
-import { userInfo } from "node:os";
 import { createInterface } from "node:readline/promises";
 import { controlSocketPath } from "../admin/control-socket.ts";
 import { PosternError } from "../mail/errors.ts";
@@ -7,6 +6,7 @@ import { WAITING_STATES } from "../mail/message.ts";
 import { formatReply } from "../mail/reply.ts";
 import type { ActResult, MessageView, OperatorAct, QueueEntry } from "../queue/queue.ts";
 import { openControlClient } from "./control-client.ts";
+import { operatorName } from "./operator.ts";
 import type { GlobalOptions } from "./options.ts";
 import type { QueueOptions } from "./queue-filter.ts";
 import { readQueueId, toFilter } from "./queue-filter.ts";
@@ -170,10 +170,4 @@ async function confirmed(config: Parameters<typeof queueSource>[0], filter: Oper
   } finally {
     terminal.close();
   }
-}
-
-/** Who acts, for the history: the person behind sudo where there is one. */
-function operatorName(): string {
-  const sudo = process.env["SUDO_USER"];
-  return sudo === undefined || sudo === "" ? userInfo().username : sudo;
 }

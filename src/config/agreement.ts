@@ -8,6 +8,7 @@ import type { KeyPath } from "./finding.ts";
 import type { Endpoint } from "./config.ts";
 import type { ParsedFile } from "./schema/index.ts";
 import { formatSize, isLoopback } from "./values.ts";
+import { momentOf } from "../platform/zone.ts";
 
 /** What could be read of a file: of a faulty one, the sections and entries that are right by themselves. */
 export interface Readable {
@@ -120,13 +121,12 @@ function collide(a: Endpoint, b: Endpoint): boolean {
 function* clients(file: Readable): Generator<Disagreement> {
   for (const [name, client] of Object.entries(file.clients)) {
     const path = ["clients", name];
-    for (const key of ["networks", "senders", "recipients"] as const) {
-      if (client[key].length === 0)
-        yield error(
-          [...path, key],
-          `expected at least one: with an empty list this client can ${key === "networks" ? "never connect" : "send nothing"}`,
-        );
+    for (const key of ["senders", "recipients"] as const) {
+      if (client[key].length === 0) yield error([...path, key], "expected at least one: with an empty list this client can send nothing");
     }
+    if (client.networks.length === 0 && client.hosts.length === 0 && (client.learn?.networks ?? []).length === 0)
+      yield error([...path, "networks"], "expected at least one: with an empty list this client can never connect");
+    yield* learning(name, client, file.organization?.time_zone);
     if (client.listeners?.length === 0)
       yield error([...path, "listeners"], "expected at least one, or leave the key out for all listeners");
     for (const [index, listener] of (client.listeners ?? []).entries()) {
@@ -140,6 +140,34 @@ function* clients(file: Readable): Generator<Disagreement> {
     if (complete && !all.some((client) => client.listeners === undefined || client.listeners.includes(name))) {
       yield warning(["listeners", name], "no client may use this listener: everybody is refused there");
     }
+  }
+}
+
+/** Whoever is let in unlisted must not be let in for long. */
+const LONGEST_LEARNING_MS = 2 * 3_600_000;
+
+function* learning(
+  name: string,
+  { learn, allow_public }: Readable["clients"][string],
+  timeZone: string | undefined,
+): Generator<Disagreement> {
+  if (learn === undefined) return;
+  const path = ["clients", name, "learn"];
+  const zone = timeZone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const ahead = momentOf(learn.until, zone) - Date.now();
+  if (ahead > LONGEST_LEARNING_MS)
+    yield error(
+      [...path, "until"],
+      `expected a time at most 2 hours ahead, not ${JSON.stringify(learn.until)}: everybody in these networks could send`,
+    );
+  else if (ahead <= 0) yield warning([...path, "until"], "learning is over: remove learn, or set a new time");
+  for (const [index, text] of (learn.networks ?? []).entries()) {
+    const network = readNetwork(text);
+    if (!allow_public && "value" in network && isWidePublic(network.value))
+      yield error(
+        [...path, "networks", index],
+        `${text} has public addresses and is too wide to let everybody in it send. If that is meant, add allow_public: true`,
+      );
   }
 }
 

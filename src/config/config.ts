@@ -41,6 +41,10 @@ export interface ListenerConfig {
 export interface ClientConfig {
   /** CIDR notation, host bits zero, canonical text: `10.20.0.0/16`, `fd00:20::/32`, single addresses as /32 and /128. */
   readonly networks: readonly string[];
+  /** Host names of devices whose address changes. */
+  readonly hosts: readonly string[];
+  /** Unknown addresses of `networks` are let in until then, ms since the epoch. */
+  readonly learn: { readonly networks: readonly string[]; readonly until: number } | undefined;
   /** Names of listeners; all of them when the file names none. */
   readonly listeners: readonly string[];
   readonly senders: readonly AddressPattern[];

@@ -1,5 +1,6 @@
 /** From what the file says to what the stages need: paths made absolute, defaults that follow from other keys filled in. */
 import { resolve as resolvePath } from "node:path";
+import { momentOf } from "../platform/zone.ts";
 import type { ClientConfig, Config, ListenerConfig, RouteConfig } from "./config.ts";
 import { resolveUpstream } from "./resolve-upstream.ts";
 import type { ParsedFile } from "./schema/index.ts";
@@ -15,7 +16,8 @@ export function resolveConfig(file: ParsedFile, folder: string): Config {
   const { organization, network } = file;
   const [firstDomain = "", ...otherDomains] = organization.domains;
   const defaultSender = organization.default_sender ?? organization.postmaster;
-  const clients = mapValues(file.clients, (client) => resolveClient(client, Object.keys(file.listeners), defaultSender));
+  const timeZone = organization.time_zone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const clients = mapValues(file.clients, (client) => resolveClient(client, Object.keys(file.listeners), defaultSender, timeZone));
   const ca = network.ca.map((path) => resolvePath(folder, path));
   const ownNetwork = { ca, proxy: unlessNone(network.proxy), source_address: unlessNone(network.source_address), dns: network.dns };
   const largest = Math.max(...Object.values(clients).map((client) => client.max_message_size));
@@ -28,7 +30,7 @@ export function resolveConfig(file: ParsedFile, folder: string): Config {
       domains: [firstDomain, ...otherDomains],
       postmaster: organization.postmaster,
       default_sender: defaultSender,
-      time_zone: organization.time_zone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone,
+      time_zone: timeZone,
     },
     listeners: mapValues(file.listeners, (listener) => resolveListener(listener, folder)),
     clients,
@@ -53,8 +55,19 @@ function resolveListener({ listen, tls }: ParsedFile["listeners"][string], folde
   };
 }
 
-function resolveClient(client: ParsedFile["clients"][string], listeners: readonly string[], defaultSender: string): ClientConfig {
-  return { ...client, listeners: client.listeners ?? listeners, fallback_sender: client.fallback_sender ?? defaultSender };
+function resolveClient(
+  client: ParsedFile["clients"][string],
+  listeners: readonly string[],
+  defaultSender: string,
+  timeZone: string,
+): ClientConfig {
+  const { learn } = client;
+  return {
+    ...client,
+    learn: learn === undefined ? undefined : { networks: learn.networks ?? client.networks, until: momentOf(learn.until, timeZone) },
+    listeners: client.listeners ?? listeners,
+    fallback_sender: client.fallback_sender ?? defaultSender,
+  };
 }
 
 function unlessNone(value: string): string | undefined {

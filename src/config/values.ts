@@ -186,3 +186,13 @@ export function readGraphHost(text: string): Read<string> {
   const read = readHttpsUrl(text.includes("://") ? text : `https://${text}`);
   return "value" in read && !/\s/.test(text) ? read : { expected: "a host name such as graph.microsoft.com, or an https URL" };
 }
+
+/** A moment on the clock on the wall: `2026-12-01T12:00`, seconds and a zone (`Z`, `+01:00`) if one likes. */
+export function readMoment(text: string): Read<string> {
+  const expected = "a time such as 2026-12-01T12:00";
+  const match = /^(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2})(:\d{2})?(Z|[+-]\d{2}:\d{2})?$/.exec(text);
+  const day = match?.[1] ?? "";
+  const start = Date.parse(`${day}T${match?.[2] ?? ""}${match?.[3] ?? ":00"}Z`);
+  if (match === null || Number.isNaN(start) || new Date(start).toISOString().slice(0, 10) !== day) return { expected };
+  return { value: text };
+}

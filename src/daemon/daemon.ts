@@ -19,6 +19,9 @@ import type { GaugeSnapshot } from "../observe/metrics.ts";
 import type { Observer } from "../observe/observer.ts";
 import type { Clock } from "../platform/clock.ts";
 import { versions } from "../platform/version.ts";
+import type { Devices } from "../devices/devices.ts";
+import type { Emit } from "../mail/events.ts";
+import { buildDevices } from "./device-book.ts";
 import { openQueue } from "../queue/open.ts";
 import type { Queue, RouteRecipient } from "../queue/queue.ts";
 import { createReceiver } from "../receive/receiver.ts";
@@ -85,7 +88,11 @@ class Starting {
 
 async function build(config: Config, options: DaemonOptions, starting: Starting): Promise<Daemon> {
   const { observer, clock } = options;
-  const { emit } = observer;
+  const devices = buildDevices(config, observer.emit, clock);
+  const emit: Emit = (event) => {
+    observer.emit(event);
+    devices.observe(event);
+  };
   const startedAt = clock.now();
   const version = versions();
 
@@ -117,11 +124,15 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   await deliverer.start();
   starting.started(() => deliverer.stop(0));
 
+  await devices.start();
+  starting.started(() => devices.stop());
+
   const receiver = createReceiver({
     hostname: config.hostname,
     domains: { own: config.organization.domains, first: config.organization.domains[0] },
     listeners,
     clients: buildClients(config),
+    admissions: devices,
     sizeLimit: doorLimits(route, upstreams),
     timeZone: config.organization.time_zone,
     logSubjects: config.log.subjects,
@@ -142,12 +153,13 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     return { ok: reasons.length === 0, reasons };
   };
 
-  const view = new View({ config, queue, deliverer, upstreams, certificates, receiver, ready, startedAt });
+  const view = new View({ config, queue, devices, deliverer, upstreams, certificates, receiver, ready, startedAt });
   observer.watch(() => view.gauges());
   const admin = await startAdmin({
     listen: [config.admin.listen, ...(config.metrics.listen === undefined ? [] : [config.metrics.listen])],
     controlSocket: controlSocketPath(config.data_dir),
     queue: operated(queue, deliverer),
+    devices,
     status: () => view.status(),
     ready,
     metricsText: () => observer.metricsText(),
@@ -170,6 +182,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
 
   const stop = async (): Promise<void> => {
     await receiver.stop(RECEIVE_GRACE_MS);
+    await devices.stop();
     await deliverer.stop(DELIVER_GRACE_MS);
     await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
     await admin.close();
@@ -243,6 +256,7 @@ function buildDeliverer(
 
 interface ViewSources {
   readonly config: Config;
+  readonly devices: Devices;
   readonly queue: Queue;
   readonly deliverer: Deliverer;
   readonly upstreams: ReadonlyMap<string, Upstream>;
@@ -261,7 +275,7 @@ class View {
   }
 
   async gauges(): Promise<GaugeSnapshot> {
-    const { queue, deliverer, upstreams, certificates, ready } = this.#sources;
+    const { queue, deliverer, upstreams, certificates, devices, ready } = this.#sources;
     const { lanes, ...statistics } = await queue.statistics();
     const shut = new Set(deliverer.troubles().keys());
     for (const { lane, hold } of lanes) if (hold !== undefined) shut.add(lane);
@@ -274,6 +288,7 @@ class View {
       upstreams: [...upstreams.values()].map(({ name, credentialExpiresAt }) => ({ name, up: !shut.has(name), credentialExpiresAt })),
       certificates,
       budgets: deliverer.budgets(),
+      devices: devices.counts(),
     };
   }
 

@@ -23,6 +23,8 @@ export const POSTERN_ERRORS = {
   E_CONTENT_CORRUPT: {},
   /** An id that the queue does not know. */
   E_NO_SUCH_MESSAGE: { exitCode: 64 },
+  /** An address that the inventory does not know. */
+  E_NO_SUCH_DEVICE: { exitCode: 64 },
   /** A secret reference that cannot be read. */
   E_SECRET: { exitCode: 78 },
 } as const satisfies Record<string, Fault>;

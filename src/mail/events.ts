@@ -37,6 +37,8 @@ export type PosternEvent =
       readonly client: string;
       readonly device: string;
       readonly implicitTls: boolean;
+      /** How the device got in: by a listed network, or by what was decided or found out since. */
+      readonly admission: "network" | "allowed" | "learned" | "named";
     }
   | {
       readonly type: "session.secured";
@@ -52,6 +54,10 @@ export type PosternEvent =
       readonly listener: string;
       readonly device: string;
       readonly tls?: string | undefined;
+      /** The last HELO name, escaped and cut. */
+      readonly helo?: string | undefined;
+      /** Credentials were offered, needed or not. */
+      readonly triedAuth: boolean;
       readonly messages: number;
       readonly durationMs: number;
     }
@@ -69,6 +75,9 @@ export type PosternEvent =
       /** What the administrator can do about it. */
       readonly remedy?: string | undefined;
     }
+  /** An operator let a device in for good, or dropped what was known of it. */
+  | { readonly type: "device.allowed"; readonly device: string; readonly client: string; readonly operator: string }
+  | { readonly type: "device.forgotten"; readonly device: string; readonly operator: string }
   /** A device's syntax was repaired. One per session and kind. */
   | {
       readonly type: "session.repaired";

@@ -65,6 +65,8 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
     }),
     count: (event, metrics) => metrics.count("smtp_rejects_total", 1, event.listener, event.reason),
   },
+  "device.allowed": { when: "An operator let a device in for good.", level: "info" },
+  "device.forgotten": { when: "An operator dropped what was known of a device; a permission to send goes with it.", level: "info" },
   "session.repaired": { when: "A device's syntax was repaired; once for each session and kind.", level: "debug" },
   "message.accepted": {
     when: "A message is durable and was answered with 250.",

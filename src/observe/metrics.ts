@@ -61,6 +61,11 @@ export const METRICS = {
     labels: ["listener", "tls"],
   },
   smtp_rejects_total: { type: "counter", help: "Connections, commands and messages refused, by reason.", labels: ["listener", "reason"] },
+  devices: {
+    type: "gauge",
+    help: "Addresses seen: allowed by the configuration or an operator, let in while a client learns, refused.",
+    labels: ["verdict"],
+  },
   credential_expiry_seconds: {
     type: "gauge",
     help: "Time until the credential of an upstream ends; negative once it has.",
@@ -85,6 +90,8 @@ export interface GaugeSnapshot {
   readonly upstreams: readonly { readonly name: string; readonly up: boolean; readonly credentialExpiresAt: number | undefined }[];
   readonly certificates: readonly { readonly name: string; readonly expiresAt: number }[];
   readonly budgets: readonly { readonly budget: string; readonly limit: string; readonly remaining: number }[];
+  /** Devices by verdict. */
+  readonly devices: Readonly<Record<string, number>>;
 }
 
 /** Most label sets of one counter. Codes come from the network: a hostile server must not fill the memory with them. */
@@ -169,6 +176,7 @@ export class Metrics {
       }
     }
     for (const { budget, limit, remaining } of snapshot.budgets) gauges.budget_remaining.labels(budget, limit).set(remaining);
+    for (const [verdict, count] of Object.entries(snapshot.devices)) gauges.devices.labels(verdict).set(count);
     for (const certificate of snapshot.certificates) {
       gauges.certificate_expiry_seconds.labels(certificate.name).set(Math.round((certificate.expiresAt - now) / 1000));
     }

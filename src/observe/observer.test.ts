@@ -30,6 +30,7 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
     client: "floor",
     device: "10.20.0.7",
     implicitTls: false,
+    admission: "network",
   },
   "session.secured": {
     type: "session.secured",
@@ -45,6 +46,8 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
     listener: "printers",
     device: "10.20.0.7",
     tls: "TLSv1.3",
+    helo: "NPI65E56",
+    triedAuth: false,
     messages: 0,
     durationMs: 15,
   },
@@ -58,6 +61,8 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
     detail: "10.99.0.1",
     remedy: "add it to the networks of a client",
   },
+  "device.allowed": { type: "device.allowed", device: "10.20.3.7", client: "floor", operator: "root" },
+  "device.forgotten": { type: "device.forgotten", device: "10.20.3.7", operator: "root" },
   "session.repaired": {
     type: "session.repaired",
     session: "s1",
@@ -162,6 +167,7 @@ const SNAPSHOT: GaugeSnapshot = {
     { name: "scans", up: true, credentialExpiresAt: Date.UTC(2026, 0, 6, 9) },
     { name: "onprem", up: false, credentialExpiresAt: undefined },
   ],
+  devices: { allowed: 12, learned: 1, refused: 3 },
   certificates: [{ name: "submission", expiresAt: Date.UTC(2026, 0, 5, 8) }],
   budgets: [
     { budget: "scans+graph", limit: "recipients_per_day", remaining: 9120 },

@@ -7,11 +7,13 @@ import type { AddressInfo, Server, Socket } from "node:net";
 import type { Reply } from "../mail/reply.ts";
 import type { Connection, ConnectionOwner } from "./connection.ts";
 import { canonicalPeer, NetworkTable } from "./networks.ts";
-import type { ClientOptions, Endpoint, SessionContext } from "./options.ts";
+import type { AdmissionKind, Admissions, ClientOptions, Endpoint, SessionContext } from "./options.ts";
 import { notAllowed, REPLIES, wireReply } from "./replies.ts";
 import { RelayServer } from "./server.ts";
 import type { Session } from "./session.ts";
 
+/** How long an address that no network names may wait for the names of clients to be looked up again. */
+const LOOK_AGAIN_MS = 3_000;
 /** How long a refused client gets to read its line. */
 const REFUSAL_LINGER_MS = 2_000;
 
@@ -94,6 +96,8 @@ export class Acceptor {
   readonly #places: Places;
   readonly #server: RelayServer;
   readonly #clients = new NetworkTable<ClientOptions>();
+  /** Those that may use this listener. */
+  readonly #byName = new Map<string, ClientOptions>();
   readonly #bound: { server: Server; address: AddressInfo }[] = [];
   readonly #refused = new Set<Socket>();
   readonly #nextId: () => string;
@@ -109,6 +113,7 @@ export class Acceptor {
     this.#server.on("error", () => undefined);
     for (const client of clients) {
       if (client.listeners !== undefined && !client.listeners.includes(context.listener.name)) continue;
+      this.#byName.set(client.name, client);
       for (const network of client.networks) this.#clients.add(network, client);
     }
   }
@@ -153,20 +158,46 @@ export class Acceptor {
       socket.destroy();
       return;
     }
-    const { limits, options, listener } = this.#context;
     const client = this.#clients.find(device);
-    if (client === undefined) {
-      const reply = notAllowed(options.hostname, device);
-      this.#refuse(
-        socket,
-        device,
-        "unlisted",
-        reply,
-        undefined,
-        `add ${device} to the networks of a client that may use listener ${listener.name}`,
-      );
-      return;
-    }
+    if (client !== undefined) return this.#enter(socket, device, client, "network");
+    const { admissions } = this.#context.options;
+    const admission = this.#clientOf(admissions?.admit(device, this.#context.listener.name));
+    if (admission !== undefined) return this.#enter(socket, device, admission.client, admission.how);
+    // Whoever is refused in great numbers does not get to wait.
+    const again =
+      this.#refused.size >= this.#context.limits.sessions ? undefined : admissions?.lookAgain(device, this.#context.listener.name);
+    if (again === undefined) this.#refuseUnlisted(socket, device);
+    else void this.#enterAfter(socket, device, again);
+  }
+
+  #clientOf(found: ReturnType<Admissions["admit"]>): { client: ClientOptions; how: AdmissionKind } | undefined {
+    const client = found === undefined ? undefined : this.#byName.get(found.client);
+    return found === undefined || client === undefined ? undefined : { client, how: found.how };
+  }
+
+  /** Lets a device in once its name is known to belong to this address; nothing is read before. */
+  async #enterAfter(socket: Socket, device: string, again: Promise<ReturnType<Admissions["admit"]>>): Promise<void> {
+    socket.pause();
+    this.#refused.add(socket);
+    const late = Promise.withResolvers<undefined>();
+    const cancel = this.#context.options.clock.after(LOOK_AGAIN_MS, () => late.resolve(undefined));
+    const found = await Promise.race([again.catch(() => undefined), late.promise]);
+    cancel();
+    this.#refused.delete(socket);
+    if (socket.destroyed) return;
+    const admission = this.#clientOf(found);
+    if (admission === undefined) this.#refuseUnlisted(socket, device);
+    else this.#enter(socket, device, admission.client, admission.how);
+  }
+
+  #refuseUnlisted(socket: Socket, device: string): void {
+    const { options, listener } = this.#context;
+    const remedy = `add ${device} to the networks of a client that may use listener ${listener.name}, or: postern devices allow ${device} --client NAME`;
+    this.#refuse(socket, device, "unlisted", notAllowed(options.hostname, device), undefined, remedy);
+  }
+
+  #enter(socket: Socket, device: string, client: ClientOptions, admission: AdmissionKind): void {
+    const { limits } = this.#context;
     if (this.#stopping) {
       this.#refuse(socket, device, "stopping", REPLIES.shuttingDown, client);
       return;
@@ -175,18 +206,18 @@ export class Acceptor {
       this.#refuse(socket, device, "sessions", REPLIES.tooManySessions, client);
       return;
     }
-    if (this.#places.of(device) >= limits.sessionsPerDevice) this.#wait(socket, device, client);
-    else this.#admit(socket, device, client);
+    if (this.#places.of(device) >= limits.sessionsPerDevice) this.#wait(socket, device, client, admission);
+    else this.#admit(socket, device, client, admission);
   }
 
-  #admit(socket: Socket, device: string, client: ClientOptions): void {
-    const session = this.#server.open(socket, { id: this.#nextId(), device, client }, this.#places);
+  #admit(socket: Socket, device: string, client: ClientOptions, admission: AdmissionKind): void {
+    const session = this.#server.open(socket, { id: this.#nextId(), device, client, admission }, this.#places);
     this.#places.take(session);
     session.init();
   }
 
   /** Nothing is read and nothing is said until a session of the same device ends. */
-  #wait(socket: Socket, device: string, client: ClientOptions): void {
+  #wait(socket: Socket, device: string, client: ClientOptions, admission: AdmissionKind): void {
     socket.pause();
     const leave = (): void => {
       stopTimer();
@@ -197,7 +228,7 @@ export class Acceptor {
       socket,
       admit: () => {
         leave();
-        this.#admit(socket, device, client);
+        this.#admit(socket, device, client, admission);
       },
       cancel: () => {
         leave();

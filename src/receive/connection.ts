@@ -12,7 +12,7 @@ import { describeError } from "../mail/errors.ts";
 import type { Reply } from "../mail/reply.ts";
 import { SessionInput } from "./input.ts";
 import type { InputConsumer } from "./input.ts";
-import type { ClientOptions, SessionContext } from "./options.ts";
+import type { AdmissionKind, ClientOptions, SessionContext } from "./options.ts";
 import { readThrough } from "./read-buffer.ts";
 import { escapeForTrace } from "./repair.ts";
 import { REPLIES, wireReply } from "./replies.ts";
@@ -23,6 +23,7 @@ export interface Peer {
   /** Canonical address. */
   readonly device: string;
   readonly client: ClientOptions;
+  readonly admission: AdmissionKind;
 }
 
 /** What a connection needs of the server it belongs to. */
@@ -77,6 +78,9 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
   protected abstract readonly receiving: boolean;
   /** Messages accepted so far. */
   protected abstract readonly accepted: number;
+  /** The last HELO name, escaped and cut; for the account of the session. */
+  protected abstract readonly heloName: string | undefined;
+  protected abstract readonly triedAuth: boolean;
   /** TLS is on: nothing that was said in clear counts (RFC 3207 §4.2). */
   protected abstract secured(): void;
   /** The connection is gone: drop what was under way. */
@@ -117,6 +121,7 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
         client: this.peer.client.name,
         device: this.peer.device,
         implicitTls: listener.tls.mode === "implicit",
+        admission: this.peer.admission,
       });
       this.write(`220 ${options.hostname} ESMTP Postern\r\n`);
     });
@@ -252,6 +257,8 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
         listener: this.context.listener.name,
         device: this.peer.device,
         tls: this.#tls?.protocol,
+        helo: this.heloName,
+        triedAuth: this.triedAuth,
         messages: this.accepted,
         durationMs: clock.monotonic() - this.#startedMonotonic,
       });

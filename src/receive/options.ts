@@ -94,12 +94,25 @@ export const DEFAULT_LIMITS: ReceiverLimits = {
  */
 export type SizeLimit = (client: string, sender: string | undefined, recipients: readonly string[]) => number;
 
+/** How a device got in. */
+export type AdmissionKind = "network" | "allowed" | "learned" | "named";
+
+/** Asked about addresses that no client's networks name. */
+export interface Admissions {
+  /** The client, by name, that lets the address in on this listener. Asked for every such connection: must be cheap. */
+  admit(device: string, listener: string): { readonly client: string; readonly how: AdmissionKind } | undefined;
+  /** Where looking again could help, what came of it. May take as long as it likes; the connection waits for a bounded time. */
+  lookAgain(device: string, listener: string): Promise<ReturnType<Admissions["admit"]>> | undefined;
+}
+
 export interface ReceiverOptions {
   /** First word of 220 and 250, name in Received and Message-ID. */
   readonly hostname: string;
   readonly domains: Domains;
   readonly listeners: readonly ListenerOptions[];
   readonly clients: readonly ClientOptions[];
+  /** Absent: only the clients' networks let anybody in. */
+  readonly admissions?: Admissions | undefined;
   /** Absent: only the client's own limit counts. */
   readonly sizeLimit?: SizeLimit | undefined;
   /** IANA name for Date and Received; absent: the system's. */

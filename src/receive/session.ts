@@ -29,6 +29,8 @@ const PROXY_SIGNATURES = [Buffer.from("PROXY "), Buffer.from("\r\n\r\n\0\r\nQUIT
 export class Session extends Connection {
   readonly #startedAt: number;
   #helo: string | undefined;
+  #lastHelo: string | undefined;
+  #triedAuth = false;
   #extended = false;
   #transaction: Transaction | undefined;
   #incoming: IncomingMessage | undefined;
@@ -55,6 +57,14 @@ export class Session extends Connection {
 
   protected get accepted(): number {
     return this.#accepted;
+  }
+
+  protected get heloName(): string | undefined {
+    return this.#lastHelo === undefined ? undefined : escapeForTrace(this.#lastHelo);
+  }
+
+  protected get triedAuth(): boolean {
+    return this.#triedAuth;
   }
 
   /** True while a message is on its way in: shutting down waits for it. */
@@ -243,6 +253,7 @@ export class Session extends Connection {
   #greeted(verb: "EHLO" | "HELO", name: string): void {
     this.#dropTransaction();
     this.#helo = name === "" ? undefined : name;
+    this.#lastHelo = this.#helo;
     this.#extended = verb === "EHLO";
     const { options, listener } = this.context;
     if (verb === "HELO") {
@@ -420,6 +431,7 @@ export class Session extends Connection {
    * A client is admitted by its address; devices that insist on a password get their 235. What they send is neither kept nor looked at.
    */
   #auth(mechanism: string, initial: string | undefined): void {
+    this.#triedAuth = true;
     if (this.#transaction !== undefined) return this.refuse("order", REPLIES.inTransaction, "AUTH");
     const last = (line: string): Reply => (line.trim() === "*" ? REPLIES.authAborted : REPLIES.authenticated);
     if (mechanism === "PLAIN") {

@@ -1,7 +1,8 @@
 /** Where mail comes in, and from whom it is taken. */
 import { PRIORITIES } from "../../mail/message.ts";
 import { z } from "./engine.ts";
-import { about, address, boolean, endpoint, listOf, name, network, oneOf, path, pattern, size } from "./fields.ts";
+import { readMoment } from "../values.ts";
+import { about, address, boolean, endpoint, host, listOf, name, network, oneOf, path, pattern, size, text } from "./fields.ts";
 
 export const TLS_MODES = ["none", "opportunistic", "required", "implicit"] as const;
 
@@ -51,11 +52,36 @@ export const Listeners = z.record(
   about(Listener, { description: "An address and port that speaks SMTP. Its name is a metric label." }),
 );
 
+const Learn = z.strictObject({
+  networks: about(listOf(network()).optional(), {
+    description: "Where unknown addresses are let in. Afterwards only those stay that were added with postern devices allow.",
+    default_text: "the client's networks, whose devices are let in anyway and then listed as learned",
+    samples: ["10.20.0.0/16"],
+    apply: "restart",
+  }),
+  until: about(text(readMoment, "time", "a time such as 2026-12-01T12:00"), {
+    description: "When learning ends, in organization.time_zone; at most two hours ahead.",
+    samples: ["2026-12-01T12:00"],
+    apply: "restart",
+  }),
+});
+
 const Client = z.strictObject({
-  networks: about(listOf(network()), {
+  networks: about(listOf(network()).prefault([]), {
     description:
       "Networks and single addresses of these devices. The longest prefix wins. Bits beyond the prefix must be zero, and one prefix belongs to one client of a listener.",
     samples: [["10.20.0.0/16", "fd00:20::/32"]],
+    apply: "restart",
+  }),
+  hosts: about(listOf(host()).prefault([]), {
+    description:
+      "Names of devices whose address DHCP gives. An address counts as a name's while the DNS says so (A and AAAA of exactly this name, looked up every minute); what networks name goes first.",
+    samples: [["npi65e56.corp.local"]],
+    apply: "restart",
+  }),
+  learn: about(Learn.optional(), {
+    description: "For a short time unknown addresses are let in and listed, so that the devices of a site need not be typed in.",
+    default_text: "no learning",
     apply: "restart",
   }),
   listeners: about(listOf(name()).optional(), {

@@ -1,0 +1,64 @@
+/** Builds the book of devices from the configuration. */
+import { lookup, Resolver } from "node:dns/promises";
+import { join } from "node:path";
+import type { Config } from "../config/config.ts";
+import type { AdmittingClient } from "../devices/admissions.ts";
+import { Devices } from "../devices/devices.ts";
+import { networkSet } from "../devices/network-set.ts";
+import type { Emit } from "../mail/events.ts";
+import type { Clock } from "../platform/clock.ts";
+
+/** One query; the resolver tries it twice. */
+const QUERY_TIMEOUT_MS = 2_000;
+
+/** How clients let in what their networks do not name. */
+export function admittingClients(config: Config): AdmittingClient[] {
+  return Object.entries(config.clients).map(([name, { listeners, learn, hosts }]) => ({
+    name,
+    listeners,
+    hosts,
+    learn: learn === undefined ? undefined : { networks: networkSet(learn.networks), until: learn.until },
+  }));
+}
+
+export function buildDevices(config: Config, emit: Emit, clock: Clock): Devices {
+  const { servers } = config.network.dns;
+  let made: Resolver | undefined;
+  const resolver = (): Resolver => {
+    if (made !== undefined) return made;
+    made = new Resolver({ timeout: QUERY_TIMEOUT_MS, tries: 2 });
+    if (servers.length > 0) made.setServers(servers);
+    return made;
+  };
+  return new Devices({
+    directory: join(config.data_dir, "receive"),
+    clients: admittingClients(config),
+    lookUp: async (name) => (servers.length === 0 ? await lookUpHere(name) : await lookUpAt(resolver(), name)),
+    lookUpName: async (address) => (await resolver().reverse(address))[0],
+    emit,
+    clock,
+  });
+}
+
+/** As the machine does it, /etc/hosts included. */
+async function lookUpHere(name: string): Promise<string[]> {
+  try {
+    return (await lookup(name, { all: true })).map(({ address }) => address);
+  } catch (error) {
+    if (codeOf(error) === "ENOTFOUND") return [];
+    throw error;
+  }
+}
+
+async function lookUpAt(resolver: Resolver, name: string): Promise<string[]> {
+  const answers = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)]);
+  const found = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
+  if (found.length > 0) return found;
+  for (const answer of answers)
+    if (answer.status === "rejected" && !["ENOTFOUND", "ENODATA"].includes(codeOf(answer.reason))) throw answer.reason;
+  return [];
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
