@@ -121,6 +121,7 @@ async function startStandIn(folder: string): Promise<Simulator> {
     hve: await portOrFree(DEFAULT_PORTS.hve),
     acs: await portOrFree(DEFAULT_PORTS.acs),
     entra: await portOrFree(DEFAULT_PORTS.entra),
+    graph: await portOrFree(DEFAULT_PORTS.graph),
     view: await portOrFree(DEFAULT_PORTS.view),
   };
   return await startSimulator({ directory: join(folder, "stand-in"), ports, demoCredentials: true });

@@ -56,6 +56,7 @@ interface SimulatorView {
   readonly ports: SimulatorPorts;
   readonly host: string;
   readonly authority: string;
+  readonly graph: string;
   readonly view: string;
   readonly ca: string;
   readonly tenant: string;
@@ -73,6 +74,7 @@ function describe(simulator: Simulator, directory: string): SimulatorView {
     ports: simulator.ports,
     host: simulator.host,
     authority: simulator.authority,
+    graph: simulator.graphUrl,
     view: simulator.viewUrl,
     ca: simulator.caFile,
     tenant: tenant.domain,
@@ -90,6 +92,7 @@ function renderHints(view: SimulatorView): string[] {
     ...renderPairs([
       ["submission", `${view.host}:${view.ports.submission} (STARTTLS, XOAUTH2)`],
       ["authority", view.authority],
+      ["Graph", view.graph],
       ["mailbox view", view.view],
       ["trust", view.ca],
       ["tenant", view.tenant],

@@ -12,7 +12,7 @@ import type { KeyAndCertificate } from "./pki.ts";
 import type { SimulatorEvent } from "./simulator-events.ts";
 import { readBody } from "./http-body.ts";
 import type { Tenant, TenantApp } from "./tenant.ts";
-import { RESOURCES } from "./token-issuer.ts";
+import { allResources } from "./clouds.ts";
 import type { IssuedToken, TokenIssuer } from "./token-issuer.ts";
 
 const BODY_MAX = 65_536;
@@ -221,7 +221,7 @@ function resourceOf(scope: string | null, tenant: Tenant): string {
   if (first === undefined || others.length > 0 || !first.endsWith("/.default")) throw new EntraRefusal(70011, { scope });
   const resource = first.slice(0, -"/.default".length).replace(/\/$/, "");
   if (!resource.startsWith("https://")) throw new EntraRefusal(70011, { scope });
-  if (!RESOURCES.includes(resource)) throw new EntraRefusal(500011, { resource, tenant: tenant.domain });
+  if (!allResources(tenant.cloud).includes(resource)) throw new EntraRefusal(500011, { resource, tenant: tenant.domain });
   return resource;
 }
 

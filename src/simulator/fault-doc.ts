@@ -22,6 +22,10 @@ function answerOf({ action }: FaultDefinition): string {
       return `AADSTS${action.code}`;
     case "http":
       return `HTTP ${action.status}`;
+    case "graph": {
+      const wait = action.retryAfter === undefined ? "" : `, \`${action.retryAfter.name}: ${action.retryAfter.value}\``;
+      return `HTTP ${action.status} \`${action.code}\` ${action.text}${wait}`;
+    }
     default:
       return "connection reset";
   }

@@ -1,7 +1,7 @@
 /** What a fault is: its place in the protocol, the hosts that know it, and what the other side then says or does. */
 
-/** Services that faults act on: the SMTP hosts (587, 25, High Volume Email, Azure Communication Services), Entra, Graph. */
-export type FaultHost = "submission" | "mx" | "hve" | "acs" | "entra" | "graph";
+/** Services that faults act on: the SMTP hosts (587, 25, High Volume Email, Azure Communication Services), Entra, Graph, the Azure Arc agent. */
+export type FaultHost = "submission" | "mx" | "hve" | "acs" | "entra" | "graph" | "arc";
 
 /** Hosts that speak SMTP. */
 export const EVERY_HOST: readonly FaultHost[] = ["submission", "mx", "hve", "acs"];
@@ -10,7 +10,10 @@ export const SIGNED_IN_HOSTS: readonly FaultHost[] = ["submission", "hve", "acs"
 /** The host on port 25 alone. */
 export const MX_HOST: readonly FaultHost[] = ["mx"];
 
-/** Where in the protocol a fault shows. `token` is the Entra token endpoint, all others are SMTP. */
+/**
+ * Where in the protocol a fault shows. `token` is the Entra token endpoint, `arc` the managed identity endpoint, `graph` any request to Graph,
+ * `graph-send` a message that Graph has not taken yet, `graph-answer` one that it has; all others are SMTP.
+ */
 export const FAULT_STAGES = [
   "connect",
   "greeting",
@@ -23,6 +26,10 @@ export const FAULT_STAGES = [
   "content",
   "final",
   "token",
+  "arc",
+  "graph",
+  "graph-send",
+  "graph-answer",
 ] as const;
 export type FaultStage = (typeof FAULT_STAGES)[number];
 
@@ -40,8 +47,16 @@ export type FaultAction =
   | { readonly kind: "omit"; readonly keyword: string }
   /** An error of the token endpoint by its AADSTS number. */
   | { readonly kind: "aadsts"; readonly code: number }
-  /** A bare HTTP status from in front of the token endpoint. */
-  | { readonly kind: "http"; readonly status: number };
+  /** A bare HTTP status: from in front of the token endpoint with a page in HTML, from Graph without a body. */
+  | { readonly kind: "http"; readonly status: number }
+  /** An error of Graph; `retryAfter` is the header with its name as sent. */
+  | {
+      readonly kind: "graph";
+      readonly status: number;
+      readonly code: string;
+      readonly text: string;
+      readonly retryAfter?: { readonly name: string; readonly value: string };
+    };
 
 /** One line of the table. */
 export interface FaultDefinition {

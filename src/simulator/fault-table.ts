@@ -8,6 +8,7 @@ import { AUTH_FAULTS } from "./faults-auth.ts";
 import { ENTRA_FAULTS } from "./faults-entra.ts";
 import { FINAL_FAULTS } from "./faults-final.ts";
 import { MX_FAULTS } from "./faults-mx.ts";
+import { GRAPH_FAULTS } from "./faults-graph.ts";
 import { SESSION_FAULTS } from "./faults-session.ts";
 import { TRANSACTION_FAULTS } from "./faults-transaction.ts";
 
@@ -18,4 +19,5 @@ export const FAULTS: readonly FaultDefinition[] = [
   ...FINAL_FAULTS,
   ...MX_FAULTS,
   ...ENTRA_FAULTS,
+  ...GRAPH_FAULTS,
 ];

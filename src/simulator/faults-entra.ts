@@ -1,4 +1,5 @@
-/** Faults of the token endpoint. */
+/** Faults of the token endpoint, each AADSTS error a daemon can meet among them, and of the Azure Arc agent. */
+import { ENTRA_ERRORS } from "./aadsts.ts";
 import type { FaultDefinition } from "./fault-model.ts";
 
 export const ENTRA_FAULTS: readonly FaultDefinition[] = [
@@ -44,5 +45,19 @@ export const ENTRA_FAULTS: readonly FaultDefinition[] = [
     hosts: ["entra"],
     meaning: "conditional access blocks the app",
     action: { kind: "aadsts", code: 53003 },
+  },
+  ...Object.entries(ENTRA_ERRORS).flatMap(([number, { meaning }]): FaultDefinition[] => {
+    if (meaning === undefined) return [];
+    return [{ name: `aadsts-${number}`, stage: "token", hosts: ["entra"], meaning, action: { kind: "aadsts", code: Number(number) } }];
+  }),
+  { name: "arc-down", stage: "arc", hosts: ["arc"], meaning: "the Arc agent answers 503", action: { kind: "http", status: 503 } },
+  { name: "arc-hold", stage: "arc", hosts: ["arc"], meaning: "the Arc agent does not answer", action: { kind: "hold" } },
+  { name: "arc-reset", stage: "arc", hosts: ["arc"], meaning: "the connection to the Arc agent is reset", action: { kind: "reset" } },
+  {
+    name: "arc-key-missing",
+    stage: "arc",
+    hosts: ["arc"],
+    meaning: "the Arc agent names a key file that is not there",
+    action: { kind: "omit", keyword: "the key file" },
   },
 ];

@@ -34,7 +34,7 @@ export function headerValues(fields: readonly HeaderField[], name: string): stri
   return fields.filter((field) => field.name.toLowerCase() === name.toLowerCase()).map((field) => field.value);
 }
 
-/** The addresses of a From: or Sender: value. Comments and quoted strings are understood, groups are not. */
+/** The addresses of an address list. Comments, quoted strings and groups (`undisclosed-recipients:;`) are understood. */
 export function addressesOf(value: string): string[] {
   const addresses: string[] = [];
   let angle: string | undefined;
@@ -60,7 +60,9 @@ export function addressesOf(value: string): string[] {
       const end = value.indexOf(">", at);
       angle = value.slice(at + 1, end < 0 ? value.length : end);
       at = end < 0 ? value.length : end;
-    } else if (character === ",") finish();
+    } else if (character === "," || character === ";") finish();
+    // What stands before it is the name of a group.
+    else if (character === ":") bare = "";
     else bare += character;
   }
   finish();

@@ -41,7 +41,7 @@ class HveAuthenticator implements Authenticator<HveIdentity> {
     const account = this.#account(user);
     if (account === undefined) return failure("auth-user-invalid", "there is no such High Volume Email account");
     const verified = this.#options.issuer.verify(token);
-    if (typeof verified === "string") return failure("auth-unsuccessful", verified);
+    if ("why" in verified) return failure("auth-unsuccessful", verified.why);
     // Not SMTP.SendAsApp: that one is for mailboxes.
     if (!verified.roles.includes("Mail.Send")) return failure("auth-unsuccessful", "the token has no role Mail.Send");
     if (!account.apps.includes(verified.clientId)) return failure("auth-unsuccessful", "the app is not among those of the account");

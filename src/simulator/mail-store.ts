@@ -55,8 +55,12 @@ export interface ReceivedMessage {
   readonly bodySha256: string;
   /** Exactly as received, dots unstuffed; undefined when the bound on memory was reached. */
   readonly content: Buffer | undefined;
-  /** The id that was told in the reply. */
+  /** The id that was told in the reply; the request id where the door is HTTP. */
   readonly upstreamId: string;
+  /** Whether the sending mailbox has a copy among its Sent Items. */
+  inSentItems: boolean;
+  /** Addresses of Bcc:, which only the copy in Sent Items still shows; empty where the content was delivered as it came. */
+  readonly bcc: readonly string[];
   /** False while the reply is held, and for ever when it was lost. */
   answered: boolean;
 }

@@ -65,6 +65,11 @@ export class MailboxUsage {
   count(now: number, slot: number, recipients: number, limits: MailboxLimits): void {
     this.#slots.push(slot);
     if (this.#slots.length > 4 * limits.messagesPerMinute) this.#slots = this.#slots.slice(-limits.messagesPerMinute);
+    this.countRecipients(now, recipients);
+  }
+
+  /** Counts the recipients of a message that no rate a minute applies to. */
+  countRecipients(now: number, recipients: number): void {
     this.#recipients.add(now, recipients);
   }
 }

@@ -23,6 +23,12 @@ export const SERVER_NAMES: readonly string[] = [
   "outlook.office.com",
   "login.microsoftonline.com",
   "login.microsoft.com",
+  "login.microsoftonline.us",
+  "login.partner.microsoftonline.cn",
+  "graph.microsoft.com",
+  "graph.microsoft.us",
+  "dod-graph.microsoft.us",
+  "microsoftgraph.chinacloudapi.cn",
   "*.mail.protection.outlook.com",
   "*.outlook.office365.com",
 ];

@@ -45,7 +45,10 @@ export interface HostNames {
 }
 
 /** What a message is besides what the session knows itself. */
-export type Attribution = Pick<Arrival, "door" | "mailbox" | "method" | "throttled" | "deliveredAt">;
+export type Attribution = Pick<Arrival, "door" | "mailbox" | "method" | "throttled" | "deliveredAt"> & {
+  /** Absent: the door leaves no copy with the sender. */
+  readonly inSentItems?: boolean;
+};
 
 /** The rules of one session on one host. */
 export interface SessionRules {

@@ -7,6 +7,9 @@ import { systemClock } from "../platform/clock.ts";
 import type { Clock } from "../platform/clock.ts";
 import { createEntra } from "./entra.ts";
 import { FaultBook } from "./faults.ts";
+import { GraphService } from "./graph.ts";
+import { DEFAULT_GRAPH } from "./graph-throttle.ts";
+import type { GraphSettings } from "./graph-throttle.ts";
 import { createMailHosts } from "./mail-hosts.ts";
 import { MailStore } from "./mail-store.ts";
 import type { ReceivedMessage, Violation } from "./mail-store.ts";
@@ -31,11 +34,12 @@ export interface SimulatorPorts {
   /** Azure Communication Services. */
   readonly acs: number;
   readonly entra: number;
+  readonly graph: number;
   readonly view: number;
 }
 
 /** Ports of `postern simulate`. */
-export const DEFAULT_PORTS: SimulatorPorts = { submission: 2587, mx: 2526, hve: 2588, acs: 2589, entra: 2443, view: 2580 };
+export const DEFAULT_PORTS: SimulatorPorts = { submission: 2587, mx: 2526, hve: 2588, acs: 2589, entra: 2443, graph: 2444, view: 2580 };
 
 /** What the caller chooses. */
 export interface SimulatorOptions {
@@ -47,6 +51,7 @@ export interface SimulatorOptions {
   readonly ports?: Partial<SimulatorPorts> | undefined;
   readonly tenant?: TenantOptions | undefined;
   readonly submission?: Partial<SubmissionSettings> | undefined;
+  readonly graph?: Partial<GraphSettings> | undefined;
   /**
    * Writes what the first app signs in with into the directory, 0600: `client-secret`, `client-key.pem`, and `client-certificate.pem`,
    * which is uploaded to the app as well.
@@ -73,19 +78,25 @@ export interface Simulator {
   readonly caFile: string;
   /** `https://host:port`: what stands for https://login.microsoftonline.com. */
   readonly authority: string;
+  /** `https://host:port`: what stands for https://graph.microsoft.com. */
+  readonly graphUrl: string;
+  /** Port of Graph, like `ports.graph`. */
+  readonly graphPort: number;
   /** `http://127.0.0.1:port/`: the view. */
   readonly viewUrl: string;
   /** Live: what a test changes here counts from the next command on. */
   readonly tenant: Tenant;
   /** Live, like the tenant. */
   readonly settings: SubmissionSettings;
+  /** Limits of Graph; live as well. */
+  readonly graphSettings: GraphSettings;
   /** What all limits and time-outs of the stand-in go by. */
   readonly clock: MovableClock;
   readonly faults: FaultBook;
   readonly violations: readonly Violation[];
   /** What arrived, oldest first. */
   messages(filter?: MessageFilter): readonly ReceivedMessage[];
-  /** Messages that came over the message rate, by mailbox. */
+  /** What Microsoft had to slow down: messages over the message rate and requests that Graph answered with 429, by mailbox. */
   throttled(): Readonly<Record<string, number>>;
   /** Resolves with all messages once so many arrived. */
   waitFor(count: number): Promise<readonly ReceivedMessage[]>;
@@ -141,19 +152,24 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   const { submission, mx, hve, acs } = hosts;
   const mailHosts = [submission, mx, hve, acs];
   const entra = createEntra({ tenant, issuer, faults, clock, clientClock: base, certificate, emit });
+  const graphSettings: GraphSettings = { ...DEFAULT_GRAPH, ...options.graph };
+  const graph = new GraphService({ tenant, issuer, faults, store, usage, clock, certificate, settings: graphSettings, emit });
+  const throttled = (): Record<string, number> => added(usage.throttled(), graph.throttle.refusedCounts());
   const reset = (): void => {
     store.clear();
+    graph.clear();
     faults.clear();
   };
-  const view = createView({ tenant, faults, store, clock, throttled: () => usage.throttled(), reset });
+  const view = createView({ tenant, faults, store, clock, throttled, reset });
 
   const close = async (): Promise<void> => {
     faults.clear();
     for (const mailHost of mailHosts) mailHost.dropAll();
     entra.closeAllConnections();
+    graph.server.closeAllConnections();
     view.closeAllConnections();
     await Promise.all(
-      [...mailHosts.map(({ server }) => server), entra, view].map(async (server) => {
+      [...mailHosts.map(({ server }) => server), entra, graph.server, view].map(async (server) => {
         if (!server.listening) return;
         server.close();
         await once(server, "close");
@@ -169,6 +185,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
       hve: await listen(hve.server, options.ports?.hve ?? 0, host),
       acs: await listen(acs.server, options.ports?.acs ?? 0, host),
       entra: await listen(entra, options.ports?.entra ?? 0, host),
+      graph: await listen(graph.server, options.ports?.graph ?? 0, host),
       view: await listen(view, options.ports?.view ?? 0, "127.0.0.1"),
     };
   } catch (error) {
@@ -202,14 +219,17 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     caPem: authority.certificatePem,
     caFile: path.join(options.directory, "ca.pem"),
     authority: `https://${host.includes(":") ? `[${host}]` : host}:${ports.entra}`,
+    graphUrl: `https://${host.includes(":") ? `[${host}]` : host}:${ports.graph}`,
+    graphPort: ports.graph,
     viewUrl: `http://127.0.0.1:${ports.view}/`,
     tenant,
     settings,
+    graphSettings,
     clock,
     faults,
     violations: store.violations,
     messages: (filter = {}) => store.messages.filter((message) => isMatch(message, filter)),
-    throttled: () => usage.throttled(),
+    throttled,
     waitFor,
     on(listener) {
       listeners.add(listener);
@@ -221,6 +241,13 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     reset,
     close,
   };
+}
+
+/** Counts of both, by mailbox. */
+function added(some: Readonly<Record<string, number>>, others: Readonly<Record<string, number>>): Record<string, number> {
+  const sum: Record<string, number> = { ...some };
+  for (const [mailbox, count] of Object.entries(others)) sum[mailbox] = (sum[mailbox] ?? 0) + count;
+  return sum;
 }
 
 function isMatch(message: ReceivedMessage, filter: MessageFilter): boolean {

@@ -396,6 +396,8 @@ export class SmtpSession implements SessionContext {
     const { store, tenant, emit } = this.#options;
     const arrival = {
       receivedAt: now,
+      inSentItems: false,
+      bcc: [],
       ...this.#rules.take(transaction, now),
       tls: this.tlsVersion ?? "",
       helo: this.helo,

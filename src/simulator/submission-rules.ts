@@ -10,8 +10,9 @@ import { SignIn, failure } from "./sign-in.ts";
 import type { AuthFailure, Authenticator, Identity } from "./sign-in.ts";
 import type { HostOptions } from "./host-options.ts";
 import { countForTenant, judgeTenant } from "./tenant-limits.ts";
-import { findMailbox, maySendAs, smtpAuthState } from "./tenant.ts";
-import type { TenantMailbox } from "./tenant.ts";
+import { findMailbox, hasRole, mayOpen, maySendAs, smtpAuthState } from "./tenant.ts";
+import type { TenantApp, TenantMailbox } from "./tenant.ts";
+import type { VerifiedToken } from "./token-issuer.ts";
 
 /** How the submission host shows itself. */
 export const SUBMISSION_NAMES: HostNames = { frontEnd: FRONT_END, bracket: FRONT_END_PROD, backEnd: BACK_END };
@@ -35,14 +36,14 @@ class MailboxAuthenticator implements Authenticator<MailboxIdentity> {
   bearer(user: string, token: string): MailboxIdentity | AuthFailure {
     const { tenant, issuer } = this.#options;
     const verified = issuer.verify(token);
-    if (typeof verified === "string") return failure("auth-unsuccessful", verified);
+    if ("why" in verified) return failure("auth-unsuccessful", verified.why);
     const app = tenant.apps.find((candidate) => candidate.clientId === verified.clientId);
     if (app === undefined || app.disabled) return failure("auth-unsuccessful", "the app has no service principal, or it is disabled");
-    if (!verified.roles.includes("SMTP.SendAsApp")) return failure("auth-unsuccessful", "the token has no role SMTP.SendAsApp");
     const mailbox = findMailbox(tenant, user);
     if (mailbox === undefined) return failure("auth-unsuccessful", "there is no such mailbox");
-    const hasAccess = mailbox.fullAccess.includes(app.clientId);
-    return this.#closedFor(mailbox) ?? { address: mailbox.address, mailbox, method: "XOAUTH2", hasAccess };
+    const right = rightToSubmit(verified, app, mailbox);
+    if ("why" in right) return failure("auth-unsuccessful", right.why);
+    return this.#closedFor(mailbox) ?? { address: mailbox.address, mailbox, method: "XOAUTH2", hasAccess: right.hasAccess };
   }
 
   password(user: string, password: string | undefined): MailboxIdentity | AuthFailure {
@@ -61,6 +62,19 @@ class MailboxAuthenticator implements Authenticator<MailboxIdentity> {
     if (state === "open") return undefined;
     return failure(state === "off for the mailbox" ? "smtp-auth-off-mailbox" : "smtp-auth-off-tenant", `SMTP AUTH is ${state}`);
   }
+}
+
+/** Whether a token opens a mailbox for SMTP, and whether the mailbox then lets it in. */
+function rightToSubmit(token: VerifiedToken, app: TenantApp, mailbox: TenantMailbox): { hasAccess: boolean } | { why: string } {
+  if (token.user !== undefined) {
+    if (!token.scopes.includes("SMTP.Send")) return { why: "the token has no scope SMTP.Send" };
+    return { hasAccess: mayOpen(mailbox, token.user) };
+  }
+  // With the role in the token the mailbox's own permissions count, even where a role assignment would do.
+  if (token.roles.includes("SMTP.SendAsApp")) return { hasAccess: mailbox.fullAccess.includes(app.clientId) };
+  if (!app.roleAssignments.some((assignment) => assignment.role === "Application SMTP.SendAsApp"))
+    return { why: "the token has no role SMTP.SendAsApp" };
+  return { hasAccess: hasRole(app, "Application SMTP.SendAsApp", mailbox) };
 }
 
 /** Makes the rules of one session. */
@@ -147,6 +161,7 @@ class SubmissionRules implements SessionRules {
       method,
       throttled,
       deliveredAt: settings.overRate === "delay" ? slot : now,
+      inSentItems: mailbox.keepsSubmissionCopies,
     };
   }
 

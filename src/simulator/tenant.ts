@@ -1,4 +1,5 @@
 /** The tenant that the stand-in plays: domains, app registrations, mailboxes, and who may do what. Plain data that tests may change. */
+import type { Cloud } from "./clouds.ts";
 
 import { connectorFrom } from "./tenant-mail-flow.ts";
 import type { AcsResource, ConnectorOptions, HveAccount, TenantConnector, TenantDns } from "./tenant-mail-flow.ts";
@@ -12,6 +13,13 @@ export interface AppSecret {
   expiresAt: number;
 }
 
+/** A role of RBAC for Applications in Exchange: it needs no permission in Entra, and reaches only the mailboxes of its scope. */
+export interface RoleAssignment {
+  role: "Application SMTP.SendAsApp" | "Application Mail.Send" | "Application Mail.ReadWrite" | "Application Mail.Read";
+  /** Addresses of the management scope; `all` without one. */
+  scope: string[] | "all";
+}
+
 /** An app registration with its service principal in Exchange. */
 export interface TenantApp {
   clientId: string;
@@ -21,6 +29,12 @@ export interface TenantApp {
   certificates: string[];
   /** Application permissions with admin consent: `SMTP.SendAsApp`, `Mail.Send` … */
   permissions: string[];
+  /** `New-ManagementRoleAssignment -App`. */
+  roleAssignments: RoleAssignment[];
+  /** "Allow public client flows": device code without a secret. */
+  publicClient: boolean;
+  /** No registration of its own: the identity of an Azure Arc machine, which has no secret either. */
+  managedIdentity: boolean;
   disabled: boolean;
 }
 
@@ -42,10 +56,14 @@ export interface TenantMailbox {
   /** `off`: an authentication policy forbids passwords; `on`: allowed; `retired`: refused with the announced final text. */
   basicAuth: "off" | "on" | "retired";
   password: string | undefined;
-  /** Client ids whose service principal has Full Access. */
+  /** Client ids whose service principal has Full Access, and addresses of users who have it. */
   fullAccess: string[];
   /** Addresses this mailbox may send as, by Send As on others. */
   sendAs: string[];
+  /** `Set-Mailbox -MessageCopyForSMTPClientSubmissionEnabled`: mail sent by SMTP is copied to Sent Items. */
+  keepsSubmissionCopies: boolean;
+  /** `licensed`: in this tenant and enabled; `on-premises`: not hosted here, or without a licence. */
+  hosting: "licensed" | "on-premises";
   limits: MailboxLimits;
   /** Where a multi-geo tenant keeps it: recipients of one transaction must be in one region (ATTR38). */
   region: string;
@@ -58,6 +76,7 @@ export interface Tenant {
   domain: string;
   /** Accepted domains. */
   domains: string[];
+  cloud: Cloud;
   /** The organisation's switch (`Set-TransportConfig -SmtpClientAuthenticationDisabled`). */
   smtpAuthDisabled: boolean;
   /** `Set-OrganizationConfig -RejectDirectSend`. */
@@ -107,9 +126,12 @@ export const DEFAULT_SECRET = "stand-in~secret~of~the~contoso~relay";
 export const DEFAULT_HVE_PASSWORD = "stand-in-of-the-volume-account";
 /** The source address that the default tenant's connector by address knows. */
 export const CONNECTOR_ADDRESS = "127.0.0.2";
+/** Client id of the default tenant's Arc machine. */
+export const DEFAULT_MACHINE_ID = "22222222-3333-4444-8555-666666666666";
 /** Id of the default tenant. */
 export const DEFAULT_TENANT_ID = "8b1c6a2e-0f4d-4c57-9a63-2d5f7e9b1c04";
 
+const RELAY_PERMISSIONS = ["SMTP.SendAsApp", "Mail.Send", "Mail.ReadWrite"];
 const NEVER = Date.UTC(2099, 0, 1);
 
 function mailboxFrom(given: MailboxOptions): TenantMailbox {
@@ -121,24 +143,43 @@ function mailboxFrom(given: MailboxOptions): TenantMailbox {
     fullAccess: [],
     sendAs: [],
     region: "EUR",
+    keepsSubmissionCopies: true,
+    hosting: "licensed",
     ...given,
     limits: { ...DEFAULT_LIMITS, ...given.limits },
   };
 }
 
 function appFrom(given: AppOptions): TenantApp {
-  return { name: "Relay", secrets: [], certificates: [], permissions: ["SMTP.SendAsApp"], disabled: false, ...given };
+  return {
+    name: "Relay",
+    secrets: [],
+    certificates: [],
+    permissions: ["SMTP.SendAsApp"],
+    roleAssignments: [],
+    publicClient: false,
+    managedIdentity: false,
+    disabled: false,
+    ...given,
+  };
 }
 
 /**
- * A whole tenant from what was given. Without apps it has one that may send with the mailbox scanner@, without mailboxes those of a
- * small office: scanner@ (the only one open to SMTP AUTH), it@, anna@, bruno@, accounting@.
+ * A whole tenant from what was given. Without apps it has one that may send with the mailbox scanner@ by SMTP and by Graph, and the identity
+ * of an Azure Arc machine that may do the same; without mailboxes those of a small office: scanner@ (the only one open to SMTP AUTH), it@, anna@, bruno@, accounting@.
  */
 export function makeTenant(given: TenantOptions = {}): Tenant {
   const domains = given.domains ?? ["contoso.com"];
   const home = domains[0] ?? "contoso.com";
   const apps = given.apps ?? [
-    { clientId: DEFAULT_CLIENT_ID, name: "Contoso relay", secrets: [{ value: DEFAULT_SECRET, expiresAt: NEVER }] },
+    {
+      clientId: DEFAULT_CLIENT_ID,
+      name: "Contoso relay",
+      secrets: [{ value: DEFAULT_SECRET, expiresAt: NEVER }],
+      permissions: [...RELAY_PERMISSIONS],
+      publicClient: true,
+    },
+    { clientId: DEFAULT_MACHINE_ID, name: "relay", permissions: [...RELAY_PERMISSIONS], managedIdentity: true },
   ];
   const people = ["it", "anna", "bruno", "accounting"].map((name): MailboxOptions => ({ address: `${name}@${home}`, smtpAuth: undefined }));
   const scanner: MailboxOptions = {
@@ -150,6 +191,7 @@ export function makeTenant(given: TenantOptions = {}): Tenant {
     id: given.id ?? DEFAULT_TENANT_ID,
     domain: given.domain ?? "contoso.onmicrosoft.com",
     domains: [...domains],
+    cloud: given.cloud ?? "worldwide",
     // Off for organisations made since January 2020: each mailbox opts in.
     smtpAuthDisabled: given.smtpAuthDisabled ?? true,
     rejectDirectSend: given.rejectDirectSend ?? false,
@@ -196,6 +238,19 @@ export function ownsAddress(mailbox: TenantMailbox, address: string): boolean {
 export function maySendAs(mailbox: TenantMailbox, address: string): boolean {
   const wanted = address.toLowerCase();
   return ownsAddress(mailbox, wanted) || mailbox.sendAs.some((other) => other.toLowerCase() === wanted);
+}
+
+/** Whether an app has a role over this mailbox by RBAC for Applications. */
+export function hasRole(app: TenantApp, role: RoleAssignment["role"], mailbox: TenantMailbox): boolean {
+  return app.roleAssignments.some(
+    (assignment) =>
+      assignment.role === role && (assignment.scope === "all" || assignment.scope.some((address) => ownsAddress(mailbox, address))),
+  );
+}
+
+/** Whether a user may open a mailbox: it is theirs, or they have Full Access. */
+export function mayOpen(mailbox: TenantMailbox, user: string): boolean {
+  return ownsAddress(mailbox, user) || mailbox.fullAccess.some((entry) => entry.toLowerCase() === user.toLowerCase());
 }
 
 /** Whether an address is in one of the tenant's accepted domains. */

@@ -66,6 +66,8 @@ function stored(content: string): MailStore {
       external: [],
       mailParameters: [],
       upstreamId: "<x@y>",
+      inSentItems: true,
+      bcc: [],
     },
     buffer,
   );
