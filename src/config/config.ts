@@ -231,8 +231,14 @@ export interface Config {
   /** In order; the last has no match. */
   readonly routes: readonly RouteConfig[];
   /** Milliseconds, except `factor`. */
-  readonly retry: { readonly first: number; readonly factor: number; readonly max: number; readonly expire_after: number };
-  readonly bounces: { readonly to: "sender" | "postmaster" | "both" };
+  readonly retry: {
+    readonly first: number;
+    readonly factor: number;
+    readonly max: number;
+    readonly expire_after: number;
+    readonly warn_after: number;
+  };
+  readonly bounces: { readonly to: "sender" | "postmaster" | "both"; readonly language: "en" | "fr" };
   /** Octets. `min_free` is already raised to three times the largest `max_message_size`; `max_size` undefined: not limited. */
   readonly queue: { readonly min_free: number; readonly max_size: number | undefined };
   /** Milliseconds. */

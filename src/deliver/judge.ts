@@ -208,6 +208,19 @@ function filled(remedy: string, placeholder: string, address: string | undefined
   return address !== undefined && /^[\w.+-]+@[\w.-]+$/.test(address) ? remedy.replaceAll(placeholder, address) : remedy;
 }
 
+/** What stands in a remedy's placeholders. */
+export interface Placeholders {
+  readonly mailbox: string | undefined;
+  readonly sender: string;
+  readonly upstream: string;
+}
+
+/** A remedy with what is known in place of `MAILBOX`, `SENDER` and `UPSTREAM`. */
+export function filledIn(remedy: string, { mailbox, sender, upstream }: Placeholders): string {
+  const named = remedy.replaceAll("UPSTREAM", () => upstream);
+  return filled(filled(named, "MAILBOX", mailbox), "SENDER", sender);
+}
+
 /** Where a meaning is of a mailbox or an organization, what that is on this door. */
 function reachOf({ scope }: Meaning, stage: Stage, context: JudgeContext): Reach {
   if (scope === "tenant") return "upstream";
@@ -231,13 +244,7 @@ export function judgeRefusal(refusal: Refusal, context: JudgeContext, othersOuts
         : { ...SILENT, scope: BEFORE_MAIL.has(stage) ? ("upstream" as const) : ("message" as const) };
   // With a mailbox of each sender's own, the mailbox is the sender.
   const mailbox = context.mailbox ?? (meaning.scope === "mailbox" ? context.sender : undefined);
-  const filledIn = [
-    ["MAILBOX", mailbox],
-    ["SENDER", context.sender],
-  ] as const;
-  let { remedy } = meaning;
-  for (const [placeholder, address] of filledIn) remedy = filled(remedy, placeholder, address);
-  remedy = remedy.replaceAll("UPSTREAM", () => context.upstream);
+  const remedy = filledIn(meaning.remedy, { mailbox, sender: context.sender, upstream: context.upstream });
   // How long the other side asks us to wait is better knowledge than the table's.
   const wait = retryAfterMs !== undefined && (meaning.outcome === "slow" || meaning.outcome === "retry") ? { waitMs: retryAfterMs } : {};
   return { ...meaning, ...wait, scope: reachOf(meaning, stage, context), remedy, stage, reply };

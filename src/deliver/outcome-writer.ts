@@ -1,7 +1,6 @@
 /** Writes what became of an attempt: settlements, history and reports in one commit, and tells of it once that is durable. */
 import type { Claim } from "../queue/queue.ts";
 import type { LaneOptions } from "./lane-options.ts";
-import { makeReports, reportRecipients } from "./reports.ts";
 import type { Settled } from "./settle.ts";
 
 /** What a report says about the attempt itself. */
@@ -22,36 +21,22 @@ export async function writeOutcome(
   attempted: AttemptedBy,
   isSenderTrial: boolean,
 ): Promise<void> {
-  const { queue, clock, emit, reports, doors } = options;
+  const { queue, emit, teller } = options;
   const { settlements, attempt, failed, events } = settled;
   const { queueId } = claim.message;
-  let alarm = false;
-  let generated: Awaited<ReturnType<typeof makeReports>> | undefined;
-  if (failed.length > 0) {
-    const to = reportRecipients(
-      reports,
-      doors.mailboxes,
-      claim.message,
-      failed.map((recipient) => recipient.address),
-    );
-    if (to === "alarm") alarm = true;
-    else {
-      const failure = { claim, recipients: failed, ...attempted };
-      generated = await makeReports(reports, doors, failure, to, clock.now(), () => queue.newQueueId());
-    }
-  }
-  await queue.settle(generated === undefined ? { claim, settlements, attempt } : { claim, settlements, attempt, generated });
+  const told = await teller.tell(claim, settled, attempted);
+  await queue.settle({ claim, settlements, attempt, generated: told.generated, warned: told.warned, postponed: told.postponed });
   for (const event of events) if (!(isSenderTrial && event.type === "recipient.held" && event.heldBy === "sender")) emit(event);
   for (const event of events) {
     if (event.type !== "recipient.held" || event.heldBy !== "corrupt") continue;
     emit({ type: "alert.raised", alert: "message.corrupt", subject: queueId, text: event.cause, remedy: event.remedy });
     break;
   }
-  for (const report of generated ?? []) {
+  for (const report of told.generated) {
     const { recipients, sizeBytes } = report.envelope;
     emit({ type: "message.generated", queueId: report.queueId, about: queueId, recipients, sizeBytes });
   }
-  if (!alarm) return;
+  if (!told.alarm) return;
   emit({
     type: "alert.raised",
     alert: "report.undeliverable",

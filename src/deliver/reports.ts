@@ -2,7 +2,11 @@
 import { isInternalDomain, isNonAscii, sameAddress, splitAddress } from "../mail/address.ts";
 import type { Envelope } from "../mail/message.ts";
 import type { Claim, GeneratedMessage, RouteRecipient } from "../queue/queue.ts";
-import { buildReport, type FailedRecipient } from "../dsn/report.ts";
+import type { Report, ReportHeader } from "../dsn/envelope.ts";
+import { buildReport } from "../dsn/report.ts";
+import type { FailedRecipient } from "../dsn/status.ts";
+import { buildSummary, type SummaryEntry } from "../dsn/summary.ts";
+import type { Language } from "../dsn/words.ts";
 
 /** Where reports go and what they are signed with. */
 export interface ReportOptions {
@@ -13,6 +17,7 @@ export interface ReportOptions {
   /** `organization.domains`. */
   readonly domains: readonly string[];
   readonly hostname: string;
+  readonly language: Language;
   /** IANA name for dates; undefined: the system's. */
   readonly timeZone: string | undefined;
 }
@@ -75,9 +80,42 @@ export interface Failure {
   readonly recipients: readonly FailedRecipient[];
   readonly remote: string | undefined;
   readonly lastAttemptAt: number;
+  /** Of a warning: when we give up. */
+  readonly retryUntil?: number | undefined;
 }
 
-/** Makes the reports about one attempt, each for one address, so that its From: fits the door that address is reached by. */
+/** Makes a report to one address, whose From: fits the door that the address is reached by. */
+function addressed(
+  options: ReportOptions,
+  doors: ReportDoors,
+  to: string,
+  now: number,
+  queueId: string,
+  build: (header: ReportHeader) => Report,
+): GeneratedMessage {
+  const draft: Envelope = {
+    reversePath: "",
+    recipients: [to],
+    origin: { listener: "", client: "", device: "" },
+    kind: "report",
+    priority: "normal",
+    smtpUtf8: isNonAscii(to),
+    eightBit: false,
+    signed: false,
+    longLines: false,
+    sizeBytes: 0,
+    messageId: "",
+    repairs: [],
+    sessionStartedAt: now,
+  };
+  const from = doors.mailboxOf(doors.route(draft, to)) ?? `MAILER-DAEMON@${options.hostname}`;
+  const { timeZone, hostname, language } = options;
+  const report = build({ queueId, now, timeZone, hostname, language, from, to });
+  const { eightBit, messageId, content } = report;
+  return { queueId, envelope: { ...draft, eightBit, sizeBytes: content.length, messageId, headerFrom: from }, content };
+}
+
+/** Makes the reports about one attempt, one for each address. */
 export async function makeReports(
   options: ReportOptions,
   doors: ReportDoors,
@@ -87,7 +125,7 @@ export async function makeReports(
   newQueueId: () => string,
 ): Promise<GeneratedMessage[]> {
   if (to.length === 0) return [];
-  const { claim } = failure;
+  const { claim, recipients, remote, lastAttemptAt, retryUntil } = failure;
   const octets = await firstOctets(claim);
   const original =
     octets === undefined
@@ -95,45 +133,18 @@ export async function makeReports(
       : claim.message.kind === "report" && octets.length === claim.content.sizeBytes
         ? { kind: "message" as const, octets }
         : { kind: "header" as const, octets: headerOf(octets) };
-  return to.map((address) => {
-    const queueId = newQueueId();
-    const draft: Envelope = {
-      reversePath: "",
-      recipients: [address],
-      origin: { listener: "", client: "", device: "" },
-      kind: "report",
-      priority: "normal",
-      smtpUtf8: isNonAscii(address),
-      eightBit: false,
-      signed: false,
-      longLines: false,
-      sizeBytes: 0,
-      messageId: "",
-      repairs: [],
-      sessionStartedAt: now,
-    };
-    const from = doors.mailboxOf(doors.route(draft, address)) ?? `MAILER-DAEMON@${options.hostname}`;
-    const { recipients: failures, remote, lastAttemptAt } = failure;
-    const report = buildReport({
-      queueId,
-      now,
-      timeZone: options.timeZone,
-      hostname: options.hostname,
-      from,
-      to: address,
-      about: claim.message,
-      failures,
-      remote,
-      lastAttemptAt,
-      original,
-    });
-    const envelope: Envelope = {
-      ...draft,
-      eightBit: report.eightBit,
-      sizeBytes: report.content.length,
-      messageId: report.messageId,
-      headerFrom: from,
-    };
-    return { queueId, envelope, content: report.content };
-  });
+  const about = { about: claim.message, failures: recipients, remote, lastAttemptAt, retryUntil, original };
+  return to.map((address) => addressed(options, doors, address, now, newQueueId(), (header) => buildReport({ ...header, ...about })));
+}
+
+/** Makes the report about many messages. */
+export function makeSummary(
+  options: ReportOptions,
+  doors: ReportDoors,
+  about: { readonly entries: readonly SummaryEntry[]; readonly messages: number },
+  to: string,
+  now: number,
+  queueId: string,
+): GeneratedMessage {
+  return addressed(options, doors, to, now, queueId, (header) => buildSummary({ ...header, ...about }));
 }

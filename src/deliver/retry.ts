@@ -10,10 +10,18 @@ export interface RetryPolicy {
   readonly maxMs: number;
   /** Age, held time not counted, at which the last attempt is made. RFC 5321 §4.5.4.1 asks for four to five days. */
   readonly expireAfterMs: number;
+  /** Age, held time not counted, at which the sender is told that the message is late. */
+  readonly warnAfterMs: number;
 }
 
 /** 1m 2m 4m 8m 16m 30m 30m … for five days. */
-export const DEFAULT_RETRY: RetryPolicy = { firstMs: 60_000, factor: 2, maxMs: 1_800_000, expireAfterMs: 432_000_000 };
+export const DEFAULT_RETRY: RetryPolicy = {
+  firstMs: 60_000,
+  factor: 2,
+  maxMs: 1_800_000,
+  expireAfterMs: 432_000_000,
+  warnAfterMs: 14_400_000,
+};
 
 /** Waits are spread by this part of themselves to both sides, so that what failed together does not come back together. */
 export const JITTER = 0.1;

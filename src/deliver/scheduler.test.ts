@@ -184,7 +184,7 @@ describe("the way of a message", () => {
     expect(relay.upstream.deliveries[0]?.reversePath).toBe("scanner@contoso.com");
   });
 
-  test("after five days it expires, and sender and postmaster are told", async () => {
+  test("after four hours the sender is told that it is late; after five days it expires, and sender and postmaster are told", async () => {
     const relay = await new Relay().start();
     relay.upstream.answer = (delivery) =>
       delivery.reversePath === "" ? facts(delivery) : facts(delivery, { refusal: refused("rcpt", "451 4.9.1 later") });
@@ -193,7 +193,11 @@ describe("the way of a message", () => {
     for (let i = 0; i < 250; i += 1) await relay.pass(30 * MINUTE);
 
     expect(relay.queue.states()[0]).toBe("expired");
-    expect(relay.queue.reports().map((report) => report.message.recipients)).toEqual([["printer@contoso.com"], ["it@contoso.com"]]);
+    expect(relay.queue.reports().map((report) => report.message.recipients)).toEqual([
+      ["printer@contoso.com"],
+      ["printer@contoso.com"],
+      ["it@contoso.com"],
+    ]);
   });
 });
 

@@ -1,4 +1,5 @@
 /** The deliverer: one lane for each upstream, what they share, and their beginning and end. */
+import type { Language } from "../dsn/words.ts";
 import type { Emit } from "../mail/events.ts";
 import type { Envelope } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -12,6 +13,7 @@ import { Lane } from "./lane.ts";
 import type { LaneOptions } from "./lane-options.ts";
 import type { ReportOptions } from "./reports.ts";
 import type { RetryPolicy } from "./retry.ts";
+import { Teller } from "./teller.ts";
 
 /** What the deliverer is made of. */
 export interface DelivererOptions {
@@ -28,7 +30,7 @@ export interface DelivererOptions {
   readonly postmaster: string;
   /** Senders given to devices that have none: no report is sent there. */
   readonly fallbackSenders: readonly string[];
-  readonly bounces: { readonly to: "sender" | "postmaster" | "both" };
+  readonly bounces: { readonly to: "sender" | "postmaster" | "both"; readonly language?: Language | undefined };
   /** IANA name for the dates in reports; undefined: the system's. */
   readonly timeZone: string | undefined;
   readonly emit: Emit;
@@ -86,6 +88,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
   readonly #options: DelivererOptions;
   readonly #lanes = new Map<string, Lane>();
   readonly #budgets: Budgets;
+  readonly #teller: Teller;
   readonly #reportFailure: (error: Error) => void;
   #cancelMaintenance: (() => void) | undefined;
   #stopped = false;
@@ -96,10 +99,13 @@ class LaneScheduler implements Deliverer, ExpressLane {
     this.failed = failure.promise;
     this.#reportFailure = failure.resolve;
     const { queue, upstreams, retry, emit, clock, random, postmaster, fallbackSenders, domains, hostname, timeZone } = options;
-    const reports: ReportOptions = { to: options.bounces.to, postmaster, fallbackSenders, domains, hostname, timeZone };
+    const { to, language = "en" } = options.bounces;
+    const reports: ReportOptions = { to, language, postmaster, fallbackSenders, domains, hostname, timeZone };
     const mailboxes = [...upstreams.values()].flatMap((upstream) => upstream.mailbox ?? []);
     const doors = { route: options.route, mailboxOf: (lane: string) => upstreams.get(lane)?.mailbox, mailboxes };
-    const shared: LaneOptions = { queue, retry, reports, doors, emit, clock, random, fail: (error) => this.#fail(error) };
+    const fail = (error: unknown): void => this.#fail(error);
+    this.#teller = new Teller({ queue, reports, doors, emit, clock, fail });
+    const shared: LaneOptions = { queue, retry, reports, teller: this.#teller, emit, clock, random, fail };
     this.#budgets = new Budgets({ upstreams: [...upstreams.values()], domains, emit, clock });
     for (const upstream of upstreams.values())
       this.#lanes.set(upstream.name, new Lane(upstream, this.#budgets.door(upstream.name), shared));
@@ -111,6 +117,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
     await queue.reroute();
     const states = new Map((await queue.lanes()).map((state) => [state.lane, state]));
     queue.onWork((name) => this.#lanes.get(name)?.work());
+    await this.#teller.start();
     for (const lane of this.#lanes.values()) await lane.start(states.get(lane.name));
     queue.setExpress(this);
     this.#scheduleMaintenance();
@@ -127,7 +134,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
     });
     const tooLong = Promise.withResolvers<void>();
     const cancelTooLong = clock.after(graceMs + ABORT_MS, tooLong.resolve);
-    await Promise.race([drained, tooLong.promise]);
+    await Promise.race([Promise.all([drained, this.#teller.stop()]), tooLong.promise]);
     cancelGrace();
     cancelTooLong();
   }
@@ -185,6 +192,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
     try {
       const states = new Map((await this.#options.queue.lanes()).map((state) => [state.lane, state]));
       for (const lane of this.#lanes.values()) lane.maintain(states.get(lane.name));
+      this.#teller.maintain();
       this.#budgets.watch();
       this.#scheduleMaintenance();
     } catch (error) {
@@ -196,6 +204,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
     if (!this.#stopped) this.#options.queue.setExpress(undefined);
     this.#stopped = true;
     this.#cancelMaintenance?.();
+    void this.#teller.stop();
     for (const lane of this.#lanes.values()) lane.halt();
     this.#reportFailure(error instanceof Error ? error : new Error(String(error)));
   }

@@ -2,7 +2,7 @@
 import type { AttemptOutcome, Delays, PosternEvent } from "../mail/events.ts";
 import type { AttemptRecord, Claim, Counted, Settlement } from "../queue/queue.ts";
 import type { AttemptFacts, Refusal, Stage } from "../upstream/upstream.ts";
-import type { FailedRecipient } from "../dsn/report.ts";
+import type { FailedRecipient } from "../dsn/status.ts";
 import type { Judgement, Verdict } from "./judge.ts";
 import { nextAttemptAt, type RetryPolicy } from "./retry.ts";
 
@@ -27,6 +27,10 @@ export interface Settled {
   /** Absent when nothing was tried. */
   readonly attempt: AttemptRecord | undefined;
   readonly failed: FailedRecipient[];
+  /** Put off again, and late enough for the sender to be told. Empty where that was done before. */
+  readonly late: FailedRecipient[];
+  /** When we give up on those that are late; undefined where none is. */
+  readonly retryUntil: number | undefined;
   readonly events: PosternEvent[];
 }
 
@@ -64,6 +68,8 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
   const { queueId } = message;
   const settlements = new Map<number, Settlement>();
   const failed: FailedRecipient[] = [];
+  const late: FailedRecipient[] = [];
+  let retryUntil: number | undefined;
   const events: PosternEvent[] = [];
   let rank = RANK.length;
   let remedy: string | undefined;
@@ -103,7 +109,15 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
         return;
       case "bounce":
         settlements.set(recipient.index, { kind: "bounced", cause, reply });
-        failed.push({ address: recipient.address, kind: "failed", status: finding.status, reply, cause, remedy: finding.remedy });
+        failed.push({
+          address: recipient.address,
+          kind: "failed",
+          id: finding.id,
+          status: finding.status,
+          reply,
+          cause,
+          remedy: finding.remedy,
+        });
         events.push({ type: "recipient.bounced", ...about, reply, cause, remedy: finding.remedy });
         return;
       case "retry": {
@@ -118,7 +132,7 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
         });
         if (dueAt === undefined) {
           settlements.set(recipient.index, { kind: "expired", cause, reply });
-          failed.push({ address: recipient.address, kind: "expired", reply, cause, remedy: finding.remedy });
+          failed.push({ address: recipient.address, kind: "expired", id: finding.id, reply, cause, remedy: finding.remedy });
           events.push({ type: "recipient.expired", ...about, reply, cause });
           return;
         }
@@ -127,6 +141,10 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
           verdict.ambiguous ? { kind: "deferred", dueAt, cause, reply, ambiguous: true } : { kind: "deferred", dueAt, cause, reply },
         );
         events.push({ type: "recipient.deferred", ...about, reply, nextAttemptAt: dueAt, cause, remedy: finding.remedy });
+        if (!claim.warned && now - message.acceptedAt - recipient.heldMs >= retry.warnAfterMs) {
+          late.push({ address: recipient.address, kind: "delayed", id: finding.id, reply, cause, remedy: finding.remedy });
+          retryUntil ??= message.acceptedAt + recipient.heldMs + retry.expireAfterMs;
+        }
         return;
       }
       default:
@@ -134,7 +152,7 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
     }
   });
   const outcome = RANK[rank];
-  if (outcome === undefined) return { settlements, attempt: undefined, failed, events };
+  if (outcome === undefined) return { settlements, attempt: undefined, failed, late, retryUntil, events };
 
   const refusal = decidingRefusal(facts);
   const stage: Stage = refusal?.stage ?? "final";
@@ -180,5 +198,5 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
     note,
     delays,
   });
-  return { settlements, attempt, failed, events };
+  return { settlements, attempt, failed, late, retryUntil, events };
 }

@@ -5,6 +5,7 @@ import { ENVELOPE } from "../../test/fakes/memory-queue.ts";
 import { parseReply } from "../mail/reply.ts";
 import { encodedText, mailDate, quotedPrintable } from "./mime.ts";
 import { buildReport, type ReportFacts } from "./report.ts";
+import { buildSummary, type SummaryFacts } from "./summary.ts";
 
 const HEADER = "Subject: Scan of 9:14\r\nFrom: printer@contoso.com\r\nMessage-ID: <scan-1@contoso.com>\r\n";
 const FACTS: ReportFacts = {
@@ -12,6 +13,7 @@ const FACTS: ReportFacts = {
   now: Date.UTC(2026, 0, 5, 9, 0, 10),
   timeZone: "Europe/Paris",
   hostname: "relay.contoso.com",
+  language: "en",
   from: "scanner@contoso.com",
   to: "printer@contoso.com",
   about: { ...ENVELOPE, queueId: "01TESTSCAN0000000000000000", acceptedAt: Date.UTC(2026, 0, 5, 9, 0, 0) },
@@ -19,6 +21,7 @@ const FACTS: ReportFacts = {
     {
       address: "nobody@contoso.com",
       kind: "failed",
+      id: "recipient-unknown",
       reply: parseReply("550 5.4.1 Recipient address rejected: Access denied. [AM0P190CA0005.EURP190.PROD.OUTLOOK.COM]"),
       cause: "there is no such recipient",
       remedy: "Check the address; a new mailbox needs up to an hour before it is known",
@@ -27,6 +30,35 @@ const FACTS: ReportFacts = {
   remote: "smtp.office365.com:587 [192.0.2.1]",
   lastAttemptAt: Date.UTC(2026, 0, 5, 9, 0, 9),
   original: { kind: "header", octets: Buffer.from(HEADER) },
+};
+
+const WARNING: ReportFacts = {
+  ...FACTS,
+  now: Date.UTC(2026, 0, 5, 13, 0, 10),
+  failures: [
+    {
+      address: "anna@contoso.com",
+      kind: "delayed",
+      id: "deferred",
+      reply: parseReply("451 4.3.2 Temporary server error. Please try again later ATTR17"),
+      cause: "Microsoft cannot look up the organization right now",
+      remedy: "Wait; see Microsoft 365 admin center > Health > Service health",
+    },
+  ],
+  retryUntil: Date.UTC(2026, 0, 10, 9, 0, 0),
+};
+const SUMMARY: SummaryFacts = {
+  ...FACTS,
+  messages: 2,
+  entries: [1, 2].map((n) => ({
+    queueId: `01TESTSCAN000000000000000${n}`,
+    sender: "printer@contoso.com",
+    device: "10.20.0.5",
+    acceptedAt: Date.UTC(2026, 0, 5, 9, n, 0),
+    lastAttemptAt: Date.UTC(2026, 0, 5, 9, n, 1),
+    remote: "smtp.office365.com:587 [192.0.2.1]",
+    recipients: FACTS.failures.map((failure) => ({ ...failure, address: `nobody${n}@contoso.com` })),
+  })),
 };
 
 /** Dates are masked, so that a golden file says what matters. POSTERN_GOLDEN=write makes them anew, to be read before they are kept. */
@@ -52,6 +84,7 @@ describe("golden reports", () => {
     const failures = ["a@contoso.com", "b@contoso.com"].map((address) => ({
       address,
       kind: "expired" as const,
+      id: "unreachable",
       cause: "the next hop cannot be reached (ECONNREFUSED: 192.0.2.1:587)",
       remedy: "Check the firewall",
     }));
@@ -64,12 +97,63 @@ describe("golden reports", () => {
       {
         address: "jörg@contoso.com",
         kind: "failed" as const,
+        id: "recipient-not-found",
         reply: parseReply("550 5.1.1 Empfänger unbekannt"),
         cause: "there is no such recipient",
       },
     ];
 
     expectGolden("report-utf8", buildReport({ ...FACTS, failures }).content);
+  });
+
+  test("a warning that the message is late, with the time until which it is tried", () => {
+    expectGolden("warning", buildReport(WARNING).content);
+  });
+
+  test("in French", () => {
+    const failures = [
+      {
+        address: "nobody@contoso.com",
+        kind: "failed" as const,
+        id: "recipient-unknown",
+        reply: parseReply("550 5.4.1 Recipient address rejected: Access denied."),
+        cause: "ce destinataire n'existe pas",
+        remedy: "Vérifiez l'adresse ; une nouvelle boîte met jusqu'à une heure à être connue",
+      },
+    ];
+
+    expectGolden("report-french", buildReport({ ...FACTS, language: "fr", failures }).content);
+  });
+
+  test("a warning in French", () => {
+    const failures = [
+      {
+        address: "anna@contoso.com",
+        kind: "delayed" as const,
+        id: "unreachable",
+        cause: "le serveur suivant est injoignable (ECONNREFUSED: 192.0.2.1:587)",
+        remedy: "Vérifiez le pare-feu",
+      },
+    ];
+
+    expectGolden("warning-french", buildReport({ ...WARNING, language: "fr", failures }).content);
+  });
+
+  test("many messages of one sender and cause, told together", () => {
+    expectGolden("summary", buildSummary(SUMMARY).content);
+  });
+
+  test("many messages in French, more than the list takes", () => {
+    const entries = SUMMARY.entries.map((entry) => ({
+      ...entry,
+      recipients: entry.recipients.map((recipient) => ({
+        ...recipient,
+        cause: "ce destinataire n'existe pas",
+        remedy: "Vérifiez l'adresse ; une nouvelle boîte met jusqu'à une heure à être connue",
+      })),
+    }));
+
+    expectGolden("summary-french", buildSummary({ ...SUMMARY, language: "fr", entries, messages: 250 }).content);
   });
 
   test("a report that could not be delivered goes to the postmaster with the report in it", () => {
@@ -117,11 +201,41 @@ test("a mail program reads it: words first, then the machine's part, then the he
   expect(mail.date).toEqual(new Date(FACTS.now));
 });
 
+test("a summary is read by a mail program too, and each recipient says whose message it is of", async () => {
+  const { content, messageId } = buildSummary(SUMMARY);
+
+  const mail = await simpleParser(content);
+
+  expectSound(content);
+  expect(mail.messageId).toBe(messageId);
+  expect(mail.headers.get("content-type")).toMatchObject({ value: "multipart/report", params: { "report-type": "delivery-status" } });
+  expect(mail.text).toContain("01TESTSCAN0000000000000002");
+  expect(content.toString()).toContain("Final-Recipient: rfc822; nobody2@contoso.com\r\nAction: failed\r\nStatus: 5.4.1\r\n");
+  expect(content.toString().match(/X-Postern-Id: 01TESTSCAN/g)).toHaveLength(2);
+});
+
+test("in a summary nothing from outside can add a header field either", async () => {
+  const evil = `x\r\nBcc: all@contoso.com\r\n\r\n--postern-${FACTS.queueId}--`;
+  const entries = SUMMARY.entries.map((entry) => ({
+    ...entry,
+    sender: evil,
+    device: evil,
+    recipients: [{ address: evil, kind: "failed" as const, id: "refused", cause: evil, remedy: evil }],
+  }));
+
+  const report = buildSummary({ ...SUMMARY, entries });
+
+  expectSound(report.content);
+  expect((await simpleParser(report.content)).headers.has("bcc")).toBe(false);
+});
+
 test("nothing from outside can add a header field or end a part", async () => {
   const evil = `x\r\nBcc: all@contoso.com\r\n\r\n--postern-${FACTS.queueId}--`;
   const report = buildReport({
     ...FACTS,
-    failures: [{ address: evil, kind: "failed", cause: evil, reply: { code: 550, enhanced: "5.1.1", text: evil }, remedy: evil }],
+    failures: [
+      { address: evil, kind: "failed", id: "refused", cause: evil, reply: { code: 550, enhanced: "5.1.1", text: evil }, remedy: evil },
+    ],
     original: { kind: "header", octets: Buffer.from(evil) },
     about: { ...FACTS.about, messageId: `<${evil}>` },
   });

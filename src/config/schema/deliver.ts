@@ -59,6 +59,11 @@ export const Retry = z.strictObject({
     description: "Undelivered for so long: the sender gets a report (RFC 5321 section 4.5.4.1).",
     apply: "restart",
   }),
+  warn_after: about(duration("1m", "365d").prefault("4h"), {
+    description:
+      "Undelivered for so long: the sender is told once that the message is late, at the next attempt. Time in which it is held does not count.",
+    apply: "restart",
+  }),
 });
 
 export const Hold = z.strictObject({
@@ -70,7 +75,12 @@ export const Hold = z.strictObject({
 
 export const Bounces = z.strictObject({
   to: about(oneOf(["sender", "postmaster", "both"]).prefault("both"), {
-    description: "Who gets the report about mail that could not be delivered. Senders only when they are internal.",
+    description:
+      "Who gets the report about mail that could not be delivered. Senders only when they are internal; the warning that mail is late goes to one of the two.",
+    apply: "restart",
+  }),
+  language: about(oneOf(["en", "fr"]).prefault("en"), {
+    description: "Language of reports, for people; the part for machines and the answers of mail servers stay as they are.",
     apply: "restart",
   }),
 });

@@ -1,0 +1,59 @@
+import { expect, test } from "vitest";
+import { ANSWERS } from "./answers.ts";
+import { ENTRA } from "./entra.ts";
+import { FAULTS } from "./faults.ts";
+import { FRENCH, translated } from "./french.ts";
+
+const PLACEHOLDERS = { mailbox: "scanner@contoso.com", sender: "erp@contoso.com", upstream: "scans" };
+/** What the judge says where no row fits. */
+const BY_CLASS = [
+  "door-temporary",
+  "door-refused",
+  "policy-refused",
+  "refused",
+  "deferred",
+  "no-answer",
+  "ambiguous",
+  "corrupt",
+  "door-fault",
+  "fault",
+];
+
+test("every cause has French words, and there are none without a cause", () => {
+  const ids = [...[...ANSWERS, ...FAULTS, ...ENTRA].map((row) => row.id), ...BY_CLASS];
+
+  expect(Object.keys(FRENCH).toSorted()).toEqual(ids.toSorted());
+});
+
+test("commands and placeholders are the same in both languages", () => {
+  const parts = (remedy: string): readonly string[] => [
+    ...(remedy.match(/(?:Set|Get|Add|New|Test)-[A-Z]\w+/g) ?? []),
+    ...["MAILBOX", "SENDER", "UPSTREAM"].filter((word) => remedy.includes(word)),
+  ];
+
+  for (const row of [...ANSWERS, ...FAULTS, ...ENTRA]) {
+    const [, remedy = ""] = FRENCH[row.id] ?? [];
+
+    expect([row.id, ...parts(remedy)]).toEqual([row.id, ...parts(row.remedy)]);
+  }
+});
+
+test("the code of a fault and its detail stay, placeholders are filled in", () => {
+  const recipient = {
+    address: "a@contoso.com",
+    kind: "expired",
+    id: "unreachable",
+    cause: "the next hop cannot be reached (ECONNREFUSED: 192.0.2.1:587)",
+  } as const;
+
+  expect(translated(recipient, PLACEHOLDERS).cause).toBe("le serveur suivant est injoignable (ECONNREFUSED: 192.0.2.1:587)");
+  expect(translated({ ...recipient, id: "sender-denied" }, PLACEHOLDERS).remedy).toContain(
+    "Add-RecipientPermission -Identity erp@contoso.com -Trustee scanner@contoso.com",
+  );
+});
+
+test("what has no translation stays as it is", () => {
+  const recipient = { address: "a@contoso.com", kind: "failed", id: "new-row", cause: "new" } as const;
+
+  expect(translated(recipient, PLACEHOLDERS)).toBe(recipient);
+});

@@ -1,0 +1,182 @@
+/** Faults without a reply, and what no row knows. */
+import type { Translation } from "./translation.ts";
+
+const RESEAU =
+  "Vérifiez la résolution de noms et le pare-feu : postern doit joindre l'hôte et le port de l'upstream ; rien d'autre n'est à faire, le courrier part dès que possible";
+const REPRIS = "il partira ensuite de lui-même, ou tout de suite avec postern queue release";
+const SECRET =
+  "Créez un nouveau secret dans Entra admin center > App registrations > Certificates & secrets, et placez sa valeur (pas son id) là où pointe le secret de l'upstream";
+const SIGN_IN = "postern auth login UPSTREAM, puis saisissez le code dans les 15 minutes";
+const SERVICE = "Patientez ; voir Microsoft 365 admin center > Health > Service health";
+
+export const FRENCH_FAULTS: Readonly<Record<string, Translation>> = {
+  "door-temporary": ["le serveur suivant n'est pas prêt", "Patientez"],
+  "door-refused": [
+    "le serveur suivant nous refuse",
+    "La réponse en donne la raison ; corrigez les réglages de l'upstream ou le serveur suivant",
+  ],
+  "policy-refused": ["Microsoft refuse le message selon ses règles", `Corrigez ce que nomme la réponse ; ${REPRIS}`],
+  refused: ["le serveur suivant l'a refusé", "La réponse en donne la raison"],
+  deferred: ["le serveur suivant l'a remis à plus tard", "Rien : une nouvelle tentative a lieu"],
+  "no-answer": ["pas de réponse lisible", "Rien : une nouvelle tentative a lieu"],
+  ambiguous: [
+    "le message a été envoyé en entier, mais la réponse s'est perdue : il est peut-être arrivé",
+    "Rien : une nouvelle tentative a lieu",
+  ],
+  corrupt: [
+    "le message enregistré ne correspond plus à sa somme de contrôle et n'est pas envoyé",
+    "Le disque ou son contrôleur l'a endommagé : vérifiez la machine, redemandez la numérisation, puis postern queue delete QUEUEID",
+  ],
+  "door-fault": ["le serveur suivant est inutilisable", "Rien : une nouvelle tentative a lieu"],
+  fault: ["la remise a été interrompue", "Rien : une nouvelle tentative a lieu"],
+  unreachable: ["le serveur suivant est injoignable", RESEAU],
+  "name-unknown": ["le nom du serveur suivant ne peut être résolu", RESEAU],
+  "timed-out": ["le serveur suivant n'a pas répondu à temps", RESEAU],
+  reset: ["la connexion a été coupée", RESEAU],
+  "no-starttls": [
+    "le serveur suivant ne propose pas STARTTLS",
+    "Un pare-feu le retire peut-être : exemptez ce port de l'inspection. Pour un serveur interne, mettez tls: opportunistic ou none sur l'upstream",
+  ],
+  certificate: [
+    "le certificat du serveur suivant n'est pas valable",
+    "Si un pare-feu inspecte TLS, exemptez ce port ; si le certificat vient de votre propre autorité, nommez-la dans ca de l'upstream ; sinon mettez dans host le nom du certificat",
+  ],
+  "tls-failed": [
+    "la négociation TLS a échoué",
+    "Le serveur suivant doit parler TLS 1.2 ou mieux : openssl s_client -starttls smtp -connect HOST:PORT montre ce qu'il propose",
+  ],
+  "no-auth-offered": [
+    "le serveur suivant ne propose aucune authentification utilisable",
+    "Utilisez l'hôte et le port de soumission (smtp.office365.com, 587), ou retirez credential d'un upstream qui n'en a pas besoin",
+  ],
+  "cleartext-auth": [
+    "le mot de passe serait passé sur une ligne sans TLS vérifié",
+    "Mettez tls: required sur l'upstream, ou retirez-lui credential",
+  ],
+  "secret-missing": [
+    "le secret, le certificat ou la clé de l'upstream est illisible",
+    "postern check nomme le fichier ; placez-le là, lisible par l'utilisateur du service",
+  ],
+  "too-large": [
+    "le message est trop volumineux pour le serveur suivant",
+    "Numérisez avec une résolution plus basse, ou relevez la limite de l'upstream et du serveur suivant",
+  ],
+  "not-served": [
+    "cet upstream n'atteint pas ce destinataire",
+    `Ajoutez à la route un upstream qui atteint l'extérieur (smtp-auth, graph ou connector) ; ${REPRIS}`,
+  ],
+  "sender-signed": [
+    "le message est signé : remplacer son expéditeur par celui de la boîte casserait la signature",
+    `Donnez à la boîte le droit d'envoyer en son nom : Add-RecipientPermission -Identity SENDER -Trustee MAILBOX -AccessRights SendAs, et ajoutez-le à sender.send_as ; ou ajoutez un upstream qui garde les expéditeurs (connector) ; ${REPRIS}`,
+  ],
+  "sender-not-allowed": [
+    "l'expéditeur n'est pas dans la liste allow de l'upstream",
+    `Ajoutez SENDER à allow, si c'est une boîte dont l'application peut envoyer ; ${REPRIS}`,
+  ],
+  "header-recipients": [
+    "l'en-tête nomme des destinataires que l'appareil n'a pas donnés à Postern, et Graph leur enverrait aussi le message",
+    `Ajoutez à la route un upstream qui parle SMTP ; ${REPRIS}`,
+  ],
+  "graph-not-taken": [
+    "Graph a répondu 200 au lieu de 202, comme pour certains gros messages qu'il n'envoie pas",
+    `Ajoutez un upstream smtp-auth à la route, ou abaissez limits.max_message_size de celui-ci ; vérifiez si le message est arrivé avant de le libérer ; ${REPRIS}`,
+  ],
+  "mx-foreign": [
+    "l'enregistrement MX du domaine mène à un autre fournisseur que Microsoft 365",
+    "Mettez dans host: de l'upstream le nom que montre Microsoft 365 admin center > Settings > Domains > le domaine > DNS records pour MX",
+  ],
+  "mx-none": [
+    "le domaine n'a pas d'enregistrement MX",
+    "Corrigez domain: de l'upstream, ou mettez dans host: le nom que montre Microsoft 365 admin center > Settings > Domains > le domaine > DNS records",
+  ],
+  "dns-temporary": [
+    "le serveur de noms ne répond pas pour le moment",
+    "Vérifiez la résolution de noms : nslookup -type=mx VOTRE-DOMAINE ; network.dns.servers en nomme d'autres",
+  ],
+  "own-certificate-expired": [
+    "notre certificat pour cet upstream a expiré",
+    "Placez un nouveau certificat et sa clé dans les fichiers que nomme l'upstream : ils sont relus d'eux-mêmes",
+  ],
+  "own-certificate-key": [
+    "notre certificat pour cet upstream et sa clé ne forment pas une paire",
+    "Placez dans le fichier key la clé de ce certificat : il est relu de lui-même",
+  ],
+  "own-certificate-file": [
+    "notre certificat pour cet upstream, ou sa clé, est illisible",
+    "postern check nomme le fichier ; placez-le là en PEM, lisible par l'utilisateur du service",
+  ],
+  "not-signed-in": ["personne ne s'est encore connecté pour cet upstream", "postern auth login UPSTREAM"],
+  "arc-unavailable": [
+    "cette machine n'a pas d'identité managée pour demander un jeton",
+    "azcmagent show doit dire Connected, et l'utilisateur du service doit être du groupe himds : usermod -aG himds postern ; sinon utilisez un credential de type client-certificate",
+  ],
+  "no-smtputf8": [
+    "une adresse contient des caractères hors ASCII, que le serveur suivant n'accepte pas",
+    "Utilisez une adresse sans lettres accentuées",
+  ],
+  "address-invalid": ["une adresse de l'enveloppe ne peut s'écrire en SMTP", "Corrigez l'adresse dans l'appareil"],
+  protocol: [
+    "les réponses du serveur suivant sont incohérentes",
+    "Vérifiez que l'hôte et le port de l'upstream sont ceux d'un serveur SMTP, et qu'aucun pare-feu ne récrit SMTP",
+  ],
+  "token-endpoint-trouble": [
+    "le service de jetons a des difficultés",
+    "Patientez ; un proxy répond peut-être à sa place : vérifiez que login.microsoftonline.com est joignable",
+  ],
+  "content-unreadable": ["une erreur de notre côté", "Le journal donne les détails ; une nouvelle tentative a lieu"],
+  "secret-wrong": ["Entra : le secret client est faux (souvent son id collé au lieu de sa valeur)", SECRET],
+  "secret-expired": ["Entra : le secret client a expiré", SECRET],
+  "secret-absent": [
+    "Entra : ni secret ni assertion n'a été envoyé",
+    "Donnez un secret au credential de l'upstream, ou un certificat et sa clé",
+  ],
+  "app-unknown": [
+    "Entra : l'application n'est pas connue de ce locataire",
+    "Corrigez client_id et organization.tenant ; puis accordez le consentement : Entra admin center > Enterprise applications > l'application > Permissions",
+  ],
+  "tenant-unknown": [
+    "Entra : le locataire n'existe pas dans ce cloud",
+    "Corrigez organization.tenant, et organization.cloud pour un cloud national",
+  ],
+  "consent-missing": [
+    "Entra : l'application n'a pas de consentement",
+    "Entra admin center > App registrations > l'application > API permissions : ajoutez Office 365 Exchange Online > SMTP.SendAsApp (pour graph : Microsoft Graph > Mail.Send) et accordez le consentement",
+  ],
+  "assertion-refused": [
+    "Entra : le certificat qui a signé notre demande lui est inconnu",
+    "Déposez-le dans Entra admin center > App registrations > Certificates & secrets, et vérifiez que certificate et key de l'upstream forment une paire",
+  ],
+  "clock-wrong": ["Entra : notre demande est hors de sa période de validité", "Vérifiez l'horloge de cette machine : timedatectl"],
+  "account-disabled": [
+    "Entra : l'application ou le compte est désactivé",
+    "Entra admin center > Enterprise applications > l'application > Properties > Enabled for users to sign-in : Yes",
+  ],
+  "user-refused": [
+    "Entra : le compte est inconnu ou verrouillé, ou son mot de passe faux ou expiré",
+    "Corrigez le credential ; le journal des connexions d'Entra dit lequel",
+  ],
+  "policy-blocks": [
+    "Entra : l'authentification multifacteur, l'accès conditionnel ou les paramètres de sécurité par défaut bloquent la connexion",
+    "Utilisez les identifiants d'une application (client-secret ou client-certificate), ou excluez le compte de la règle",
+  ],
+  "sign-in-ended": [
+    "Entra : la connexion a expiré ou a été révoquée",
+    "postern auth login UPSTREAM, ou utilisez les identifiants d'une application",
+  ],
+  "device-code-expired": ["Entra : le code de connexion a expiré", SIGN_IN],
+  "device-code-pending": ["Entra : personne n'a encore saisi le code", SIGN_IN],
+  "scope-wrong": [
+    "Entra : la ressource demandée n'existe pas dans ce locataire",
+    "Vérifiez organization.cloud et scope de l'upstream ; le locataire doit avoir Exchange Online",
+  ],
+  "request-loop": [
+    "Entra : trop de demandes de jetons en peu de temps",
+    "Patientez cinq minutes ; si cela dure, cherchez qui d'autre utilise ce client_id",
+  ],
+  "entra-throttled": ["Entra : le locataire est ralenti", "Patientez"],
+  "entra-trouble": ["Entra a des difficultés pour le moment", SERVICE],
+  "entra-refused": [
+    "Entra refuse de donner un jeton",
+    "Cherchez le numéro AADSTS sur https://login.microsoftonline.com/error, puis corrigez le credential",
+  ],
+};
