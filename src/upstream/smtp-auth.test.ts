@@ -153,12 +153,13 @@ test("a message goes out as the mailbox, with a token asked for once, over verif
   expect(events.map((event) => event.type)).toContain("upstream.auth.succeeded");
 });
 
-test("the null reverse-path goes out as the mailbox", async () => {
+test("the reverse-path is written as it was made for the door; that there is no null one is for the maker to know", async () => {
   const { hop, upstream } = await scene();
 
   await upstream.attempt(mail({ reversePath: "" }), never);
 
-  expect(hop.messages[0]?.mail).toContain("MAIL FROM:<scanner@contoso.com>");
+  expect(hop.messages[0]?.mail).toContain("MAIL FROM:<>");
+  expect(upstream.traits.nullSender).toBe("mailbox");
 });
 
 test("535 is met with one new token, on the same connection", async () => {

@@ -136,7 +136,7 @@ export interface Upstream {
   readonly type: UpstreamType;
   readonly limits: UpstreamLimits;
   readonly traits: DoorTraits;
-  /** The only sender this door lets through, where there is one; the null reverse-path goes out as this (product rule for doors with a mailbox). */
+  /** The mailbox that sends all this door's mail, where there is one; `traits` say what that means for senders. */
   readonly mailbox: string | undefined;
   /** Never rejects: every fault is a fact. Aborting closes the connection and gives a refusal with fault `ABORTED`. */
   attempt(delivery: Delivery, signal: AbortSignal): Promise<AttemptFacts>;

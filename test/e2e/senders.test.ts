@@ -29,6 +29,24 @@ const outcomes = (): string[] => contoso.all("attempt.finished").map(({ outcome 
 
 const MAIL = `From: "Floor 2, left" <${BRUNO}>\r\nTo: ${ANNA}\r\nSubject: Scan\r\n  of 9:14\r\nX-Odd :  spaces \t\r\n\r\nFrom: the body\r\n..\r\n`;
 
+test("a sender that the mailbox may not use is rewritten before Microsoft sees it, and answers go to the sender", async () => {
+  const { sim, event } = await begin();
+
+  await send(BRUNO, MAIL);
+  const [message] = await sim.waitFor(1);
+  await event("recipient.delivered");
+
+  const text = message?.content?.toString("latin1") ?? "";
+  expect(outcomes()).toEqual(["delivered"]);
+  expect(message).toMatchObject({ reversePath: SCANNER, headerFrom: [SCANNER] });
+  expect(header(message!, "From")).toBe(`"Floor 2, left" <${SCANNER}>`);
+  expect(header(message!, "Reply-To")).toBe(BRUNO);
+  expect(header(message!, "X-Postern-Original-Sender")).toBe(BRUNO);
+  // All else is what the device sent.
+  expect(text).toContain(`To: ${ANNA}\r\nSubject: Scan\r\n  of 9:14\r\nX-Odd :  spaces \t\r\n`);
+  expect(text.slice(text.indexOf("\r\n\r\n"))).toBe("\r\n\r\nFrom: the body\r\n..\r\n");
+});
+
 test("kept senders that Microsoft refuses go once more, rewritten; with the right they go as they are", async () => {
   const { sim, event } = await begin({ sender: { mode: "keep" } });
 
@@ -44,6 +62,33 @@ test("kept senders that Microsoft refuses go once more, rewritten; with the righ
   expect(kept).toMatchObject({ reversePath: BRUNO, headerFrom: [BRUNO] });
   expect(outcomes()).toEqual(["deferred", "delivered", "delivered"]);
   expect(contoso.all("recipient.held")).toEqual([]);
+});
+
+test("on behalf of: From stays, the mailbox stands in Sender and in the envelope", async () => {
+  const { sim, event } = await begin({
+    sender: { mode: "on-behalf-of" },
+    prepare: ({ tenant }) => tenant.mailboxes.find(({ address }) => address === SCANNER)?.sendAs.push(BRUNO),
+  });
+
+  await send(BRUNO, MAIL);
+  const [message] = await sim.waitFor(1);
+  await event("recipient.delivered");
+
+  expect(message).toMatchObject({ reversePath: SCANNER, headerFrom: [BRUNO] });
+  expect(header(message!, "Sender")).toBe(SCANNER);
+});
+
+test("a signed message is not rewritten: it is held by its sender, with the remedy, and others flow", async () => {
+  const { sim, relay, scan, event } = await begin();
+
+  const signedId = await send(BRUNO, `DKIM-Signature: v=1; d=contoso.com\r\n${MAIL}`);
+  const held = await event("recipient.held");
+  await scan(SCANNER, ANNA);
+  await event("recipient.delivered");
+
+  expect(held).toMatchObject({ queueId: signedId, heldBy: "sender", remedy: expect.stringContaining("send_as") });
+  expect(sim.messages()).toHaveLength(1);
+  expect(await relay().queue.statistics()).toMatchObject({ waiting: { held: 1 }, final: { delivered: 1 } });
 });
 
 test("mail with the null reverse-path goes out as the mailbox, marked so that nobody answers it, and is never reported about", async () => {

@@ -60,17 +60,15 @@ export class SmtpUpstream implements Upstream {
     const kept = this.#pool.takeIdle();
     let lease: Lease | Refusal = kept === undefined ? await this.#pool.acquire(signal) : { connection: kept, reused: true };
     if ("stage" in lease) return this.#notConnected(delivery, lease, clock.monotonic() - askedAt);
-    // Doors with a mailbox let nobody else send; what must not be answered goes out as the mailbox.
-    const outgoing = delivery.reversePath === "" && this.mailbox !== undefined ? { ...delivery, reversePath: this.mailbox } : delivery;
     let readyAt = lease.reused ? askedAt : clock.monotonic();
-    let transaction = await transact(lease.connection, outgoing, signal);
+    let transaction = await transact(lease.connection, delivery, signal);
     if (lease.reused && transaction.stale && !signal.aborted) {
       // The server ended a kept connection before it knew of this message: the same attempt, on a new one.
       const fresh: Lease | Refusal = await this.#pool.replace(lease.connection, signal);
       if ("stage" in fresh) return this.#notConnected(delivery, fresh, clock.monotonic() - askedAt);
       lease = fresh;
       readyAt = clock.monotonic();
-      transaction = await transact(lease.connection, outgoing, signal);
+      transaction = await transact(lease.connection, delivery, signal);
     }
     const facts = this.#facts(lease, transaction, readyAt - askedAt, clock.monotonic() - readyAt);
     if (transaction.reuse === "after-reset") void this.#resetAndRelease(lease.connection);
