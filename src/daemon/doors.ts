@@ -5,6 +5,7 @@ import type {
   Config,
   ConnectorConfig,
   DirectSendConfig,
+  GraphConfig,
   OAuthCredential as OAuthConfig,
   PasswordCredential,
   SmtpAuthConfig,
@@ -79,7 +80,7 @@ async function buildUpstream(
     case "connector":
       return createConnectorUpstream({ ...shared, ...mxDoor(config), certificate: certificateOf(config) });
     case "graph":
-      throw new Error(`upstream ${name}: ${config.type} is not built yet`);
+      return await graph(config, shared, whole);
     case "smart-host": {
       const { credential, host, port, tls } = config;
       return createSmartHostUpstream({ ...shared, host, port, tls, credential: credential && passwordOf(credential) });
@@ -103,6 +104,22 @@ async function submission(config: SmtpAuthConfig, shared: Shared, whole: Config)
     serves,
     proxy,
     credential: credential.type === "password" ? passwordOf(credential) : oauthCredential(credential, shared.name, whole.data_dir),
+  });
+}
+
+async function graph(config: GraphConfig, shared: Shared, whole: Config): Promise<Upstream> {
+  // Only for those who use it, like submission.
+  const { createGraphUpstream } = await import("../upstream/graph.ts");
+  const { mailbox, allow, graph_host: graphHost, large_messages: largeMessages, authority, scope, proxy, credential } = config;
+  return createGraphUpstream({
+    ...shared,
+    mailbox: mailbox === "from" ? { kind: "from", allow, domains: whole.organization.domains } : { kind: "one", address: mailbox },
+    graphHost,
+    largeMessages,
+    authority,
+    scope,
+    proxy,
+    credential: oauthCredential(credential, shared.name, whole.data_dir),
   });
 }
 

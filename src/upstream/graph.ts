@@ -8,6 +8,7 @@ import type { GraphMailbox } from "./graph/upstream.ts";
 import type { OAuthCredential } from "./oauth/credential.ts";
 import { entraClient } from "./oauth/entra.ts";
 import type { EntraOptions } from "./oauth/entra.ts";
+import { signInReporter } from "./oauth/sign-in-reporter.ts";
 import { TokenSource } from "./oauth/token.ts";
 import type { CountedAs, SenderPolicy, Upstream, UpstreamLimits } from "./upstream.ts";
 
@@ -25,6 +26,8 @@ export interface GraphOptions extends GraphNetwork {
   /** For instance `https://graph.microsoft.com/.default`. */
   readonly scope: string;
   readonly limits: UpstreamLimits;
+  /** What becomes of a message over the limit of MIME. */
+  readonly largeMessages: "next" | "draft";
   readonly timeouts?: Partial<HttpTimeouts> | undefined;
   /** Stands in for the network to the authority in tests. */
   readonly network?: EntraOptions["network"];
@@ -43,12 +46,16 @@ export function createGraphUpstream(options: GraphOptions): Upstream {
     scope: options.scope,
     credential: options.credential,
     ca,
+    proxy,
     sourceAddress,
     network: options.network,
     clock,
   });
   void entra.readExpiry();
+  const { keepAlive } = entra;
   const { hostname, port, origin } = new URL(options.graphHost);
+  const timeouts = { ...DEFAULT_HTTP_TIMEOUTS, ...options.timeouts };
+  const httpTo = (to: string): GraphHttp => new GraphHttp({ upstream: name, origin: to, ca, sourceAddress, proxy, timeouts, clock, emit });
   return new GraphUpstream({
     name,
     mailbox,
@@ -60,18 +67,12 @@ export function createGraphUpstream(options: GraphOptions): Upstream {
       sender: options.sender,
       countedAs: options.countedAs,
     },
-    http: new GraphHttp({
-      upstream: name,
-      origin,
-      ca,
-      sourceAddress,
-      proxy,
-      timeouts: { ...DEFAULT_HTTP_TIMEOUTS, ...options.timeouts },
-      clock,
-      emit,
-    }),
+    http: httpTo(origin),
+    httpTo,
+    largeMessages: options.largeMessages,
     tokens: new TokenSource(entra.fetch, clock),
     credentialExpiresAt: entra.credentialExpiresAt,
+    keepFresh: keepAlive === undefined ? undefined : () => keepAlive(signInReporter(name, emit)),
     place: `${hostname}:${port === "" ? 443 : port}`,
     clock,
     emit,

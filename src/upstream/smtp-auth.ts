@@ -4,11 +4,12 @@ import type { Clock } from "../platform/clock.ts";
 import { entraClient } from "./oauth/entra.ts";
 import type { EntraOptions } from "./oauth/entra.ts";
 import type { OAuthCredential } from "./oauth/credential.ts";
+import { orAborted } from "./oauth/or-aborted.ts";
+import { signInReporter } from "./oauth/sign-in-reporter.ts";
 import { TokenSource } from "./oauth/token.ts";
 import { DEFAULT_TIMEOUTS } from "./smtp/session.ts";
 import type { Timeouts } from "./smtp/session.ts";
 import { tlsPolicy } from "./smtp/dial.ts";
-import { faultAt } from "./smtp/fault.ts";
 import { MICROSOFT_KEEP } from "./smtp/pool.ts";
 import type { KeepLimits } from "./smtp/pool.ts";
 import { onePlace } from "./smtp/places.ts";
@@ -16,7 +17,7 @@ import { SmtpUpstream } from "./smtp/upstream.ts";
 import type { SignIn } from "./smtp/opening.ts";
 import { passwordSignIn } from "./smtp/password.ts";
 import type { PasswordLogin } from "./smtp/password.ts";
-import type { CountedAs, DoorTraits, Refusal, SenderPolicy, Upstream, UpstreamLimits } from "./upstream.ts";
+import type { CountedAs, DoorTraits, SenderPolicy, Upstream, UpstreamLimits } from "./upstream.ts";
 
 /** How submission is made. */
 export interface SmtpAuthOptions {
@@ -114,21 +115,6 @@ function signingIn(options: SmtpAuthOptions): SigningIn {
   };
 }
 
-/** An alert while a sign-in cannot be renewed, long before mail has to wait for it. */
-export function signInReporter(upstream: string, emit: Emit): (refusal: Refusal | undefined) => void {
-  let raised = false;
-  return (refusal) => {
-    const about = { alert: "upstream.sign-in", subject: upstream } as const;
-    if (refusal !== undefined) {
-      const { code, detail } = refusal.fault ?? { code: "TOKEN", detail: "no token" };
-      emit({ type: "alert.raised", ...about, text: `the sign-in could not be renewed: ${code}: ${detail}` });
-    } else if (raised) {
-      emit({ type: "alert.cleared", ...about });
-    }
-    raised = refusal !== undefined;
-  };
-}
-
 function tokenSignIn(user: string, tokens: TokenSource): SignIn {
   const login: SignIn["login"] = async (signal) => {
     const token = await orAborted(tokens.get(), signal);
@@ -143,20 +129,4 @@ function tokenSignIn(user: string, tokens: TokenSource): SignIn {
       return await login(signal);
     },
   };
-}
-
-/** The fetch itself goes on for others who wait for it. */
-async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | Refusal> {
-  let stop = (): void => {};
-  const aborted = new Promise<Refusal>((resolve) => {
-    const settle = (): void => resolve(faultAt("token", "ABORTED", "stopped while waiting for a token"));
-    signal.addEventListener("abort", settle);
-    stop = () => signal.removeEventListener("abort", settle);
-    if (signal.aborted) settle();
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    stop();
-  }
 }

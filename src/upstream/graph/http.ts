@@ -45,7 +45,7 @@ export interface GraphHttpOptions extends GraphNetwork {
 
 /** One request. */
 export interface GraphRequest {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
   /** With query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -124,7 +124,10 @@ export class GraphHttp {
     let reused = connection.isOpen;
     const startedAt = clock.monotonic();
     let readyAt = reused ? startedAt : undefined;
-    let phase: "connect" | "content" | "final" = reused ? "content" : "connect";
+    const { body } = request;
+    const hasBody = body !== undefined && body.length > 0;
+    const [first, firstMs] = hasBody ? (["content", timeouts.sendMs] as const) : (["final", timeouts.answerMs] as const);
+    let phase: "connect" | "content" | "final" = reused ? first : "connect";
     let timedOut = false;
     // Not by a signal: undici heeds that only once there is a connection.
     const stop = (): void => void connection.client.destroy().catch(() => undefined);
@@ -147,12 +150,11 @@ export class GraphHttp {
     };
     connection.opened = () => {
       readyAt = clock.monotonic();
-      enter("content", timeouts.sendMs);
+      enter(first, firstMs);
     };
     signal.addEventListener("abort", stop);
     if (signal.aborted) stop();
-    allow(reused ? timeouts.sendMs : timeouts.connectMs);
-    const { body } = request;
+    allow(reused ? firstMs : timeouts.connectMs);
     async function* sending(): AsyncGenerator<Uint8Array> {
       for await (const piece of body?.pieces() ?? []) {
         allow(timeouts.sendMs);
@@ -165,14 +167,14 @@ export class GraphHttp {
       remote: connection.address === undefined ? this.#place : `${this.#place} [${connection.address}]`,
       tls: connection.tls,
       readyAt,
-      sentWhole: phase === "final" || (body === undefined && phase === "content"),
+      sentWhole: phase === "final",
     });
     try {
       const answer = await connection.client.request({
         method: request.method,
         path: request.path,
-        headers: { ...request.headers, ...(body === undefined ? {} : { "content-length": String(body.length) }) },
-        body: body === undefined ? null : Readable.from(sending(), { objectMode: false, highWaterMark: 1 }),
+        headers: { ...request.headers, ...(hasBody ? { "content-length": String(body.length) } : {}) },
+        body: !hasBody ? null : Readable.from(sending(), { objectMode: false, highWaterMark: 1 }),
       });
       const { octets, whole } = await readBody(answer.body, request.mostAnswerOctets ?? MOST_ANSWER_OCTETS);
       const exchange = { answer: { status: answer.statusCode, headers: plainHeaders(answer.headers), body: octets }, ...about() };

@@ -6,13 +6,16 @@ import type { Emit } from "../../mail/events.ts";
 import { formatReply } from "../../mail/reply.ts";
 import type { Reply } from "../../mail/reply.ts";
 import { addressEntries, parseAddressList } from "../../mime/addresses.ts";
-import { headerIn } from "../../mime/header-block.ts";
-import type { HeaderBlock } from "../../mime/header-block.ts";
+import { HeaderBlock, headerIn, readHeader } from "../../mime/header-block.ts";
 import type { Clock } from "../../platform/clock.ts";
+import { orAborted } from "../oauth/or-aborted.ts";
 import type { TokenSource } from "../oauth/token.ts";
 import { faultAt } from "../smtp/fault.ts";
 import type { AttemptFacts, Delivery, DoorTraits, Refusal, Upstream, UpstreamLimits } from "../upstream.ts";
 import { refusalOf, replyOf, requestIdOf } from "./answers.ts";
+import { sendDraft } from "./draft.ts";
+import { planDraft } from "./draft-message.ts";
+import type { DraftPlan } from "./draft-message.ts";
 import type { GraphExchange, GraphHttp, GraphRequest } from "./http.ts";
 import { base64Length, base64Pieces, readWhole } from "./mime-body.ts";
 import { nameRecipients } from "./recipients.ts";
@@ -36,6 +39,12 @@ export interface GraphUpstreamOptions {
   readonly http: GraphHttp;
   readonly tokens: TokenSource;
   readonly credentialExpiresAt: () => number | undefined;
+  /** Keeps the sign-in fresh in the background where it needs that; the returned function ends it. */
+  readonly keepFresh?: (() => () => void) | undefined;
+  /** What becomes of a message over the limit of MIME: it takes another door, or goes as a draft with attachments. */
+  readonly largeMessages: "next" | "draft";
+  /** For uploads, whose address Graph names. */
+  readonly httpTo: (origin: string) => GraphHttp;
   /** `host:port`, for facts of attempts that never got there. */
   readonly place: string;
   readonly clock: Clock;
@@ -57,10 +66,10 @@ interface Asked {
   readonly refusal?: Refusal | undefined;
 }
 
-/** A message that is ready to go. */
+/** A message that is ready to go: whole, or planned as a draft. */
 interface Prepared {
   readonly user: string;
-  readonly mime: Buffer;
+  readonly form: { readonly mime: Buffer } | { readonly plan: DraftPlan };
   readonly messageId: string | undefined;
   readonly note: string | undefined;
 }
@@ -72,6 +81,7 @@ export class GraphUpstream implements Upstream {
   readonly traits: DoorTraits;
   readonly mailbox: string | undefined;
   readonly #options: GraphUpstreamOptions;
+  readonly #stopKeeping: (() => void) | undefined;
   /** The token that Graph was last seen to take. */
   #proved: string | undefined;
 
@@ -81,6 +91,7 @@ export class GraphUpstream implements Upstream {
     this.traits = options.traits;
     this.mailbox = options.mailbox.kind === "one" ? options.mailbox.address : undefined;
     this.#options = options;
+    this.#stopKeeping = options.keepFresh?.();
   }
 
   get credentialExpiresAt(): number | undefined {
@@ -109,30 +120,48 @@ export class GraphUpstream implements Upstream {
   }
 
   async close(): Promise<void> {
+    this.#stopKeeping?.();
     await this.#options.http.close();
   }
 
   // ---- before anything is sent -------------------------------------------------------------------------------------------
 
   async #prepare(delivery: Delivery): Promise<Prepared | Refusal> {
-    if (delivery.sizeBytes > MOST_MIME_OCTETS) return tooLarge(delivery.sizeBytes);
-    let content: Buffer | undefined;
     try {
-      content = await readWhole(delivery.content, delivery.sizeBytes, MOST_MIME_OCTETS);
+      if (delivery.sizeBytes <= MOST_MIME_OCTETS) {
+        const whole = await readWhole(delivery.content, delivery.sizeBytes, MOST_MIME_OCTETS);
+        const header = whole === undefined ? undefined : headerIn(whole);
+        if (whole === undefined || header === undefined) return tooLarge(delivery.sizeBytes);
+        const common = this.#address(header, delivery);
+        if ("stage" in common) return common;
+        const mime = header.isChanged ? Buffer.concat([...header.parts(), whole.subarray(header.octets.length)]) : whole;
+        if (mime.length <= MOST_MIME_OCTETS) return { ...common, form: { mime } };
+      }
+      return this.#options.largeMessages === "draft" ? await this.#prepareDraft(delivery) : tooLarge(delivery.sizeBytes);
     } catch (error) {
       return faultAt("content", error instanceof PosternError ? error.code : "CONTENT", describeError(error));
     }
-    const header = content === undefined ? undefined : headerIn(content);
-    if (content === undefined || header === undefined) return tooLarge(delivery.sizeBytes);
+  }
+
+  async #prepareDraft(delivery: Delivery): Promise<Prepared | Refusal> {
+    const header = await readHeader(delivery.content);
+    if (header === undefined) return tooLarge(delivery.sizeBytes);
+    const common = this.#address(header, delivery);
+    if ("stage" in common) return common;
+    const named = header.isChanged ? new HeaderBlock(Buffer.concat(header.parts())) : header;
+    const plan = await planDraft(named, delivery.content);
+    return typeof plan === "string" ? tooLarge(delivery.sizeBytes, `and cannot go as a draft: ${plan}`) : { ...common, form: { plan } };
+  }
+
+  /** Whose mailbox sends, and to whom; changes the header. */
+  #address(header: HeaderBlock, delivery: Delivery): Omit<Prepared, "form"> | Refusal {
     const mailbox = this.#mailboxOf(header, delivery);
     if (typeof mailbox !== "string") return mailbox;
     const named = nameRecipients(header, delivery.recipients, delivery.lastDoor === true);
     if ("stage" in named) return named;
-    const mime = header.isChanged ? Buffer.concat([...header.parts(), content.subarray(header.octets.length)]) : content;
-    if (mime.length > MOST_MIME_OCTETS) return tooLarge(mime.length);
     const idField = header.named("message-id")[0];
     const messageId = idField === undefined ? undefined : /<[^<>\s]+>/.exec(header.valueOf(idField))?.[0];
-    return { user: `/v1.0/users/${encodeURIComponent(mailbox)}`, mime, messageId, note: named.note };
+    return { user: `/v1.0/users/${encodeURIComponent(mailbox)}`, messageId, note: named.note };
   }
 
   /** The mailbox to send from. With `mailbox: from` the one that From: names, which Exchange would demand anyway. */
@@ -152,31 +181,76 @@ export class GraphUpstream implements Upstream {
   // ---- requests ----------------------------------------------------------------------------------------------------------
 
   async #send(delivery: Delivery, prepared: Prepared, startedAt: number, signal: AbortSignal): Promise<AttemptFacts> {
-    const { mime, user, note } = prepared;
+    const { form, user, note } = prepared;
+    if ("plan" in form) return await this.#sendDraft(delivery, prepared, form.plan, startedAt, signal);
     const { exchange, refusal } = await this.#ask(
       {
         method: "POST",
         path: `${user}/sendMail`,
         contentType: "text/plain",
-        body: { length: base64Length(mime.length), pieces: () => base64Pieces(mime) },
+        body: { length: base64Length(form.mime.length), pieces: () => base64Pieces(form.mime) },
       },
       signal,
     );
     if (exchange === undefined) return this.#facts(delivery, startedAt, undefined, { refusal, note });
-    const { answer } = exchange;
-    if (answer === undefined) {
-      // Handed over whole and not answered: Graph may have sent it. A look into Sent Items tells before the next try.
-      return this.#facts(delivery, startedAt, exchange, { refusal: exchange.refusal, ambiguous: exchange.sentWhole, note });
-    }
+    return this.#facts(delivery, startedAt, exchange, { ...this.#outcomeOf(exchange), note });
+  }
+
+  /** What an answer to a request to send means for the message, or the lack of one. */
+  #outcomeOf(exchange: GraphExchange): Partial<AttemptFacts> {
+    const { answer, refusal, sentWhole } = exchange;
+    // Handed over whole and not answered: Graph may have sent it. A look into Sent Items tells before the next try.
+    if (answer === undefined) return { refusal, ambiguous: sentWhole };
     const upstreamId = requestIdOf(answer);
-    if (answer.status === 202) return this.#facts(delivery, startedAt, exchange, { accepted: replyOf(answer), upstreamId, note });
-    return this.#facts(delivery, startedAt, exchange, {
-      refusal: refusalOf(answer, 202, this.#options.clock.now()),
-      // A gateway that gave up waiting does not know what became of the request.
-      ambiguous: answer.status === 504,
-      upstreamId,
-      note,
-    });
+    if (answer.status === 202) return { accepted: replyOf(answer), upstreamId };
+    // A gateway that gave up waiting does not know what became of the request.
+    return { refusal: refusalOf(answer, 202, this.#options.clock.now()), ambiguous: answer.status === 504, upstreamId };
+  }
+
+  async #sendDraft(
+    delivery: Delivery,
+    { user, note }: Prepared,
+    plan: DraftPlan,
+    startedAt: number,
+    signal: AbortSignal,
+  ): Promise<AttemptFacts> {
+    const { clock, httpTo } = this.#options;
+    let uploads: { readonly origin: string; readonly http: GraphHttp } | undefined;
+    try {
+      const sent = await sendDraft(
+        {
+          ask: async (request, contentType) => await this.#ask({ ...request, contentType }, request.method === "DELETE" ? NEVER : signal),
+          upload: async (url, request) => {
+            if (uploads?.origin !== url.origin) {
+              await uploads?.http.close();
+              uploads = { origin: url.origin, http: httpTo(url.origin) };
+            }
+            return await uploads.http.exchange({ ...request, path: `${url.pathname}${url.search}` }, signal);
+          },
+          now: () => clock.now(),
+        },
+        user,
+        plan,
+        delivery.content,
+      );
+      const { exchange } = sent;
+      const drafted = [note, `sent as a draft with ${plan.files.length} attachments, rebuilt from the message's parts`]
+        .filter(Boolean)
+        .join("; ");
+      if (sent.sendingBegan && exchange !== undefined)
+        return this.#facts(delivery, startedAt, exchange, { ...this.#outcomeOf(exchange), note: drafted });
+      // Without the right to make drafts the door is open all the same for what goes as MIME.
+      const refusal =
+        sent.isForbidden && delivery.lastDoor !== true
+          ? tooLarge(delivery.sizeBytes, "and the application may not make drafts (Mail.ReadWrite)")
+          : sent.refusal;
+      return this.#facts(delivery, startedAt, exchange, { refusal, note });
+    } catch (error) {
+      const refusal = faultAt("content", error instanceof PosternError ? error.code : "CONTENT", describeError(error));
+      return this.#facts(delivery, startedAt, undefined, { refusal, note });
+    } finally {
+      await uploads?.http.close();
+    }
   }
 
   /** @returns facts when the message need not or cannot be sent now; undefined when it is to be sent */
@@ -296,22 +370,9 @@ export class GraphUpstream implements Upstream {
 
 const UNREADABLE_LIST = faultAt("final", "PROTOCOL", "Graph's list of Sent Items cannot be read");
 
-function tooLarge(octets: number): Refusal {
-  return faultAt("mail", "TOO_LARGE", `${octets} octets, sendMail takes ${MOST_MIME_OCTETS}`);
-}
+/** What takes away a draft goes on when all else is stopped: its own time limits end it. */
+const NEVER = new AbortController().signal;
 
-/** The fetch itself goes on for others who wait for it. */
-async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | Refusal> {
-  let stop = (): void => {};
-  const aborted = new Promise<Refusal>((resolve) => {
-    const settle = (): void => resolve(faultAt("token", "ABORTED", "stopped while waiting for a token"));
-    signal.addEventListener("abort", settle);
-    stop = () => signal.removeEventListener("abort", settle);
-    if (signal.aborted) settle();
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    stop();
-  }
+function tooLarge(octets: number, why = ""): Refusal {
+  return faultAt("mail", "TOO_LARGE", `${octets} octets, sendMail takes ${MOST_MIME_OCTETS} ${why}`.trimEnd());
 }
