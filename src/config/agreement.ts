@@ -1,35 +1,14 @@
 /** What must agree between keys: references, overlaps, limits. The schema has checked each value by itself. */
-import { largestMessage, upstreamDisagreements } from "./agreement-upstreams.ts";
-import { error, warning } from "./disagreement.ts";
-import type { Disagreement, Named } from "./disagreement.ts";
+import { routeDisagreements } from "./agreement-routes.ts";
+import { upstreamDisagreements } from "./agreement-upstreams.ts";
+import { error, unknownName, warning } from "./disagreement.ts";
+import type { Disagreement } from "./disagreement.ts";
 import { isWidePublic, readNetwork } from "./network.ts";
-import { nearest } from "./nearest.ts";
 import type { KeyPath } from "./finding.ts";
 import type { Endpoint } from "./config.ts";
-import type { ParsedFile } from "./schema/index.ts";
-import { formatSize, isLoopback } from "./values.ts";
+import type { Readable } from "./readable.ts";
+import { isLoopback } from "./values.ts";
 import { momentOf } from "../platform/zone.ts";
-
-/** What could be read of a file: of a faulty one, the sections and entries that are right by themselves. */
-export interface Readable {
-  readonly organization?: ParsedFile["organization"] | undefined;
-  readonly listeners: Named<ParsedFile["listeners"][string]>;
-  readonly clients: Named<ParsedFile["clients"][string]>;
-  readonly upstreams: Named<ParsedFile["upstreams"][string]>;
-  /** By position; undefined where one is faulty. */
-  readonly routes: readonly (ParsedFile["routes"][number] | undefined)[];
-  readonly retry?: ParsedFile["retry"] | undefined;
-  readonly admin?: ParsedFile["admin"] | undefined;
-  readonly metrics?: ParsedFile["metrics"] | undefined;
-  /** All names in the file, faulty entries included; undefined where the section itself is missing or no mapping. */
-  readonly names: {
-    readonly listeners?: readonly string[] | undefined;
-    readonly clients?: readonly string[] | undefined;
-    readonly upstreams?: readonly string[] | undefined;
-  };
-  /** False where the list of routes is missing or no list. */
-  readonly hasRoutes: boolean;
-}
 
 /** All disagreements of a file, in no particular order. */
 export function disagreements(file: Readable): Disagreement[] {
@@ -41,18 +20,9 @@ export function disagreements(file: Readable): Disagreement[] {
     ...clients(file),
     ...networks(file),
     ...upstreams(file),
-    ...routes(file),
-    ...sizes(file),
+    ...routeDisagreements(file),
     ...retry(file),
   ];
-}
-
-/** Says that a name is not there, and which one may have been meant. */
-function unknownName(path: KeyPath, what: string, name: string, known: readonly string[]): Disagreement {
-  const near = nearest(name, known);
-  const hint =
-    near !== undefined ? `did you mean ${near}?` : known.length === 0 ? "there is none" : `known: ${known.slice(0, 20).join(", ")}`;
-  return error(path, `expected the name of ${what}, not ${JSON.stringify(name)}; ${hint}`);
 }
 
 function* emptySections(file: Readable): Generator<Disagreement> {
@@ -207,65 +177,6 @@ function* upstreams(file: Readable): Generator<Disagreement> {
   if (!file.hasRoutes || file.routes.some((route) => route === undefined)) return;
   for (const name of file.names.upstreams ?? []) {
     if (!file.routes.some((route) => route?.via.includes(name))) yield warning(["upstreams", name], "no route uses this upstream");
-  }
-}
-
-function* routes(file: Readable): Generator<Disagreement> {
-  if (!file.hasRoutes) return;
-  const last = file.routes.length - 1;
-  if (last < 0) yield error(["routes"], "expected at least one route, the last without match");
-  const seen = new Set<string>();
-  for (const [index, route] of file.routes.entries()) {
-    if (route === undefined) continue;
-    const path = ["routes", index];
-    if (seen.has(route.name)) yield error([...path, "name"], `${JSON.stringify(route.name)} is the name of another route`);
-    seen.add(route.name);
-    if (index === last && route.match !== undefined)
-      yield error([...path, "match"], "expected no match on the last route: it takes everything that no other took");
-    if (index < last && route.match === undefined)
-      yield error(path, "missing match; only the last route has none, and those after this one would never be reached");
-    if (route.match !== undefined && Object.values(route.match).every((value) => value === undefined))
-      yield error([...path, "match"], "expected at least one of: client, sender, recipients, min_size");
-    if (route.via.length !== 1) yield error([...path, "via"], `expected exactly one upstream, not ${route.via.length}`);
-    for (const [position, upstream] of route.via.entries()) {
-      const known = file.names.upstreams;
-      if (known !== undefined && !known.includes(upstream)) yield unknownName([...path, "via", position], "an upstream", upstream, known);
-    }
-    for (const [position, client] of (route.match?.client ?? []).entries()) {
-      const known = file.names.clients;
-      if (known !== undefined && !known.includes(client))
-        yield unknownName([...path, "match", "client", position], "a client", client, known);
-    }
-    for (const key of ["client", "sender", "recipients"] as const) {
-      if (route.match?.[key]?.length === 0) yield error([...path, "match", key], "expected at least one: an empty list fits nothing");
-    }
-  }
-}
-
-/** A message that a client may send must fit every door that a route may choose for it (it would be refused at MAIL or RCPT). */
-function* sizes(file: Readable): Generator<Disagreement> {
-  for (const [name, client] of Object.entries(file.clients)) {
-    for (const route of file.routes) {
-      if (route === undefined) continue;
-      const [door] = route.via;
-      const upstream = door === undefined ? undefined : file.upstreams[door];
-      const limit = upstream === undefined ? undefined : largestMessage(upstream);
-      const mayTake = route.match?.client === undefined || route.match.client.includes(name);
-      if (mayTake && limit !== undefined && client.max_message_size > limit) {
-        const sizesInWords = `${formatSize(client.max_message_size)}, but upstream ${String(door)} of route ${route.name} takes ${formatSize(limit)}`;
-        yield warning(
-          ["clients", name, "max_message_size"],
-          `this client may send ${sizesInWords}: larger messages on that way are refused`,
-        );
-      }
-      if (
-        mayTake &&
-        route.match !== undefined &&
-        Object.entries(route.match).every(([key, value]) => key === "client" || value === undefined)
-      )
-        break;
-      if (route.match === undefined) break;
-    }
   }
 }
 

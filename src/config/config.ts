@@ -198,6 +198,7 @@ export type UpstreamConfig = SmtpAuthConfig | DirectSendConfig | ConnectorConfig
 /** What a recipient must fit for a route; every given list must match. */
 export interface RouteMatch {
   readonly client?: readonly string[] | undefined;
+  readonly user?: readonly string[] | undefined;
   readonly sender?: readonly AddressPattern[] | undefined;
   readonly recipients?: readonly AddressPattern[] | undefined;
   /** Octets; messages of this size or more. */
@@ -208,8 +209,10 @@ export interface RouteConfig {
   readonly name: string;
   /** Absent on the last route only. */
   readonly match: RouteMatch | undefined;
-  /** Name of an upstream; one for now. */
-  readonly via: readonly [string];
+  /** Names of upstreams in order, each once. */
+  readonly via: readonly [string, ...string[]];
+  readonly spread: boolean;
+  readonly spill: boolean;
 }
 
 export interface Config {
@@ -235,6 +238,7 @@ export interface Config {
     readonly first: number;
     readonly factor: number;
     readonly max: number;
+    readonly fallback_after: number;
     readonly expire_after: number;
     readonly warn_after: number;
   };

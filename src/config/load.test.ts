@@ -206,7 +206,13 @@ describe("single faults", () => {
       "18:15 upstreams.scans.credential.secret: expected a reference to the secret: { file: PATH }, { env: VARIABLE } or { credential: NAME }, never the secret itself",
     ],
     ["via: [scans]", "via: [scan]", '20:28 routes[0].via[0]: expected the name of an upstream, not "scan"; did you mean scans?'],
-    ["via: [scans]", "via: [scans, scans]", "20:27 routes[0].via: expected exactly one upstream, not 2"],
+    ["via: [scans]", "via: [scans, scans]", "20:35 routes[0].via[1]: scans is listed twice"],
+    ["via: [scans]", "via: []", "20:27 routes[0].via: expected at least one upstream"],
+    [
+      "via: [scans]",
+      "via: [scans], spread: true",
+      "20:44 routes[0].spread: expected more than one upstream in via: there is nothing to share with",
+    ],
     [
       "via: [scans]",
       "match: { client: floor }, via: [scans]",

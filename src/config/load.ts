@@ -2,7 +2,7 @@
 import { isUtf8 } from "node:buffer";
 import { dirname, resolve as resolvePath } from "node:path";
 import { disagreements } from "./agreement.ts";
-import type { Readable } from "./agreement.ts";
+import type { Readable } from "./readable.ts";
 import type { Config } from "./config.ts";
 import { parseText } from "./document.ts";
 import type { ParsedDocument } from "./document.ts";

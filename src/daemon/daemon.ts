@@ -13,7 +13,8 @@ import type { Config } from "../config/config.ts";
 import { BUDGET_HISTORY_MS } from "../deliver/budget/allowance.ts";
 import { createDeliverer } from "../deliver/scheduler.ts";
 import type { Deliverer } from "../deliver/scheduler.ts";
-import { makeRouter } from "../deliver/routes.ts";
+import { DoorBoard } from "../deliver/door-board.ts";
+import type { Router } from "../deliver/routes.ts";
 import { PosternError, describeError } from "../mail/errors.ts";
 import type { GaugeSnapshot } from "../observe/metrics.ts";
 import type { Observer } from "../observe/observer.ts";
@@ -23,12 +24,13 @@ import type { Devices } from "../devices/devices.ts";
 import type { Emit } from "../mail/events.ts";
 import { buildDevices } from "./device-book.ts";
 import { openQueue } from "../queue/open.ts";
-import type { Queue, RouteRecipient } from "../queue/queue.ts";
+import type { Queue } from "../queue/queue.ts";
 import { createReceiver } from "../receive/receiver.ts";
 import type { BoundAddress, Receiver } from "../receive/receiver.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { buildUpstreams, placeOf } from "./doors.ts";
 import { buildClients, buildListeners, doorLimits } from "./listening.ts";
+import { buildRouter } from "./routing.ts";
 import type { ListenerCertificate } from "./listening.ts";
 
 /** Sessions that are sending a message may finish it for this long. */
@@ -98,14 +100,17 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
 
   await mkdir(config.data_dir, { recursive: true, mode: 0o700 });
   const { listeners, certificates } = await buildListeners(config, clock);
-  const route = makeRouter(
-    config.routes.map(({ name, match, via }) => ({ name, match: match && { ...match, minSizeBytes: match.min_size }, via })),
-    config.organization.domains,
+  // Before the queue, which routes by what the doors can take.
+  const upstreams = await buildUpstreams(config, emit, clock, (subject, text) =>
+    emit({ type: "alert.raised", alert: "upstream.configuration", subject, text }),
   );
+  starting.started(async () => void (await Promise.all([...upstreams.values()].map((upstream) => upstream.close()))));
+  const board = new DoorBoard();
+  const router = buildRouter(config, upstreams, board);
 
   const queue = await openQueue({
     directory: join(config.data_dir, "queue"),
-    route,
+    route: router.choose,
     emit,
     clock,
     floorBytes: config.queue.min_free,
@@ -115,12 +120,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   });
   starting.started(() => queue.close());
 
-  const upstreams = await buildUpstreams(config, emit, clock, (subject, text) =>
-    emit({ type: "alert.raised", alert: "upstream.configuration", subject, text }),
-  );
-  starting.started(async () => void (await Promise.all([...upstreams.values()].map((upstream) => upstream.close()))));
-
-  const deliverer = buildDeliverer(config, queue, upstreams, route, options);
+  const deliverer = buildDeliverer(config, queue, upstreams, router, board, options);
   await deliverer.start();
   starting.started(() => deliverer.stop(0));
 
@@ -133,7 +133,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     listeners,
     clients: buildClients(config),
     admissions: devices,
-    sizeLimit: doorLimits(route, upstreams),
+    sizeLimit: doorLimits(router, upstreams),
     timeZone: config.organization.time_zone,
     logSubjects: config.log.subjects,
     sink: queue,
@@ -233,14 +233,17 @@ function buildDeliverer(
   config: Config,
   queue: Queue,
   upstreams: ReadonlyMap<string, Upstream>,
-  route: RouteRecipient,
+  router: Router,
+  board: DoorBoard,
   options: DaemonOptions,
 ): Deliverer {
   const { retry, organization } = config;
   return createDeliverer({
     queue,
     upstreams,
-    route,
+    router,
+    board,
+    fallbackAfterMs: retry.fallback_after,
     retry: {
       firstMs: retry.first,
       factor: retry.factor,

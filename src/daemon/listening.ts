@@ -2,10 +2,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config, ListenerConfig } from "../config/config.ts";
+import type { Router } from "../deliver/routes.ts";
 import { describeError, PosternError } from "../mail/errors.ts";
 import type { Envelope } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { RouteRecipient } from "../queue/queue.ts";
 import { ensureSelfMadeCertificate, listenerAddresses } from "../receive/certificate.ts";
 import type { CertificatePair, ClientOptions, ListenerOptions, SizeLimit } from "../receive/receiver.ts";
 import { certificateExpiresAt, certificateFault } from "../receive/tls.ts";
@@ -84,16 +84,21 @@ export function buildClients(config: Config): ClientOptions[] {
   }));
 }
 
-/** The largest message that the doors of a recipient take; before there is one, the largest that any door takes. */
-export function doorLimits(route: RouteRecipient, upstreams: ReadonlyMap<string, Upstream>): SizeLimit {
-  const limitOf = (lane: string): number => upstreams.get(lane)?.limits.maxMessageSizeBytes ?? 0;
+/** The largest message that a door of a recipient's route takes; before there is one, the largest that any door takes. */
+export function doorLimits(router: Router, upstreams: ReadonlyMap<string, Upstream>): SizeLimit {
+  const limitOf = (door: string): number => upstreams.get(door)?.limits.maxMessageSizeBytes ?? 0;
   const largest = Math.max(...[...upstreams.keys()].map(limitOf));
+  const largestOf = (envelope: Envelope, recipient: string): number => {
+    const { doors } = router.find(envelope, recipient);
+    const serving = doors.filter(({ misfit }) => misfit === undefined || misfit === "size");
+    return Math.max(...(serving.length === 0 ? doors : serving).map(({ door }) => limitOf(door)));
+  };
   return (client, sender, recipients) => {
     if (recipients.length === 0) return largest;
-    // The size is not known yet, and a route may ask for it: a large message may have another door than a small one.
+    // The size is not known yet, and a route may ask for it: a large message may have another route than a small one.
     const small = probeEnvelope(client, sender ?? "", recipients, 0);
     const large = probeEnvelope(client, sender ?? "", recipients, Number.MAX_SAFE_INTEGER);
-    return Math.min(...recipients.map((recipient) => Math.max(limitOf(route(small, recipient)), limitOf(route(large, recipient)))));
+    return Math.min(...recipients.map((recipient) => Math.max(largestOf(small, recipient), largestOf(large, recipient))));
   };
 }
 

@@ -51,6 +51,18 @@ export class DoorKeeper {
   }
 
   /** See `Door`. */
+  get isShut(): boolean {
+    return this.#door.isShut;
+  }
+
+  /** Why it is shut; undefined where it is not. */
+  get shutBecause(): string | undefined {
+    const { state, isShut } = this.#door;
+    if (state.kind === "held") return `upstream ${this.#upstream} is held: ${state.hold.cause}`;
+    return isShut ? `upstream ${this.#upstream} cannot be used: ${this.#door.trouble?.cause ?? ""}` : undefined;
+  }
+
+  /** See `Door`. */
   get opensAt(): number | undefined {
     return this.#door.opensAt;
   }
@@ -62,7 +74,9 @@ export class DoorKeeper {
 
   /** The wait is over, or an operator says so. */
   resume(): void {
+    const wasShut = this.#door.isShut;
     this.#door.resume();
+    if (wasShut && !this.#door.isShut) this.#options.doorChanged(this.#upstream);
   }
 
   // ---- what changes it ----
@@ -87,7 +101,7 @@ export class DoorKeeper {
         return upstreamHeld(judgement, strike);
       }
       if (tried.isProbe) await this.release();
-      else if (current) this.#door.works();
+      else if (current) this.#works();
       return judgement;
     }
     if (tried.isProbe) {
@@ -109,6 +123,12 @@ export class DoorKeeper {
     return this.#door.state.kind === "held" ? upstreamHeld(judgement, door.finding) : judgement;
   }
 
+  #works(): void {
+    const wasShut = this.#door.isShut;
+    this.#door.works();
+    if (wasShut && !this.#door.isShut) this.#options.doorChanged(this.#upstream);
+  }
+
   /** Lets nothing out for a while. */
   wait(door: Exclude<DoorEffect, { kind: "works" | "unclear" }>): void {
     const { clock, emit } = this.#options;
@@ -124,6 +144,7 @@ export class DoorKeeper {
   #pause(cause: string): void {
     const resumeAt = this.#door.pause(this.#options.clock.now(), cause);
     this.#options.emit({ type: "upstream.paused", upstream: this.#upstream, cause, resumeAt });
+    this.#options.doorChanged(this.#upstream);
   }
 
   /** The wait before the next probe, after so many. */
@@ -140,6 +161,7 @@ export class DoorKeeper {
     this.#door.hold(hold);
     await queue.holdLane(this.#upstream, hold);
     this.#announceHold(hold);
+    this.#options.doorChanged(this.#upstream);
   }
 
   #announceHold(hold: LaneHold): void {
@@ -175,6 +197,7 @@ export class DoorKeeper {
     const recipients = await queue.releaseLane(this.#upstream);
     emit({ type: "upstream.released", upstream: this.#upstream, heldMs: Math.max(0, clock.now() - state.hold.since), recipients });
     emit({ type: "alert.cleared", alert: "upstream.held", subject: this.#upstream });
+    this.#options.doorChanged(this.#upstream);
   }
 }
 

@@ -36,6 +36,8 @@ export class Door {
   /** Changes with each closing. What an attempt says that began before the last one is old news. */
   #generation = 0;
   #cause: string | undefined;
+  /** It waits because it cannot be reached, and not because it asked for a slower pace. */
+  #unreachable = false;
   /** Pauses or throttlings since it last worked. */
   #failures = 0;
   /** Rows of the table that turn into a hold when they last: since when each was seen without a success. */
@@ -56,6 +58,11 @@ export class Door {
     return { cause: this.#cause, resumeAt: this.opensAt };
   }
 
+  /** Held or unreachable: mail that has another door takes that one. A door that is only throttled keeps its mail. */
+  get isShut(): boolean {
+    return this.#state.kind === "held" || (this.#state.kind === "waiting" && this.#unreachable);
+  }
+
   /** When it lets something out again; undefined when it does now or only a probe knows. */
   get opensAt(): number | undefined {
     return this.#state.kind === "waiting" ? this.#state.until : undefined;
@@ -74,11 +81,13 @@ export class Door {
 
   /** A transient fault. @returns when to try again */
   pause(now: number, cause: string): number {
+    this.#unreachable = true;
     return this.#wait(now, cause, Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#failures, 20)));
   }
 
   /** Throttled. @returns when to try again */
   slow(now: number, waitMs: number, cause: string): number {
+    this.#unreachable = false;
     return this.#wait(now, cause, Math.max(waitMs, Math.min(LONGEST_SLOW_MS, waitMs * 2 ** Math.min(this.#failures, 20))));
   }
 

@@ -5,20 +5,22 @@
  * Crash here, what is lost? Nothing: what a lane knows is either durable in the queue (claims, holds, attempts) or only good for speed.
  */
 import { isInternalDomain, splitAddress } from "../mail/address.ts";
+import type { PosternEvent } from "../mail/events.ts";
 import { lineOf } from "../mail/line.ts";
-import type { Claim, LaneHold, LaneState, Settlement } from "../queue/queue.ts";
+import type { Claim, ClaimedRecipient, LaneHold, LaneState, Settlement } from "../queue/queue.ts";
 import type { AttemptFacts, Refusal, Upstream } from "../upstream/upstream.ts";
 import { attempt } from "./attempt.ts";
-import { NO_LIMIT, type DoorBudget } from "./budget/door-budget.ts";
+import { NO_LIMIT, type DoorBudget, type Places } from "./budget/door-budget.ts";
 import { ClaimsInHand, LEASE_MS } from "./claims-in-hand.ts";
 import type { DoorTrouble } from "./door.ts";
+import type { DoorGauge } from "./door-board.ts";
 import { DoorKeeper } from "./door-keeper.ts";
 import { isBeforeMail, judge, judgeRefusal, type JudgeContext, type Judgement } from "./judge.ts";
 import type { LaneOptions } from "./lane-options.ts";
 import { writeOutcome, type AttemptedBy } from "./outcome-writer.ts";
 import { SecondTries } from "./second-tries.ts";
 import { SenderTrials } from "./sender-trials.ts";
-import { settleAttempt, type Settled } from "./settle.ts";
+import { settleAttempt, type Elsewhere, type Settled } from "./settle.ts";
 
 /** Most claims taken ahead of free places, so that a fast next hop never waits for a commit. */
 const MOST_AHEAD = 64;
@@ -26,6 +28,9 @@ const MOST_AHEAD = 64;
 const NOT_GIVEN_MS = 1_000;
 /** A timer this close to the wanted moment is left alone: the budget's moments come with fractions. */
 const TIMER_SLACK_MS = 10;
+/** Mail that waits for a budget is offered to other doors this often. */
+const SPILL_EVERY_MS = 5_000;
+const NOWHERE = { refused: () => undefined, open: () => undefined };
 /** Commits of outcomes that may be under way before new attempts wait for the disk. */
 const MOST_SETTLING = 512;
 
@@ -41,6 +46,14 @@ export class Lane {
   readonly #abort = new AbortController();
   /** Probes carry no mail: they are broken off at once where an attempt gets its grace. */
   readonly #abortProbe = new AbortController();
+  /** Its mail may leave by other doors too. */
+  readonly #hasCompanions: boolean;
+  readonly #spills: boolean;
+  #spillAt = 0;
+  /** We asked for a message to be tried with. */
+  #hasInvited = false;
+  /** Waiting at the last look, while the door was shut. */
+  #waitingShut = 0;
   #ready: Claim[] = [];
   #underWay = 0;
   #reserved = 0;
@@ -66,15 +79,49 @@ export class Lane {
     this.#senders = new SenderTrials(upstream.name, options, (probes) => this.#door.probeDelayMs(probes));
     this.#secondTries = new SecondTries(upstream);
     this.#claims = new ClaimsInHand(options.clock);
+    this.#hasCompanions = options.router.companions(upstream.name).length > 0;
+    this.#spills = options.router.spills(upstream.name);
+    options.board.register(upstream.name, this.#gauge());
+  }
+
+  /** What routes ask of this door. */
+  #gauge(): DoorGauge {
+    const isClosed = (): boolean => this.#door.isShut;
+    const startable = (): number => (this.#door.state.kind === "waiting" ? 0 : left() === 0 ? 0 : this.#places().messages);
+    const left = (): number => this.#places().recipients;
+    return {
+      get isClosed() {
+        return isClosed();
+      },
+      get startable() {
+        return startable();
+      },
+      get left() {
+        return left();
+      },
+    };
+  }
+
+  #places(): Places {
+    return this.#budget.limited ? this.#budget.places(this.#options.clock.monotonic()) : NO_LIMIT;
+  }
+
+  /** Why mail that has another door takes that one; undefined where it does not. */
+  get shutBecause(): string | undefined {
+    return this.#door.shutBecause;
   }
 
   // ---- starting and stopping ----
 
+  /** Takes up the hold of the last process, before mail is routed. */
+  restore(state: LaneState | undefined): void {
+    if (state?.hold !== undefined) this.#door.restore(state.hold);
+  }
+
   /** Takes up where the last process ended: a hold, what is due. The budgets are restored before. */
   async start(state: LaneState | undefined): Promise<void> {
     this.#budget.onFree(() => this.#pump());
-    if (state?.hold !== undefined) this.#door.restore(state.hold);
-    else if (this.#upstream.type === "smtp-auth" || this.#upstream.type === "graph") void this.#tryConnection();
+    if (state?.hold === undefined && (this.#upstream.type === "smtp-auth" || this.#upstream.type === "graph")) void this.#tryConnection();
     this.#nextDueAt = state?.nextDueAt;
     if (state !== undefined) await this.#senders.find();
     this.#pump();
@@ -134,9 +181,18 @@ export class Lane {
 
   /** Something may be due earlier than we knew. */
   work(): void {
+    if (this.#hasCompanions && this.#door.isShut) this.#workWhileShut();
     if (this.#backlog) return;
     this.#backlog = true;
     this.#pump();
+  }
+
+  /** Mail came to a closed door: the one we asked for, or one that came before its other doors knew. */
+  #workWhileShut(): void {
+    if (this.#hasInvited && !this.#options.board.isInvited(this.name)) {
+      this.#hasInvited = false;
+      void this.#probe();
+    } else this.#options.doorChanged(this.name);
   }
 
   /** Does now what would be done later: a probe, a resumed trial. */
@@ -187,6 +243,10 @@ export class Lane {
   maintain(state: LaneState | undefined): void {
     this.#claims.renew(this.#options.queue, this.#options.fail);
     this.#noteDue(state?.nextDueAt);
+    const waiting = state?.waiting ?? 0;
+    // A lapsed lease, or an operator, may have put mail here that has another door.
+    if (this.#hasCompanions && this.#door.isShut && waiting !== this.#waitingShut) this.#workWhileShut();
+    this.#waitingShut = waiting;
     this.#pump();
   }
 
@@ -205,7 +265,11 @@ export class Lane {
     const { clock } = this.#options;
     const now = clock.now();
     const { state } = this.#door;
-    if (state.kind === "waiting" && state.until <= now) this.#door.resume();
+    if (state.kind === "waiting" && state.until <= now) {
+      // With other doors beside it no mail has to find out whether it can be reached.
+      if (this.#hasCompanions && this.#door.isShut) void this.#tryAgain();
+      else this.#door.resume();
+    }
     if (state.kind === "held" || this.#door.state.kind === "waiting") for (const claim of this.#ready.splice(0)) void this.#giveBack(claim);
     const monotonic = clock.monotonic();
     if (state.kind === "held" && this.#probeAt(state.hold, now, monotonic) <= now && !this.#probing) void this.#probe();
@@ -216,6 +280,7 @@ export class Lane {
       const sender = this.#senders.due(now);
       if (sender !== undefined) void this.#claimHeld(sender);
     }
+    if (this.#spills) this.#spill(slots, now, monotonic);
     // What is ready has its place in the budget already.
     while (this.#ready.length > 0 && this.#underWay < slots) {
       const claim = this.#ready.shift();
@@ -239,6 +304,14 @@ export class Lane {
     return messages > 0 && recipients > 0;
   }
 
+  /** Offers what waits for the budget to other doors, where the route says so. */
+  #spill(slots: number, now: number, monotonic: number): void {
+    if (!this.#backlog && this.#ready.length === 0) this.#options.board.started(this.name);
+    if (!this.#backlog || slots === 0 || this.#spillAt > now || this.#mayStart(monotonic)) return;
+    this.#spillAt = now + SPILL_EVERY_MS;
+    this.#options.spill(this.name);
+  }
+
   /** When a held door is tried: with mail, not before the budget has room. */
   #probeAt(hold: LaneHold, now: number, monotonic: number): number {
     if (hold.closedBy === undefined || this.#mayStart(monotonic)) return hold.nextProbeAt;
@@ -256,13 +329,14 @@ export class Lane {
   #setWake(now: number): void {
     const { state } = this.#door;
     let at: number | undefined;
-    if (state.kind === "waiting") at = state.until;
+    if (state.kind === "waiting") at = this.#probing ? undefined : state.until;
     else if (state.kind === "held") at = this.#probing ? undefined : this.#probeAt(state.hold, now, this.#options.clock.monotonic());
     else if (this.#backlog || this.#ready.length > 0) {
       // With work at hand only the budget is left to wait for; places and commits wake the pump themselves.
       const monotonic = this.#options.clock.monotonic();
       const freeAt = this.#mayStart(monotonic) ? undefined : this.#budget.freeAt(monotonic);
       if (freeAt !== undefined) at = now + Math.max(1, freeAt - monotonic);
+      if (at !== undefined && this.#spills && this.#spillAt > now) at = Math.min(at, this.#spillAt);
     } else at = this.#nextDueAt;
     // One that is due already waits for a place or for the budget, and both wake the pump.
     const probeAt = this.#senders.nextAt;
@@ -333,6 +407,7 @@ export class Lane {
     const startedMonotonic = clock.monotonic();
     const cost = this.#budget.begin(claim.recipients, claim.message.sizeBytes);
     this.#underWay += 1;
+    if (this.#spills) this.#options.board.started(this.name, 1);
     const { hostname, domains } = this.#options.reports;
     const force = this.#secondTries.has(claim.message.queueId) ? "rewrite" : undefined;
     const { facts, untried, senderIsOwn } = await attempt(claim, this.#upstream, { hostname, domains, force }, this.#abort.signal);
@@ -347,7 +422,18 @@ export class Lane {
       // What the door let go may be due now.
       if (isProbe) this.#backlog = true;
       const settled = settleAttempt(
-        { claim, upstream: this.name, facts, judgement, startedAt, now: clock.now(), doorOpensAt: this.#door.opensAt, counted },
+        {
+          claim,
+          upstream: this.name,
+          facts,
+          judgement,
+          startedAt,
+          now: clock.now(),
+          doorOpensAt: this.#door.opensAt,
+          counted,
+          doorShut: this.#door.isShut,
+          elsewhere: this.#elsewhere(claim),
+        },
         retry,
         random,
       );
@@ -365,7 +451,20 @@ export class Lane {
     const addresses = recipients.map(({ address }) => address);
     const judgement = judge(facts, addresses, this.#context(message.reversePath));
     if (untried) return { verdicts: judgement.verdicts, door: { kind: "unclear" } };
-    return this.#secondTries.apply(judgement, message, senderIsOwn);
+    const elsewhere = this.#elsewhere(claim);
+    return this.#secondTries.apply(judgement, message, senderIsOwn, (position) => {
+      const recipient = recipients[position];
+      return judgement.verdicts[position]?.kind === "next" && recipient?.ambiguous === false && elsewhere.refused(recipient) !== undefined;
+    });
+  }
+
+  /** The other doors of a claim's recipients. */
+  #elsewhere(claim: Claim): Elsewhere {
+    const { router, fallbackAfterMs } = this.#options;
+    if (!this.#hasCompanions) return { ...NOWHERE, fallbackAfterMs };
+    const another = ({ address, passed, ambiguous }: ClaimedRecipient, orClosed: boolean): string | undefined =>
+      router.another(claim.message, address, { lane: this.name, passed, ambiguous }, orClosed);
+    return { refused: (recipient) => another(recipient, true), open: (recipient) => another(recipient, false), fallbackAfterMs };
   }
 
   #context(sender: string): JudgeContext {
@@ -390,22 +489,34 @@ export class Lane {
   }
 
   /**
-   * Back to the queue untried; to a closed door's mail, if it is closed.
+   * Back to the queue untried; of a closed door to another one, or to what it holds.
    *
    * @param waits - by index, recipients that are not due at once again
    */
   async #giveBack(claim: Claim, waits?: ReadonlyMap<number, number>): Promise<void> {
-    const { state } = this.#door;
+    const { state, shutBecause } = this.#door;
     const now = this.#options.clock.now();
     this.#budget.giveBack(1, claim.recipients.length);
     const isSenderTrial = this.#senders.isTrial(claim);
-    const settlementOf = (index: number): Settlement =>
-      state.kind === "held" && !isSenderTrial
+    const elsewhere = this.#elsewhere(claim);
+    const moved: PosternEvent[] = [];
+    const settlementOf = (recipient: ClaimedRecipient): Settlement => {
+      const { address, index, ambiguous } = recipient;
+      const lane = shutBecause === undefined || isSenderTrial || ambiguous ? undefined : elsewhere.open(recipient);
+      if (lane !== undefined && shutBecause !== undefined) {
+        const { queueId } = claim.message;
+        moved.push({ type: "recipient.moved", queueId, recipient: address, from: this.name, to: lane, cause: shutBecause });
+        return { kind: "moved", lane, dueAt: now, cause: shutBecause, passed: false };
+      }
+      return state.kind === "held" && !isSenderTrial
         ? { kind: "held", by: "upstream", cause: state.hold.cause, reply: state.hold.reply }
         : { kind: "returned", dueAt: now + (waits?.get(index) ?? 0) };
+    };
     this.#settling += 1;
     try {
-      await this.#options.queue.settle({ claim, settlements: new Map(claim.recipients.map(({ index }) => [index, settlementOf(index)])) });
+      const settlements = new Map(claim.recipients.map((recipient) => [recipient.index, settlementOf(recipient)]));
+      await this.#options.queue.settle({ claim, settlements });
+      for (const event of moved) this.#options.emit(event);
       if (isSenderTrial) await this.#senders.tried(claim, false);
       if (waits === undefined || waits.size < claim.recipients.length) this.#backlog = true;
       for (const wait of waits?.values() ?? []) this.#noteDue(now + wait);
@@ -437,7 +548,7 @@ export class Lane {
         } else await this.#door.stayClosed(judgeRefusal(refusal, this.#context("")), undefined);
       } else {
         const claim = await this.#takeOne((most) => this.#options.queue.claimProbe(this.name, most, LEASE_MS));
-        if (claim === undefined) await this.#door.stayClosed(undefined, undefined);
+        if (claim === undefined) await this.#probeWithoutMail();
         else {
           this.#claims.add(claim);
           await this.#attempt(claim, true);
@@ -473,6 +584,40 @@ export class Lane {
     }
   }
 
+  /** Nothing waits that a held door could be tried with. Where mail flows by other doors it would stay closed for ever: it asks for a message. */
+  async #probeWithoutMail(): Promise<void> {
+    const refusal = this.#hasCompanions ? await this.#connect() : undefined;
+    if (this.#stopping) return;
+    await this.#door.stayClosed(refusal === undefined ? undefined : judgeRefusal(refusal, this.#context("")), undefined);
+    if (!this.#hasCompanions || refusal !== undefined) return;
+    this.#hasInvited = true;
+    this.#options.board.invite(this.name);
+    this.#options.invite(this.name);
+  }
+
+  /** The pause of an unreachable door is over: it is tried by connecting. */
+  async #tryAgain(): Promise<void> {
+    if (this.#probing) return;
+    this.#probing = true;
+    try {
+      const refusal = await this.#connect();
+      if (this.#stopping || this.#door.state.kind !== "waiting") return;
+      if (refusal === undefined) this.#door.resume();
+      else await this.#shutBy(refusal);
+    } catch (error) {
+      this.#options.fail(error);
+    } finally {
+      this.#probing = false;
+    }
+    this.#pump();
+  }
+
+  async #shutBy(refusal: Refusal): Promise<void> {
+    const finding = judgeRefusal(refusal, this.#context(""));
+    if (finding.outcome === "hold") await this.#door.close(finding, undefined);
+    else this.#door.wait({ kind: finding.outcome === "slow" ? "slow" : "pause", finding });
+  }
+
   /** Takes one message of a held sender, to go out before all others. */
   async #claimHeld(sender: string): Promise<void> {
     try {
@@ -492,11 +637,7 @@ export class Lane {
     this.#probing = true;
     try {
       const refusal = await this.#connect();
-      if (refusal !== undefined && !this.#stopping && this.#door.state.kind === "open") {
-        const finding = judgeRefusal(refusal, this.#context(""));
-        if (finding.outcome === "hold") await this.#door.close(finding, undefined);
-        else this.#door.wait({ kind: finding.outcome === "slow" ? "slow" : "pause", finding });
-      }
+      if (refusal !== undefined && !this.#stopping && this.#door.state.kind === "open") await this.#shutBy(refusal);
     } catch (error) {
       this.#options.fail(error);
     } finally {

@@ -44,7 +44,15 @@ function claimOf(text: string, envelope: Partial<Envelope> = {}, size?: number):
     acceptedAt: 0,
     ...envelope,
   };
-  const recipients = message.recipients.map((address, index) => ({ address, index, attempts: 0, heldMs: 0, ambiguous: false }));
+  const recipients = message.recipients.map((address, index) => ({
+    address,
+    index,
+    attempts: 0,
+    heldMs: 0,
+    ambiguous: false,
+    passed: [],
+    deferredSince: undefined,
+  }));
   return { id: 1, lane: "scans", message, recipients, content, warned: false };
 }
 

@@ -1,7 +1,7 @@
 /** Who is told when mail could not be delivered, and whether a report is made at all. The report itself is written by `dsn`. */
 import { isInternalDomain, isNonAscii, sameAddress, splitAddress } from "../mail/address.ts";
 import type { Envelope } from "../mail/message.ts";
-import type { Claim, GeneratedMessage, RouteRecipient } from "../queue/queue.ts";
+import type { Claim, GeneratedMessage } from "../queue/queue.ts";
 import type { Report, ReportHeader } from "../dsn/envelope.ts";
 import { buildReport } from "../dsn/report.ts";
 import type { FailedRecipient } from "../dsn/status.ts";
@@ -24,7 +24,8 @@ export interface ReportOptions {
 
 /** What reports need to know of the doors they will leave by. */
 export interface ReportDoors {
-  readonly route: RouteRecipient;
+  /** The lane that a report will leave by where all doors are open. */
+  readonly route: (envelope: Envelope, recipient: string) => string;
   /** The only sender that a lane's door lets through, where there is one. */
   readonly mailboxOf: (lane: string) => string | undefined;
   /** Mailboxes of all doors. */

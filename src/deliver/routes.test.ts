@@ -3,14 +3,14 @@ import { ENVELOPE } from "../../test/fakes/memory-queue.ts";
 import { makeRouter } from "./routes.ts";
 
 const DOMAINS = ["contoso.com"];
-const route = makeRouter(
-  [
+const { choose: route } = makeRouter({
+  routes: [
     { name: "erp", match: { client: "erp", recipients: "external" }, via: ["connector"] },
     { name: "big", match: { minSizeBytes: 1_000_000, sender: ["*@contoso.com"] }, via: ["large"] },
     { name: "default", via: ["scans"] },
   ],
-  DOMAINS,
-);
+  domains: DOMAINS,
+});
 const erp = { ...ENVELOPE, origin: { ...ENVELOPE.origin, client: "erp" } };
 
 test("one message may split: each recipient takes the first route that matches it", () => {
@@ -26,5 +26,5 @@ test("all keys of a match must fit", () => {
 });
 
 test("a list of routes whose last one matches only some is refused", () => {
-  expect(() => makeRouter([{ name: "only", match: { client: "a" }, via: ["x"] }], DOMAINS)).toThrow("last route");
+  expect(() => makeRouter({ routes: [{ name: "only", match: { client: "a" }, via: ["x"] }], domains: DOMAINS })).toThrow("last route");
 });

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { FakeUpstream, facts, fault, refused, type Answer } from "../../test/fakes/fake-upstream.ts";
 import { ENVELOPE, MemoryQueue } from "../../test/fakes/memory-queue.ts";
+import { oneDoor } from "../../test/fakes/one-door.ts";
 import type { EventName, EventOf, PosternEvent } from "../mail/events.ts";
 import { ManualClock } from "../platform/clock.ts";
 import type { Refusal, Stage } from "../upstream/upstream.ts";
@@ -25,12 +26,12 @@ class Relay {
 
   constructor(upstream = new FakeUpstream(), options: Partial<DelivererOptions> = {}) {
     this.upstream = upstream;
-    const route = (): string => upstream.name;
-    this.queue = new MemoryQueue(this.clock, route);
+    const routing = oneDoor(upstream.name);
+    this.queue = new MemoryQueue(this.clock, routing.router.choose);
     this.#options = {
       queue: this.queue,
       upstreams: new Map([[upstream.name, upstream]]),
-      route,
+      ...routing,
       retry: DEFAULT_RETRY,
       hostname: "relay.contoso.com",
       domains: ["contoso.com"],

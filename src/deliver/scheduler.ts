@@ -3,16 +3,19 @@ import type { Language } from "../dsn/words.ts";
 import type { Emit } from "../mail/events.ts";
 import type { Envelope } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { Claim, DeliveryQueue, ExpressLane, RouteRecipient } from "../queue/queue.ts";
+import type { Claim, DeliveryQueue, ExpressLane } from "../queue/queue.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { Budgets } from "./budget/budgets.ts";
 import type { BudgetLevel, Places } from "./budget/door-budget.ts";
 import type { DoorTrouble } from "./door.ts";
+import type { DoorBoard } from "./door-board.ts";
+import { Fallback } from "./fallback.ts";
 import { LEASE_MS } from "./claims-in-hand.ts";
 import { Lane } from "./lane.ts";
 import type { LaneOptions } from "./lane-options.ts";
 import type { ReportOptions } from "./reports.ts";
 import type { RetryPolicy } from "./retry.ts";
+import type { Router } from "./routes.ts";
 import { Teller } from "./teller.ts";
 
 /** What the deliverer is made of. */
@@ -20,9 +23,13 @@ export interface DelivererOptions {
   readonly queue: DeliveryQueue;
   /** By name, which is the lane's. Every name that `route` gives must be here. */
   readonly upstreams: ReadonlyMap<string, Upstream>;
-  /** The function that the queue routes with, to know which way a report will leave. */
-  readonly route: RouteRecipient;
+  /** What the queue routes with. */
+  readonly router: Router;
+  /** What `router` asks about the doors: the deliverer fills it. */
+  readonly board: DoorBoard;
   readonly retry: RetryPolicy;
+  /** `retry.fallback_after`: a door may put a recipient off for so long before another one of its route gets it. */
+  readonly fallbackAfterMs: number;
   /** Our name in reports. */
   readonly hostname: string;
   /** `organization.domains`. */
@@ -91,6 +98,8 @@ class LaneScheduler implements Deliverer, ExpressLane {
   readonly #teller: Teller;
   readonly #reportFailure: (error: Error) => void;
   #cancelMaintenance: (() => void) | undefined;
+  readonly #fallback: Fallback;
+  #started = false;
   #stopped = false;
 
   constructor(options: DelivererOptions) {
@@ -102,10 +111,31 @@ class LaneScheduler implements Deliverer, ExpressLane {
     const { to, language = "en" } = options.bounces;
     const reports: ReportOptions = { to, language, postmaster, fallbackSenders, domains, hostname, timeZone };
     const mailboxes = [...upstreams.values()].flatMap((upstream) => upstream.mailbox ?? []);
-    const doors = { route: options.route, mailboxOf: (lane: string) => upstreams.get(lane)?.mailbox, mailboxes };
+    const { router, board, fallbackAfterMs } = options;
+    const doors = {
+      route: (envelope: Envelope, recipient: string) => router.usual(envelope, recipient),
+      mailboxOf: (lane: string) => upstreams.get(lane)?.mailbox,
+      mailboxes,
+    };
     const fail = (error: unknown): void => this.#fail(error);
     this.#teller = new Teller({ queue, reports, doors, emit, clock, fail });
-    const shared: LaneOptions = { queue, retry, reports, teller: this.#teller, emit, clock, random, fail };
+    this.#fallback = new Fallback({ queue, router, board, because: (lane) => this.#lanes.get(lane)?.shutBecause });
+    const shared: LaneOptions = {
+      queue,
+      retry,
+      reports,
+      teller: this.#teller,
+      router,
+      board,
+      fallbackAfterMs,
+      emit,
+      clock,
+      random,
+      doorChanged: (lane) => this.#moveBy(() => this.#fallback.doorChanged(lane)),
+      spill: (lane) => this.#moveBy(() => this.#fallback.spill(lane)),
+      invite: (lane) => this.#moveBy(() => this.#fallback.invite(lane)),
+      fail,
+    };
     this.#budgets = new Budgets({ upstreams: [...upstreams.values()], domains, emit, clock });
     for (const upstream of upstreams.values())
       this.#lanes.set(upstream.name, new Lane(upstream, this.#budgets.door(upstream.name), shared));
@@ -114,8 +144,10 @@ class LaneScheduler implements Deliverer, ExpressLane {
   async start(): Promise<void> {
     const { queue } = this.#options;
     await this.#budgets.restore(queue);
+    for (const state of await queue.lanes()) this.#lanes.get(state.lane)?.restore(state);
     await queue.reroute();
     const states = new Map((await queue.lanes()).map((state) => [state.lane, state]));
+    this.#started = true;
     queue.onWork((name) => this.#lanes.get(name)?.work());
     await this.#teller.start();
     for (const lane of this.#lanes.values()) await lane.start(states.get(lane.name));
@@ -180,6 +212,12 @@ class LaneScheduler implements Deliverer, ExpressLane {
 
   forget(lane: string, recipients: number): void {
     this.#lanes.get(lane)?.forget(recipients);
+  }
+
+  /** Moves mail between lanes, unless the end has begun: what is left out is found at the next start. */
+  #moveBy(move: () => Promise<void>): void {
+    if (this.#stopped || !this.#started) return;
+    move().catch((error: unknown) => this.#fail(error));
   }
 
   #scheduleMaintenance(): void {

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { FakeUpstream, facts, refused, type Answer } from "../../test/fakes/fake-upstream.ts";
 import { MemoryQueue } from "../../test/fakes/memory-queue.ts";
+import { oneDoor } from "../../test/fakes/one-door.ts";
 import type { PosternEvent } from "../mail/events.ts";
 import { ManualClock } from "../platform/clock.ts";
 import type { SenderPolicy } from "../upstream/upstream.ts";
@@ -29,7 +30,7 @@ async function relay(answer: Answer, sender: Partial<SenderPolicy> = {}, type: "
   const deliverer = createDeliverer({
     queue,
     upstreams: new Map([[upstream.name, upstream]]),
-    route: () => upstream.name,
+    ...oneDoor(upstream.name),
     retry: DEFAULT_RETRY,
     hostname: "relay.contoso.com",
     domains: ["contoso.com"],

@@ -29,8 +29,9 @@ export class SecondTries {
    * Turns holds for the sender's sake into a second try where that can change something.
    *
    * @param senderIsOwn - the attempt was made with the door's own address
+   * @param goesOn - by position: another door gets it, which may let the sender be
    */
-  apply(judgement: Judgement, message: AcceptedMessage, senderIsOwn: boolean): Judgement {
+  apply(judgement: Judgement, message: AcceptedMessage, senderIsOwn: boolean, goesOn: (position: number) => boolean = nowhere): Judgement {
     const { queueId } = message;
     if (this.#due.has(queueId)) {
       // Until it is decided: a second try that was merely put off is still to be made.
@@ -39,15 +40,16 @@ export class SecondTries {
     }
     const address = rewriteAddress(this.#door);
     const canChange = this.#door.traits.microsoft && address !== undefined && !senderIsOwn && message.signed !== true;
-    if (!canChange || !judgement.verdicts.some(isSenderRefused)) return judgement;
+    const isSecond = (verdict: Verdict, position: number): verdict is SenderRefused => isSenderRefused(verdict) && !goesOn(position);
+    if (!canChange || !judgement.verdicts.some(isSecond)) return judgement;
     if (this.#due.size >= MOST_REMEMBERED)
       for (const oldest of this.#due) {
         this.#due.delete(oldest);
         break;
       }
     this.#due.add(queueId);
-    const verdicts = judgement.verdicts.map((verdict): Verdict => {
-      if (!isSenderRefused(verdict)) return verdict;
+    const verdicts = judgement.verdicts.map((verdict, position): Verdict => {
+      if (!isSecond(verdict, position)) return verdict;
       const { finding } = verdict;
       const cause = `${finding.cause}; it goes once more, rewritten to ${address}`;
       return { kind: "retry", finding: { ...finding, cause }, ambiguous: false, waitMs: 0 };
@@ -55,6 +57,8 @@ export class SecondTries {
     return { verdicts, door: judgement.door };
   }
 }
+
+const nowhere = (): boolean => false;
 
 type SenderRefused = Extract<Verdict, { readonly kind: "hold" | "next" }>;
 

@@ -1,9 +1,9 @@
 /** From a judged attempt to what is written in one commit, and what is told once that commit is durable. */
 import type { AttemptOutcome, Delays, PosternEvent } from "../mail/events.ts";
-import type { AttemptRecord, Claim, Counted, Settlement } from "../queue/queue.ts";
+import type { AttemptRecord, Claim, ClaimedRecipient, Counted, Settlement } from "../queue/queue.ts";
 import type { AttemptFacts, Refusal, Stage } from "../upstream/upstream.ts";
 import type { FailedRecipient } from "../dsn/status.ts";
-import type { Judgement, Verdict } from "./judge.ts";
+import type { Finding, Judgement, Verdict } from "./judge.ts";
 import { nextAttemptAt, type RetryPolicy } from "./retry.ts";
 
 /** One attempt, over and judged. */
@@ -19,6 +19,19 @@ export interface Attempted {
   readonly doorOpensAt: number | undefined;
   /** What it used of the door's budget; undefined where the door has none. */
   readonly counted: Counted | undefined;
+  /** The door is held or unreachable by now. */
+  readonly doorShut: boolean;
+  readonly elsewhere: Elsewhere;
+}
+
+/** Other doors of a recipient's route; each method gives the lane of one, or undefined where there is none. */
+export interface Elsewhere {
+  /** This door refused the message for the recipient: another one, if need be one that is closed for now. */
+  refused(recipient: ClaimedRecipient): string | undefined;
+  /** This door is shut, or puts the recipient off: another one that is open. */
+  open(recipient: ClaimedRecipient): string | undefined;
+  /** A recipient that is put off for so long goes to another door. */
+  readonly fallbackAfterMs: number;
 }
 
 /** What to write, what to tell, and whom a report is about. */
@@ -37,7 +50,7 @@ export interface Settled {
 /** Of several outcomes the one that names the attempt: the first that occurs. */
 const RANK: readonly AttemptOutcome[] = ["delivered", "ambiguous", "bounced", "held", "deferred"];
 
-function outcomeOf(verdict: Exclude<Verdict, { kind: "next" }>): AttemptOutcome {
+function outcomeOf(verdict: Settles): AttemptOutcome {
   switch (verdict.kind) {
     case "delivered":
       return "delivered";
@@ -61,9 +74,19 @@ function decidingRefusal(facts: AttemptFacts): Refusal | undefined {
   );
 }
 
+type Settles = Exclude<Verdict, { kind: "next" }>;
+
+/** True for what would wait until this door opens. */
+function waitsForDoor(verdict: Settles): verdict is Extract<Settles, { kind: "hold" | "retry" }> {
+  return (
+    (verdict.kind === "hold" && verdict.by === "upstream") ||
+    (verdict.kind === "retry" && !verdict.ambiguous && verdict.finding.scope === "upstream")
+  );
+}
+
 /** Turns verdicts into settlements, one for each recipient of the claim. Pure but for `random`. */
 export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: () => number): Settled {
-  const { claim, upstream, facts, judgement, startedAt, now } = attempted;
+  const { claim, upstream, facts, judgement, startedAt, now, elsewhere } = attempted;
   const { message } = claim;
   const { queueId } = message;
   const settlements = new Map<number, Settlement>();
@@ -77,10 +100,34 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
   claim.recipients.forEach((recipient, position) => {
     const judged = judgement.verdicts[position];
     if (judged === undefined) throw new Error("the judge left a recipient out");
-    // Routes name one door.
-    const verdict = judged.kind === "next" ? judged.otherwise : judged;
     const about = { queueId, recipient: recipient.address, upstream };
     if (recipient.attempts >= attemptNumber) attemptNumber = recipient.attempts + 1;
+    const move = (finding: Finding, lane: string, passed: boolean): void => {
+      const { cause, reply } = finding;
+      settlements.set(recipient.index, { kind: "moved", lane, dueAt: now, cause, reply, passed });
+      events.push({ type: "recipient.moved", queueId, recipient: recipient.address, from: upstream, to: lane, cause, reply });
+      if (RANK.indexOf("deferred") < rank) {
+        rank = RANK.indexOf("deferred");
+        remedy = finding.remedy;
+      }
+    };
+    // What may have arrived must not arrive by another door as well.
+    const mayMove = !recipient.ambiguous;
+    if (judged.kind === "next" && mayMove) {
+      const lane = elsewhere.refused(recipient);
+      if (lane !== undefined) {
+        move(judged.finding, lane, true);
+        return;
+      }
+    }
+    const verdict = judged.kind === "next" ? judged.otherwise : judged;
+    if (mayMove && attempted.doorShut && waitsForDoor(verdict)) {
+      const lane = elsewhere.open(recipient);
+      if (lane !== undefined) {
+        move(verdict.finding, lane, false);
+        return;
+      }
+    }
     if (verdict.kind === "delivered") {
       settlements.set(recipient.index, { kind: "delivered", reply: verdict.reply });
       events.push({
@@ -121,7 +168,7 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
         events.push({ type: "recipient.bounced", ...about, reply, cause, remedy: finding.remedy });
         return;
       case "retry": {
-        const dueAt = nextAttemptAt(retry, {
+        let dueAt = nextAttemptAt(retry, {
           now,
           acceptedAt: message.acceptedAt,
           heldMs: recipient.heldMs,
@@ -135,6 +182,16 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
           failed.push({ address: recipient.address, kind: "expired", id: finding.id, reply, cause, remedy: finding.remedy });
           events.push({ type: "recipient.expired", ...about, reply, cause });
           return;
+        }
+        if (mayMove && !verdict.ambiguous) {
+          const lane = elsewhere.open(recipient);
+          const fallbackAt = (recipient.deferredSince ?? now) + elsewhere.fallbackAfterMs;
+          if (lane !== undefined && now >= fallbackAt) {
+            move(finding, lane, false);
+            return;
+          }
+          // Asked once more at that moment, and not only when the schedule would.
+          if (lane !== undefined) dueAt = Math.min(dueAt, Math.max(fallbackAt, attempted.doorOpensAt ?? 0));
         }
         settlements.set(
           recipient.index,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { FakeUpstream, facts, fault, refused } from "../../test/fakes/fake-upstream.ts";
 import { MemoryQueue } from "../../test/fakes/memory-queue.ts";
+import { oneDoor } from "../../test/fakes/one-door.ts";
 import type { PosternEvent } from "../mail/events.ts";
 import { ManualClock } from "../platform/clock.ts";
 import { DEFAULT_RETRY } from "./retry.ts";
@@ -26,7 +27,7 @@ class Relay {
     this.#options = {
       queue: this.queue,
       upstreams: new Map([["scans", this.upstream]]),
-      route: () => "scans",
+      ...oneDoor("scans"),
       retry: DEFAULT_RETRY,
       hostname: "relay.contoso.com",
       domains: ["contoso.com"],

@@ -139,6 +139,16 @@ export type PosternEvent =
       readonly cause: string;
       readonly remedy?: string | undefined;
     })
+  /** It goes by another door of its route from now on. `from` and `to` are upstreams; `reply` is what the first one said, if it was asked. */
+  | {
+      readonly type: "recipient.moved";
+      readonly queueId: string;
+      readonly recipient: string;
+      readonly from: string;
+      readonly to: string;
+      readonly cause: string;
+      readonly reply?: Reply | undefined;
+    }
   | (AboutRecipient & {
       readonly type: "recipient.held";
       readonly heldBy: Holder;

@@ -139,6 +139,18 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
     level: "warn",
     fields: (event) => ({ ...aboutRecipient(event), cause: event.cause, remedy: event.remedy, nextAttempt: isoTime(event.nextAttemptAt) }),
   },
+  "recipient.moved": {
+    when: "A recipient goes by another door of its route (`to`) from now on.",
+    level: "warn",
+    fields: (event) => ({
+      queueId: event.queueId,
+      recipient: event.recipient,
+      from: event.from,
+      to: event.to,
+      ...replyFields(event.reply),
+      cause: event.cause,
+    }),
+  },
   "recipient.held": {
     when: "A recipient waits for a repair, not for time.",
     level: "warn",

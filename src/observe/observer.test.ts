@@ -101,6 +101,7 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
     fault: "connection reset",
     upstreamId: "AM0PR01",
     remedy: "none needed",
+    note: "looked up",
     delays,
   },
   "recipient.delivered": {
@@ -116,6 +117,15 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
     nextAttemptAt: Date.UTC(2026, 0, 5, 9, 1),
     cause: "busy",
     remedy: "wait",
+  },
+  "recipient.moved": {
+    type: "recipient.moved",
+    queueId: ID,
+    recipient: "anna@contoso.com",
+    from: "scans",
+    to: "graph",
+    reply,
+    cause: "upstream scans is held",
   },
   "recipient.held": { type: "recipient.held", ...about, reply, heldBy: "upstream", cause: "authentication", remedy: "renew the secret" },
   "recipient.bounced": { type: "recipient.bounced", ...about, reply, cause: "unknown recipient", remedy: "correct the address" },
@@ -212,7 +222,7 @@ describe("log lines", () => {
     expect(lines).toEqual([
       `{"level":"warn","time":"2026-01-05T09:00:00.000Z","event":"attempt.finished","queueId":"${ID}","attempt":1,"upstream":"scans",` +
         `"outcome":"deferred","recipients":2,"remote":"smtp.office365.com:587","tls":"TLSv1.3","reusedConnection":true,"stage":"final",` +
-        `"reply":"550 5.1.1 User unknown really","enhanced":"5.1.1","fault":"connection reset","upstreamId":"AM0PR01","remedy":"none needed",` +
+        `"reply":"550 5.1.1 User unknown really","enhanced":"5.1.1","fault":"connection reset","upstreamId":"AM0PR01","remedy":"none needed","note":"looked up",` +
         `"beforeQueueMs":12,"inQueueMs":3,"connectMs":250,"transmitMs":900}\n`,
     ]);
   });

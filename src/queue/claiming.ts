@@ -48,6 +48,8 @@ type WaitingRow = [
   ambiguous: number,
   state: number,
   heldSince: number | null,
+  passed: string | null,
+  deferredSince: number | null,
 ];
 
 /** Prepares the statements. */
@@ -57,7 +59,7 @@ export function claiming(store: Store): Claiming {
   const nextDevice = store.prepare(`SELECT device, due ${inLine} AND device > ? ORDER BY device, due LIMIT 1`);
   const headOf = store.prepare(`SELECT id ${inLine} AND device = ? AND due <= ? ORDER BY due LIMIT 1`);
   // `0 + ?`: SQLite looks into a bare `LIMIT ?` while planning, and would prepare the statement anew for each value.
-  const columns = "id, address, attempts, held_ms, ambiguous, state, held_since";
+  const columns = "id, address, attempts, held_ms, ambiguous, state, held_since, passed, deferred_since";
   const dueOfMessage = store.prepare(
     `SELECT ${columns} FROM recipient NOT INDEXED WHERE id >= ? AND id < ? AND line = ${LINE_TIME} AND lane = ? AND due <= ? ORDER BY id LIMIT 0 + ?`,
   );
@@ -95,12 +97,12 @@ export function claiming(store: Store): Claiming {
 
   function claimRows(lane: LaneMemory, claim: number, message: number, rows: WaitingRow[], line: number, now: number): ClaimAnswer {
     const recipients: ClaimedRow[] = [];
-    for (const [id, address, attempts, heldMs, ambiguous, state, heldSince] of rows) {
+    for (const [id, address, attempts, heldMs, ambiguous, state, heldSince, passed, deferredSince] of rows) {
       const held = heldMs + (heldSince === null ? 0 : Math.max(0, now - heldSince));
       take.run(claim, held, now, id);
       store.leave(lane, state, line);
       store.enter(lane, DELIVERING, LINE_DELIVERING);
-      recipients.push([id - message * RECIPIENT_SPAN, address, attempts, held, ambiguous !== 0]);
+      recipients.push([id - message * RECIPIENT_SPAN, address, attempts, held, ambiguous !== 0, passed, deferredSince]);
     }
     const [envelope, chunks, size, warned] = messageOf.get(message) as unknown as [string, number, number, number | null];
     const content = chunks === 1 && size <= INLINE_BYTES ? read(message, 0) : undefined;

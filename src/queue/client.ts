@@ -28,6 +28,7 @@ import type {
   QueueFilter,
   QueueStatistics,
   ReportWindow,
+  RerouteRequest,
   RouteRecipient,
   SettleRequest,
   Settlement,
@@ -63,13 +64,20 @@ export interface ClientParts {
   readonly release: () => void;
 }
 
+const NONE: readonly string[] = [];
+
+/** `passed` as it is stored. */
+function readPassed(stored: string | null): readonly string[] {
+  return stored === null ? NONE : (JSON.parse(stored) as string[]);
+}
+
 /** Replies go into the database as JSON. */
 function json(value: unknown): string | null {
   return value === undefined ? null : JSON.stringify(value);
 }
 
 function toRow(index: number, settlement: Settlement): SettledRow {
-  const plain = { index, due: 0, heldBy: null, ambiguous: false };
+  const plain = { index, due: 0, heldBy: null, ambiguous: false, moved: null };
   switch (settlement.kind) {
     case "returned":
       return { ...plain, state: -1, due: settlement.dueAt, cause: null, reply: null };
@@ -90,6 +98,10 @@ function toRow(index: number, settlement: Settlement): SettledRow {
     case "bounced":
     case "expired":
       return { ...plain, state: settlement.kind === "bounced" ? BOUNCED : EXPIRED, cause: settlement.cause, reply: json(settlement.reply) };
+    case "moved": {
+      const { lane, dueAt, cause, reply, passed } = settlement;
+      return { ...plain, state: DEFERRED, due: dueAt, cause, reply: json(reply), moved: { lane, passed } };
+    }
     default:
       throw new Error(`no settlement ${String(settlement satisfies never)}`);
   }
@@ -197,6 +209,8 @@ export class SqliteQueue implements Queue, LinkListener {
             attempts: 0,
             heldMs: 0,
             ambiguous: false,
+            passed: NONE,
+            deferredSince: undefined,
           }));
           const source = this.#content(writer.message, content.chunks, message, content.inMemory);
           const endsAt = this.#parts.clock.monotonic() + EXPRESS_LEASE_MS;
@@ -354,12 +368,14 @@ export class SqliteQueue implements Queue, LinkListener {
 
   #lease(lane: string, answer: ClaimAnswer, leaseMs: number): Lease {
     const message = JSON.parse(answer.envelope) as AcceptedMessage;
-    const recipients = answer.recipients.map(([index, address, attempts, heldMs, ambiguous]) => ({
+    const recipients = answer.recipients.map(([index, address, attempts, heldMs, ambiguous, passed, deferredSince]) => ({
       address,
       index,
       attempts,
       heldMs,
       ambiguous,
+      passed: readPassed(passed),
+      deferredSince: deferredSince ?? undefined,
     }));
     const content = this.#content(answer.message, answer.chunks, message, answer.content);
     const endsAt = this.#parts.clock.monotonic() + leaseMs;
@@ -403,7 +419,7 @@ export class SqliteQueue implements Queue, LinkListener {
             return;
           }
           resolve();
-          for (const row of settled) if (row.state < 0 || row.state === DEFERRED) this.#due(claim.lane, row.due);
+          for (const row of settled) if (row.state < 0 || row.state === DEFERRED) this.#due(row.moved?.lane ?? claim.lane, row.due);
           for (const { command } of reports) for (const lane of command.lanes) this.#due(lane, now);
         },
         // Until it is written the recipients are `delivering`: a crash in these milliseconds makes them ambiguous, as one a moment earlier.
@@ -484,29 +500,45 @@ export class SqliteQueue implements Queue, LinkListener {
     this.#rejectJobs.delete(job);
   }
 
-  async reroute(): Promise<number> {
-    const { waiting } = await this.#db.ask<WorkerStatistics>({ op: "statistics" });
+  async reroute(request?: RerouteRequest): Promise<number> {
+    const { lane, cause = "the routes were chosen anew at the start", limit = Infinity } = request ?? {};
+    // In order with everything that was asked before: what is being accepted on the lane's old way is there to be found.
+    const { waiting, lanes } = await this.#db.ask<WorkerStatistics>({ op: "statistics" });
     // The usual start finds an empty queue: no thread for looking is needed then.
     if (waiting.queued + waiting.deferred + waiting.held === 0) return 0;
+    if (lane !== undefined && !lanes.some((state) => state.lane === lane && state.waiting > 0)) return 0;
     let moved = 0;
     for (let after = 0; ;) {
-      const found = await this.#reading.ask<Movable[]>({ what: "movable", after, limit: REROUTE_SLICE });
-      const moves: [number, string, string][] = [];
-      for (const { message, envelope, recipients } of found) {
-        after = message;
-        const parsed = JSON.parse(envelope) as AcceptedMessage;
-        for (const [id, lane, address] of recipients) {
-          const to = this.#parts.route(parsed, address);
-          if (to !== lane) moves.push([id, lane, to]);
-        }
-      }
-      const now = this.#parts.clock.now();
-      if (moves.length > 0) {
-        moved += await this.#db.ask<number>({ op: "move", moves, now });
-        for (const lane of new Set(moves.map(([, , to]) => to))) this.#due(lane, now);
-      }
-      if (found.length < REROUTE_SLICE) return moved;
+      const found = await this.#reading.ask<Movable[]>({ what: "movable", after, limit: REROUTE_SLICE, lane });
+      after = found.at(-1)?.message ?? after;
+      moved += await this.#move(found, cause, lane !== undefined, limit - moved);
+      if (found.length < REROUTE_SLICE || moved >= limit) return moved;
     }
+  }
+
+  async #move(found: readonly Movable[], cause: string, dueNow: boolean, limit: number): Promise<number> {
+    const { route, clock, emit } = this.#parts;
+    const moves: [number, string, string][] = [];
+    const told = new Map<number, { queueId: string; recipient: string; from: string; to: string }>();
+    for (const { queueId, envelope, recipients } of found) {
+      const parsed = JSON.parse(envelope) as AcceptedMessage;
+      for (const [id, from, recipient, passed, ambiguous] of recipients) {
+        if (moves.length >= limit) break;
+        const to = route(parsed, recipient, { lane: from, passed: readPassed(passed), ambiguous: ambiguous !== 0 });
+        if (to === from) continue;
+        moves.push([id, from, to]);
+        told.set(id, { queueId, recipient, from, to });
+      }
+    }
+    if (moves.length === 0) return 0;
+    const now = clock.now();
+    const moved = await this.#db.ask<number[]>({ op: "move", moves, cause, dueNow, now });
+    for (const id of moved) {
+      const about = told.get(id);
+      if (about !== undefined) emit({ type: "recipient.moved", ...about, cause });
+    }
+    for (const to of new Set(moves.map((move) => move[2]))) this.#due(to, now);
+    return moved.length;
   }
 
   async lanes(): Promise<LaneState[]> {

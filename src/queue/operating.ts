@@ -24,8 +24,8 @@ export interface Operating {
   act(command: ActCommand): ActAnswer;
   /** Lets some of the mail go that is held by its sender. Returns how many recipients. */
   releaseSender(command: ReleaseSenderCommand): number;
-  /** Returns how many moved. */
-  move(command: MoveCommand): number;
+  /** Returns the row ids of those that moved. */
+  move(command: MoveCommand): number[];
   /** Starts to remove messages that ended long ago. */
   tidy(command: TidyCommand): void;
   readonly pruning: boolean;
@@ -52,6 +52,8 @@ export function operating(store: Store, log: History, settle: Settling): Operati
   const put = store.prepare(
     `UPDATE recipient SET state = ?, line = ?, lane = ?, due = ?, held_by = ?, held_since = ?, held_ms = held_ms + ?, claim = 0, changed = ? WHERE id = ?`,
   );
+  const forget = store.prepare("UPDATE recipient SET passed = NULL, deferred_since = NULL WHERE id = ?");
+  const begin = store.prepare("UPDATE recipient SET deferred_since = NULL WHERE id = ?");
   const messageOf = store.prepare("SELECT queue_id, size FROM message WHERE id = ?");
 
   /** Puts a waiting recipient elsewhere; time spent held is added up when it ends. */
@@ -79,6 +81,8 @@ export function operating(store: Store, log: History, settle: Settling): Operati
       case "retry":
         if (!timed && !(row.state === HELD && row.heldBy === BY_SENDER)) return false;
         queue(row, row.lane, now);
+        // Whoever asks for it again may have repaired what a door refused it for.
+        forget.run(row.id);
         return true;
       case "hold":
         if (row.heldBy === BY_OPERATOR || row.heldBy === BY_CORRUPT) return false;
@@ -87,6 +91,7 @@ export function operating(store: Store, log: History, settle: Settling): Operati
       case "release":
         if (row.heldBy !== BY_OPERATOR && row.heldBy !== BY_SENDER) return false;
         queue(row, row.lane, now);
+        forget.run(row.id);
         return true;
       case "delete":
         shift(row, DELETED, null, row.lane, row.due, now);
@@ -142,8 +147,9 @@ export function operating(store: Store, log: History, settle: Settling): Operati
     return rows.length;
   }
 
-  function move({ moves, now }: MoveCommand): number {
-    let moved = 0;
+  function move({ moves, cause, dueNow, now }: MoveCommand): number[] {
+    const moved: number[] = [];
+    const notes = new Set<string>();
     for (const [id, from, to] of moves) {
       const found = look.get(id) as unknown as [number, number | null, string, number | null, number | null, number, string] | undefined;
       if (found === undefined || found[1] === null || found[2] !== from || found[0] === DELIVERING) continue;
@@ -152,8 +158,13 @@ export function operating(store: Store, log: History, settle: Settling): Operati
       const lane = store.lane(to);
       if (state === HELD && heldBy !== BY_UPSTREAM) shift(row, state, heldBy, lane, due, now);
       else if (state === HELD || lane.hold !== null) queue(row, lane, now);
-      else shift(row, state, null, lane, due, now);
-      moved++;
+      else shift(row, state, null, lane, dueNow ? Math.min(due, now) : due, now);
+      begin.run(id);
+      moved.push(id);
+      const message = Math.floor(id / RECIPIENT_SPAN);
+      const note = `${message} ${to}`;
+      if (!notes.has(note)) log.note(message, now, `moved from ${from} to ${to}: ${cause}`, null);
+      notes.add(note);
     }
     return moved;
   }

@@ -108,8 +108,16 @@ export interface ReleaseSenderCommand {
   readonly now: number;
 }
 
-/** A recipient in the answer to a claim: index, address, attempts, heldMs, ambiguous. */
-export type ClaimedRow = readonly [index: number, address: string, attempts: number, heldMs: number, ambiguous: boolean];
+/** A recipient in the answer to a claim. `passed` is JSON as stored. */
+export type ClaimedRow = readonly [
+  index: number,
+  address: string,
+  attempts: number,
+  heldMs: number,
+  ambiguous: boolean,
+  passed: string | null,
+  deferredSince: number | null,
+];
 
 /** One claim as the worker made it. */
 export interface ClaimAnswer {
@@ -123,6 +131,13 @@ export interface ClaimAnswer {
   readonly content: Uint8Array | undefined;
 }
 
+/** Where a recipient goes that moves to another lane. */
+export interface MovedTo {
+  readonly lane: string;
+  /** The lane it leaves refused it. */
+  readonly passed: boolean;
+}
+
 /** The outcome for one recipient. `state` is a number of states.ts; -1 for one that is returned untried. */
 export interface SettledRow {
   readonly index: number;
@@ -133,6 +148,8 @@ export interface SettledRow {
   readonly cause: string | null;
   /** The reply as JSON. */
   readonly reply: string | null;
+  /** Null for one that stays on its lane. */
+  readonly moved: MovedTo | null;
 }
 
 export interface SettleCommand {
@@ -208,10 +225,14 @@ export interface ActAnswer {
   readonly busy: number;
 }
 
-/** Moves recipients to other lanes. */
+/** Moves recipients to other lanes. Answered with the row ids of those that moved. */
 export interface MoveCommand {
   readonly op: "move";
   readonly moves: readonly (readonly [recipient: number, from: string, to: string])[];
+  /** For the history. */
+  readonly cause: string;
+  /** What waits for a time is due now: the door it was put off by is closed. */
+  readonly dueNow: boolean;
   readonly now: number;
 }
 

@@ -52,6 +52,10 @@ export interface ClaimedRecipient {
   readonly heldMs: number;
   /** True when an earlier attempt may have delivered it (answer lost, crash while delivering). */
   readonly ambiguous: boolean;
+  /** Lanes whose doors refused the message for this recipient: none of them is asked again. */
+  readonly passed: readonly string[];
+  /** When the door of this lane first put it off, ms since the epoch; undefined before that. A move to another lane begins anew. */
+  readonly deferredSince: number | undefined;
 }
 
 /**
@@ -83,7 +87,7 @@ export interface ContentSource {
   blocks(): AsyncIterable<Uint8Array>;
 }
 
-/** What one attempt did for one recipient. Exactly one of five. */
+/** What one attempt did for one recipient. Exactly one of seven. */
 export type Settlement =
   | { readonly kind: "delivered"; readonly reply?: Reply | undefined }
   /** `ambiguous`: the answer was lost after the final dot. */
@@ -98,7 +102,17 @@ export type Settlement =
   | { readonly kind: "bounced"; readonly cause: string; readonly reply?: Reply | undefined }
   | { readonly kind: "expired"; readonly cause: string; readonly reply?: Reply | undefined }
   /** Not tried after all (shutdown, no free connection): back as it was, no attempt counted. */
-  | { readonly kind: "returned"; readonly dueAt: number };
+  | { readonly kind: "returned"; readonly dueAt: number }
+  /** To the lane of another door; held by `upstream` there where that one is closed. */
+  | {
+      readonly kind: "moved";
+      readonly lane: string;
+      readonly dueAt: number;
+      readonly cause: string;
+      readonly reply?: Reply | undefined;
+      /** True when the door refused it: the lane it leaves is added to `passed` in the same commit. */
+      readonly passed: boolean;
+    };
 
 /** The record of an attempt, kept in the history. */
 export interface AttemptRecord {
@@ -211,8 +225,29 @@ export interface LaneHold {
   readonly probes: number;
 }
 
-/** Chooses the lane of a recipient, at acceptance and again before each attempt. Pure. */
-export type RouteRecipient = (envelope: Envelope, recipient: string) => string;
+/** Where a recipient that waits stands. */
+export interface Standing {
+  readonly lane: string;
+  readonly passed: readonly string[];
+  readonly ambiguous: boolean;
+}
+
+/**
+ * Chooses the lane of a recipient, at acceptance and again when doors close or open. Depends on nothing but its arguments and the state of the doors.
+ *
+ * @param standing - absent for a recipient that is just being accepted
+ */
+export type RouteRecipient = (envelope: Envelope, recipient: string, standing?: Standing) => string;
+
+/** Which waiting recipients are routed again, and why they go where they go. */
+export interface RerouteRequest {
+  /** Those of one lane. */
+  readonly lane: string;
+  /** What the history and `recipient.moved` say. */
+  readonly cause: string;
+  /** Most recipients to move, oldest first; absent: all. */
+  readonly limit?: number | undefined;
+}
 
 /**
  * Asked while a message is being accepted: may its recipients on this lane be delivered at once? If so they are claimed inside
@@ -267,8 +302,12 @@ export interface DeliveryQueue {
   holdLane(lane: string, hold: LaneHold): Promise<number>;
   /** Opens it: all it held is due now. Returns how many recipients. */
   releaseLane(lane: string): Promise<number>;
-  /** Moves recipients to the lanes that `route` gives now: after a start with another configuration. Returns how many moved. */
-  reroute(): Promise<number>;
+  /**
+   * Moves waiting recipients to the lanes that `route` gives now: all of them after a start with another configuration, those of one lane when its
+   * door has closed or another one opened. Those that the operator or a checksum holds keep their holder. In slices: what a crash leaves out waits
+   * where it was. What left a closed door is due now. Emits `recipient.moved`. Returns how many moved.
+   */
+  reroute(request?: RerouteRequest): Promise<number>;
   lanes(): Promise<LaneState[]>;
   /**
    * What attempts on a lane used that started since `since` (ms since the epoch), oldest first, those that began within `stepMs` taken together: budgets

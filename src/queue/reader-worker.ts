@@ -10,7 +10,7 @@ export type Question =
   | { readonly what: "list"; readonly filter: QueueFilter; readonly limit: number; readonly after: string | undefined }
   | { readonly what: "show"; readonly queueId: string }
   | { readonly what: "select"; readonly filter: QueueFilter }
-  | { readonly what: "movable"; readonly after: number; readonly limit: number };
+  | { readonly what: "movable"; readonly after: number; readonly limit: number; readonly lane: string | undefined };
 
 /** The answer to a question by its number. */
 export type Reading = { readonly id: number; readonly answer: unknown } | { readonly id: number; readonly fault: string };
@@ -24,7 +24,7 @@ function answerTo(reader: QueueFileReader, question: Question): unknown {
     case "select":
       return reader.select(question.filter);
     case "movable":
-      return reader.movable(question.after, question.limit);
+      return reader.movable(question.after, question.limit, question.lane);
     default:
       throw new Error(`no question ${String(question satisfies never)}`);
   }

@@ -12,6 +12,7 @@ import {
   CONTENT_SPAN,
   FINAL_NAMES,
   HISTORY_SPAN,
+  LINE_DOOR,
   LINE_TIME,
   RECIPIENT_SPAN,
   STATE_NAMES,
@@ -23,11 +24,15 @@ import {
 /** Up to this many waiting recipients a list of waiting ones starts from them; beyond, from the messages in order, which then finds enough soon. */
 const FEW_WAITING = 5_000;
 
-/** A message on the way to another lane: its envelope and the recipients that can be moved (row id, lane, address). */
+/** A recipient that can be moved: its row, and what is known of it. `passed` is JSON as stored. */
+export type MovableRecipient = readonly [id: number, lane: string, address: string, passed: string | null, ambiguous: number];
+
+/** A message on the way to another lane. */
 export interface Movable {
   readonly message: number;
+  readonly queueId: string;
   readonly envelope: string;
-  readonly recipients: readonly (readonly [id: number, lane: string, address: string])[];
+  readonly recipients: readonly MovableRecipient[];
 }
 
 type Value = string | number;
@@ -191,21 +196,29 @@ export class QueueFileReader {
     };
   }
 
-  /** The next messages with recipients that wait and are not being delivered. */
-  movable(after: number, limit: number): Movable[] {
+  /** The next messages with recipients that wait and are not being delivered; of one lane those that wait for time or for its door. */
+  movable(after: number, limit: number, lane: string | undefined): Movable[] {
+    const waiting = lane === undefined ? "r.line IS NOT NULL" : `r.line IN (${LINE_TIME}, ${LINE_DOOR}) AND r.lane = ?`;
+    const messages =
+      lane === undefined
+        ? `SELECT id FROM message WHERE id > ? AND EXISTS (SELECT 1 FROM recipient x NOT INDEXED
+             WHERE x.id >= message.id * ${RECIPIENT_SPAN} AND x.id < (message.id + 1) * ${RECIPIENT_SPAN} AND x.line IS NOT NULL) ORDER BY id LIMIT ?`
+        : `SELECT DISTINCT id / ${RECIPIENT_SPAN} AS id FROM recipient INDEXED BY recipient_line
+             WHERE lane = ? AND line IN (${LINE_TIME}, ${LINE_DOOR}) AND id >= (? + 1) * ${RECIPIENT_SPAN} ORDER BY 1 LIMIT ?`;
     const rows = this.#rows(
-      `SELECT m.id, m.envelope, r.id, r.lane, r.address FROM
-         (SELECT id, envelope FROM message WHERE id > ? AND EXISTS (SELECT 1 FROM recipient x NOT INDEXED
-            WHERE x.id >= message.id * ${RECIPIENT_SPAN} AND x.id < (message.id + 1) * ${RECIPIENT_SPAN} AND x.line IS NOT NULL) ORDER BY id LIMIT ?) m
+      `SELECT m.id, m.queue_id, m.envelope, r.id, r.lane, r.address, r.passed, r.ambiguous FROM (${messages}) o
+       CROSS JOIN message m ON m.id = o.id
        CROSS JOIN recipient r NOT INDEXED ON r.id >= m.id * ${RECIPIENT_SPAN} AND r.id < (m.id + 1) * ${RECIPIENT_SPAN}
-       WHERE r.line IS NOT NULL ORDER BY r.id`,
+       WHERE ${waiting} ORDER BY r.id`,
+      ...(lane === undefined ? [] : [lane]),
       after,
       limit,
-    ) as [number, string, number, string, string][];
-    const found: { message: number; envelope: string; recipients: [number, string, string][] }[] = [];
-    for (const [message, envelope, id, lane, address] of rows) {
-      if (found.at(-1)?.message !== message) found.push({ message, envelope, recipients: [] });
-      found.at(-1)?.recipients.push([id, lane, address]);
+      ...(lane === undefined ? [] : [lane]),
+    ) as [number, string, string, number, string, string, string | null, number][];
+    const found: { message: number; queueId: string; envelope: string; recipients: MovableRecipient[] }[] = [];
+    for (const [message, queueId, envelope, ...recipient] of rows) {
+      if (found.at(-1)?.message !== message) found.push({ message, queueId, envelope, recipients: [] });
+      found.at(-1)?.recipients.push(recipient);
     }
     return found;
   }

@@ -51,11 +51,20 @@ CREATE TABLE postponed(id INTEGER PRIMARY KEY, addressee TEXT NOT NULL, topic TE
 CREATE INDEX postponed_window ON postponed(addressee, topic, since);
 `;
 
+/** What a recipient remembers of the doors it was offered to. An older program leaves it as it is, and asks a door twice at worst. */
+const DOORS_TRIED = `
+-- JSON list of the lanes whose doors refused the message for this recipient; NULL for none.
+ALTER TABLE recipient ADD COLUMN passed TEXT;
+-- When the door of its lane first put it off; NULL where that did not happen yet.
+ALTER TABLE recipient ADD COLUMN deferred_since INTEGER;
+`;
+
 /** All steps, oldest first. Released ones never change. */
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, readableFrom: 1, sql: FIRST },
   { version: 2, readableFrom: 1, sql: HELD_SENDERS },
   { version: 3, readableFrom: 1, sql: TOLD },
+  { version: 4, readableFrom: 1, sql: DOORS_TRIED },
 ];
 
 /** Marks the file as ours ("PSTN"), see PRAGMA application_id. */

@@ -44,7 +44,12 @@ export function settling(store: Store, log: History, accept: Accepting, sweep: S
   );
   const wait = store.prepare(
     `UPDATE recipient SET state = ?, line = ?, due = ?, claim = 0, attempts = attempts + ?, ambiguous = max(ambiguous, ?), held_by = ?, held_since = ?,
-     changed = ?, cause = ?, reply = ? ${mine}`,
+     changed = ?, cause = ?, reply = ?, deferred_since = coalesce(deferred_since, ?) ${mine}`,
+  );
+  // A door's refusal is remembered where the recipient is, so that no crash and no restart asks that door again.
+  const move = store.prepare(
+    `UPDATE recipient SET lane = ?, state = ?, line = ?, due = ?, claim = 0, attempts = attempts + ?, held_by = ?, held_since = ?, changed = ?, cause = ?,
+     reply = ?, deferred_since = NULL, passed = CASE WHEN ? THEN json_insert(coalesce(passed, '[]'), '$[#]', lane) ELSE passed END ${mine}`,
   );
   const giveBack = store.prepare(
     `UPDATE recipient SET state = ?, line = ?, due = ?, claim = 0, held_by = ?, held_since = ?, changed = ? ${mine}`,
@@ -115,6 +120,18 @@ export function settling(store: Store, log: History, accept: Accepting, sweep: S
       store.enter(lane, row.state, null);
       return true;
     }
+    if (row.moved !== null) {
+      const to = store.lane(row.moved.lane);
+      const closed = to.hold !== null;
+      const state = closed ? HELD : QUEUED;
+      const line = closed ? LINE_DOOR : LINE_TIME;
+      const due = closed ? message : row.due;
+      const [holder, since] = closed ? [BY_UPSTREAM, now] : [null, null];
+      move.run(to.name, state, line, due, tried, holder, since, now, row.cause, row.reply, row.moved.passed ? 1 : 0, id, claim);
+      store.enter(to, state, line);
+      if (!closed) store.due(to, due);
+      return false;
+    }
     const returned = row.state < 0;
     let state = !returned ? row.state : probesSender ? HELD : was === DEFERRED ? DEFERRED : QUEUED;
     let heldBy = returned && probesSender ? BY_SENDER : row.heldBy;
@@ -126,7 +143,10 @@ export function settling(store: Store, log: History, accept: Accepting, sweep: S
     const due = line === LINE_DOOR ? message : row.due;
     const since = state === HELD ? now : null;
     if (returned) giveBack.run(state, line, due, heldBy, since, now, id, claim);
-    else wait.run(state, line, due, tried, ambiguous, heldBy, since, now, row.cause, row.reply, id, claim);
+    else {
+      const deferredAt = row.state === DEFERRED ? now : null;
+      wait.run(state, line, due, tried, ambiguous, heldBy, since, now, row.cause, row.reply, deferredAt, id, claim);
+    }
     if (heldBy === BY_SENDER && !returned) nameSender.run((senderOf.get(message) as unknown as [string])[0].toLowerCase(), id);
     store.enter(lane, state, line);
     if (line === LINE_TIME) store.due(lane, due);
@@ -136,7 +156,12 @@ export function settling(store: Store, log: History, accept: Accepting, sweep: S
   function settle(command: SettleCommand): void {
     const { message, attempt, settled } = command;
     let finals = 0;
-    for (const row of settled) if (settleOne(command, row)) finals++;
+    const moves = new Set<string>();
+    for (const row of settled) {
+      if (settleOne(command, row)) finals++;
+      if (row.moved !== null) moves.add(`moved to ${row.moved.lane}: ${row.cause ?? ""}`);
+    }
+    for (const what of moves) log.note(message, command.now, what, null);
     if (attempt !== undefined) {
       const tried = settled.filter((row) => row.state >= 0).map((row) => row.index);
       log.attempt(message, attempt.lane, attempt.at, tried, attempt.record);

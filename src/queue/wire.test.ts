@@ -27,8 +27,8 @@ const settle: SettleCommand = {
   size: 9,
   recipients: 2,
   settled: [
-    { index: 0, state: 4, due: 0, heldBy: null, ambiguous: false, cause: null, reply: "{}" },
-    { index: 1, state: 3, due: 5, heldBy: 0, ambiguous: true, cause: "x", reply: null },
+    { index: 0, state: 4, due: 0, heldBy: null, ambiguous: false, cause: null, reply: "{}", moved: null },
+    { index: 1, state: 3, due: 5, heldBy: 0, ambiguous: true, cause: "x", reply: null, moved: { lane: "graph", passed: true } },
   ],
   attempt: { lane: "l", at: 1, record: "{}" },
   generated: [accept],

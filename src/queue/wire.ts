@@ -2,11 +2,11 @@
  * The two commands of every message as flat arrays: copying one between threads costs a third of what an object with names costs, at both ends.
  * All others go as they are.
  */
-import type { AcceptCommand, Command, Octets, SettleCommand, SettledRow } from "./protocol.ts";
+import type { AcceptCommand, Command, MovedTo, Octets, SettleCommand, SettledRow } from "./protocol.ts";
 
 const ACCEPT = 1;
 const SETTLE = 2;
-const ROW_FIELDS = 7;
+const ROW_FIELDS = 8;
 const NOTHING_TOLD = { generated: [], warned: false, postponed: [] };
 
 /** A command as it crosses. */
@@ -95,7 +95,7 @@ function packSettle(command: SettleCommand): unknown[] {
     attempt?.record,
     told ? { generated, warned, postponed } : undefined,
   ];
-  for (const row of command.settled) packed.push(row.index, row.state, row.due, row.heldBy, row.ambiguous, row.cause, row.reply);
+  for (const row of command.settled) packed.push(row.index, row.state, row.due, row.heldBy, row.ambiguous, row.cause, row.reply, row.moved);
   return packed;
 }
 
@@ -115,7 +115,7 @@ function unpackSettle(packed: readonly unknown[]): SettleCommand {
   const { generated, warned, postponed } = told ?? NOTHING_TOLD;
   const settled: SettledRow[] = [];
   for (let from = 10; from < packed.length; from += ROW_FIELDS) {
-    const [index, state, due, heldBy, ambiguous, cause, reply] = packed.slice(from, from + ROW_FIELDS) as [
+    const [index, state, due, heldBy, ambiguous, cause, reply, moved] = packed.slice(from, from + ROW_FIELDS) as [
       number,
       number,
       number,
@@ -123,8 +123,9 @@ function unpackSettle(packed: readonly unknown[]): SettleCommand {
       boolean,
       string | null,
       string | null,
+      MovedTo | null,
     ];
-    settled.push({ index, state, due, heldBy, ambiguous, cause, reply });
+    settled.push({ index, state, due, heldBy, ambiguous, cause, reply, moved });
   }
   const attempt = lane === undefined ? undefined : { lane, at, record };
   return { op: "settle", claim, message, now, size, recipients, settled, attempt, generated, warned, postponed };

@@ -16,6 +16,7 @@ type Act =
   | { readonly do: "settle"; readonly which: number; readonly kinds: readonly number[] }
   | { readonly do: "hold" | "release"; readonly lane: 0 | 1 }
   | { readonly do: "operate"; readonly verb: "retry" | "hold" | "release" | "delete"; readonly device: number }
+  | { readonly do: "reroute"; readonly lane: 0 | 1 }
   | { readonly do: "wait"; readonly ms: number }
   | { readonly do: "power cut" };
 
@@ -50,7 +51,7 @@ const acts: fc.Arbitrary<Act> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant("settle" as const),
       which: fc.nat(9),
-      kinds: fc.array(fc.nat(8), { minLength: 4, maxLength: 4 }),
+      kinds: fc.array(fc.nat(10), { minLength: 4, maxLength: 4 }),
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("hold" as const, "release" as const), lane }) },
@@ -62,6 +63,7 @@ const acts: fc.Arbitrary<Act> = fc.oneof(
       device,
     }),
   },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("reroute" as const), lane }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.constantFrom(500, 5_000) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("power cut" as const) }) },
 );
@@ -78,6 +80,8 @@ function settlementOf(kind: number, now: number): Settlement {
     { kind: "bounced", cause },
     { kind: "expired", cause },
     { kind: "returned", dueAt: now },
+    { kind: "moved", lane: "graph", dueAt: now, cause, passed: true },
+    { kind: "moved", lane: "scans", dueAt: now + 1_000, cause, passed: false },
   ];
   return all[kind] ?? { kind: "delivered" };
 }
@@ -152,6 +156,9 @@ class Run {
         break;
       case "release":
         await this.#queue.releaseLane(LANES[act.lane]);
+        break;
+      case "reroute":
+        await this.#queue.reroute({ lane: LANES[act.lane], cause: "model" });
         break;
       case "operate":
         await this.#queue.act({ verb: act.verb, filter: { device: `10.0.0.${act.device}` }, by: "model" });

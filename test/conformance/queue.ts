@@ -314,8 +314,8 @@ export function queueConformance(name: string, makePlace: () => Promise<QueuePla
         expect(claim.lane).toBe(LANE);
         expect(claim.message).toEqual(message);
         expect(claim.recipients).toEqual([
-          { address: "anna@contoso.com", index: 0, attempts: 0, heldMs: 0, ambiguous: false },
-          { address: "ben@contoso.com", index: 1, attempts: 0, heldMs: 0, ambiguous: false },
+          { address: "anna@contoso.com", index: 0, attempts: 0, heldMs: 0, ambiguous: false, passed: [], deferredSince: undefined },
+          { address: "ben@contoso.com", index: 1, attempts: 0, heldMs: 0, ambiguous: false, passed: [], deferredSince: undefined },
         ]);
         expect((await contentOf(claim)).toString()).toBe("hello");
         expect(claim.content.sizeBytes).toBe(5);
@@ -1143,6 +1143,112 @@ export function queueConformance(name: string, makePlace: () => Promise<QueuePla
         expect(moved).toBe(1);
         expect(await queue.list({}, 9)).toMatchObject([{ lane: "graph", state: "queued" }]);
         expect((await claimOne(queue, { lane: "graph" })).recipients).toHaveLength(1);
+        await expectBalanced(queue);
+      });
+
+      test("mail that moves to the lane of a closed door is held there, in the commit that moves it", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+        await queue.holdLane("graph", holdOf(clock));
+
+        await settleAll(queue, clock, await claimOne(queue), {
+          kind: "moved",
+          lane: "graph",
+          dueAt: clock.now(),
+          cause: "no",
+          passed: true,
+        });
+
+        expect(await queue.list({}, 9)).toMatchObject([{ lane: "graph", state: "held", heldBy: "upstream", attempts: 1, cause: "no" }]);
+        await queue.releaseLane("graph");
+        expect((await claimOne(queue, { lane: "graph" })).recipients).toMatchObject([{ passed: [LANE] }]);
+        await expectBalanced(queue);
+      });
+
+      test("a refusal by a door is remembered through moves and restarts, until an operator asks again", async () => {
+        const { place, queue, clock } = await start();
+        const { queueId } = await accept(queue);
+        const first = await claimOne(queue);
+        expect(first.recipients).toMatchObject([{ passed: [], deferredSince: undefined }]);
+        await settleAll(queue, clock, first, { kind: "moved", lane: "graph", dueAt: clock.now(), cause: "too large", passed: true });
+        const second = await claimOne(queue, { lane: "graph" });
+        await settleAll(queue, clock, second, { kind: "moved", lane: "third", dueAt: clock.now(), cause: "not served", passed: true });
+
+        const { queue: again } = await powerCut(place, clock);
+
+        const third = await claimOne(again, { lane: "third" });
+        expect(third.recipients).toMatchObject([{ passed: [LANE, "graph"] }]);
+        await settleAll(again, clock, third, { kind: "deferred", dueAt: clock.now() + HOUR, cause: "busy" });
+        expect((await again.show(queueId))?.history.map(({ what }) => what)).toEqual([
+          "moved to graph: too large",
+          "moved to third: not served",
+        ]);
+        await again.act({ verb: "retry", filter: {}, by: "ann" });
+        expect((await claimOne(again, { lane: "third" })).recipients).toMatchObject([{ passed: [], deferredSince: undefined }]);
+      });
+
+      test("how long a door puts a recipient off is counted from the first time, and begins anew on another lane", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+        const since = clock.now();
+        for (let i = 0; i < 2; i += 1) {
+          await settleAll(queue, clock, await claimOne(queue), { kind: "deferred", dueAt: clock.now() + 1_000, cause: "busy" });
+          clock.advance(1_000);
+        }
+        const third = await claimOne(queue);
+        expect(third.recipients).toMatchObject([{ deferredSince: since }]);
+
+        await settleAll(queue, clock, third, { kind: "moved", lane: "graph", dueAt: clock.now(), cause: "busy", passed: false });
+
+        expect((await claimOne(queue, { lane: "graph" })).recipients).toMatchObject([{ deferredSince: undefined, passed: [] }]);
+      });
+
+      test("one lane is routed anew: what waits there moves and is due now, with a line in its history; others stay", async () => {
+        let open = LANE;
+        const route: RouteRecipient = (_envelope, recipient, standing) =>
+          recipient.startsWith("stay") || standing?.ambiguous === true ? LANE : open;
+        const { queue, clock, happened } = await start({ route });
+        const { queueId } = await accept(queue, { recipients: ["anna@contoso.com", "stay@contoso.com"] });
+        await settleAll(queue, clock, await claimOne(queue), { kind: "deferred", dueAt: clock.now() + HOUR, cause: "busy" });
+        await accept(queue, { device: "b", recipients: ["ben@contoso.com"] });
+        await accept(queue, { device: "c", recipients: ["cleo@contoso.com"] });
+        await queue.act({ verb: "hold", filter: { to: "ben@" }, by: "ann" });
+        const cleo = await claimOne(queue);
+        await settleAll(queue, clock, cleo, { kind: "deferred", dueAt: clock.now(), cause: "lost", ambiguous: true });
+        await queue.holdLane(LANE, holdOf(clock));
+        open = "graph";
+
+        const moved = await queue.reroute({ lane: LANE, cause: "scans is held" });
+
+        expect(moved).toBe(1);
+        expect((await queue.list({}, 9)).map(({ recipient, lane, state }) => `${recipient} ${lane} ${state}`)).toEqual([
+          "anna@contoso.com graph queued",
+          "stay@contoso.com scans held",
+          "ben@contoso.com scans held",
+          "cleo@contoso.com scans held",
+        ]);
+        expect((await claimOne(queue, { lane: "graph" })).recipients).toMatchObject([{ address: "anna@contoso.com", attempts: 1 }]);
+        expect((await queue.show(queueId))?.history.map(({ what }) => what)).toContain("moved from scans to graph: scans is held");
+        expect(happened("recipient.moved")).toEqual([
+          { type: "recipient.moved", queueId, recipient: "anna@contoso.com", from: LANE, to: "graph", cause: "scans is held" },
+        ]);
+        await expectBalanced(queue);
+      });
+
+      test("a lane with thousands is emptied, in slices, and no more than asked for", async () => {
+        let open = LANE;
+        const { queue, clock } = await start({ route: () => open });
+        await Promise.all(Array.from({ length: 1_200 }, (_, i) => accept(queue, { device: `d${i % 7}` })));
+        await queue.holdLane(LANE, holdOf(clock));
+        open = "graph";
+
+        expect(await queue.reroute({ lane: LANE, cause: "spilled", limit: 3 })).toBe(3);
+        expect(await queue.reroute({ lane: LANE, cause: "closed" })).toBe(1_197);
+
+        expect(await queue.lanes()).toMatchObject([
+          { lane: LANE, waiting: 0 },
+          { lane: "graph", waiting: 1_200 },
+        ]);
         await expectBalanced(queue);
       });
 

@@ -84,15 +84,48 @@ test("after each step of a message's life the disk has what the step promised", 
   expect(seen).toEqual([
     ["content is arriving", "unknown"],
     ["accepted", { before: "queued", after: "queued", attempts: 0, ambiguous: false, hasContent: true }],
-    ["claimed", { before: "delivering", after: "queued", attempts: 0, ambiguous: true, hasContent: true }],
+    ["claimed", { before: "delivering", after: "queued", attempts: 0 + 1, ambiguous: true, hasContent: true }],
     ["deferred", { before: "deferred", after: "deferred", attempts: 1, ambiguous: false, hasContent: true }],
     ["door closed", { before: "held", after: "held", attempts: 1, ambiguous: undefined, hasContent: true }],
-    ["probing", { before: "delivering", after: "held", attempts: 1, ambiguous: undefined, hasContent: true }],
+    ["probing", { before: "delivering", after: "held", attempts: 1 + 1, ambiguous: undefined, hasContent: true }],
     ["probe returned", { before: "held", after: "held", attempts: 1, ambiguous: undefined, hasContent: true }],
     ["door open", { before: "queued", after: "queued", attempts: 1, ambiguous: false, hasContent: true }],
     ["delivered", { before: "delivered", after: "delivered", attempts: 1 + 1, ambiguous: undefined, hasContent: false }],
   ]);
 });
+
+test(
+  "a move to another door is on the disk whole or not at all, and a lane that is half emptied loses nobody",
+  { timeout: 60_000 },
+  async () => {
+    const clock = new ManualClock();
+    const place = await sqlitePlace();
+    undo.push(() => place.remove());
+    let open_ = "scans";
+    const queue = await place.open({ ...options(clock), route: () => open_ });
+    undo.push(() => queue.close());
+    const { queueId } = await accept(queue);
+    const claim = await claimOne(queue);
+
+    const before = await look(place, clock, queueId);
+    await settleAll(queue, clock, claim, { kind: "moved", lane: "graph", dueAt: clock.now(), cause: "too large", passed: true });
+    const after = await look(place, clock, queueId);
+
+    expect(before).toMatchObject({ before: "delivering", after: "queued", ambiguous: true });
+    expect(after).toMatchObject({ before: "queued", after: "queued", attempts: 1, hasContent: true });
+    await Promise.all(Array.from({ length: 700 }, () => accept(queue)));
+    await queue.holdLane("scans", holdOf(clock));
+    open_ = "graph";
+    const moving = queue.reroute({ lane: "scans", cause: "closed" });
+    const midway = await place.afterPowerCut();
+    undo.push(() => midway.remove());
+    await moving;
+    const left = await open(midway, clock);
+    const { waiting } = await left.statistics();
+    expect(waiting.queued + waiting.held).toBe(701);
+    expect((await left.list({}, 1_000)).every(({ lane, state }) => (lane === "graph" ? state === "queued" : state === "held"))).toBe(true);
+  },
+);
 
 test("an express message is delivering as soon as it is accepted, and ambiguous after a power cut", async () => {
   const clock = new ManualClock();

@@ -15,6 +15,7 @@ import type {
   LaneState,
   PostponedReport,
   ReportWindow,
+  RerouteRequest,
   RouteRecipient,
   SettleRequest,
 } from "../../src/queue/queue.ts";
@@ -32,6 +33,8 @@ export interface MemoryRecipient {
   dueAt: number;
   attempts: number;
   ambiguous: boolean;
+  passed: readonly string[];
+  deferredSince: number | undefined;
   cause: string | undefined;
   /** Taken to find out whether its sender may send: returned, it is held again. */
   probesSender: boolean;
@@ -51,6 +54,8 @@ export class MemoryQueue implements DeliveryQueue {
   readonly settled: SettleRequest[] = [];
   readonly holds = new Map<string, LaneHold>();
   readonly claimCalls: ClaimRequest[] = [];
+  /** What `reroute` moved: address, from, to. */
+  readonly moves: string[] = [];
   renewals = 0;
   /** Set: every later commit is refused with it. */
   failure: Error | undefined;
@@ -204,10 +209,18 @@ export class MemoryQueue implements DeliveryQueue {
             break;
           }
           if (settlement.kind === "deferred") {
+            recipient.deferredSince ??= now;
             recipient.ambiguous ||= settlement.ambiguous === true;
             recipient.cause = settlement.cause;
           }
           if (this.holds.has(recipient.lane)) hold(recipient, "upstream", now);
+          break;
+        case "moved":
+          if (settlement.passed) recipient.passed = [...recipient.passed, recipient.lane];
+          recipient.cause = settlement.cause;
+          moveTo(recipient, settlement.lane, settlement.dueAt);
+          if (this.holds.has(settlement.lane)) hold(recipient, "upstream", now);
+          this.#listener(settlement.lane);
           break;
         case "held":
           hold(recipient, settlement.by, now);
@@ -279,15 +292,33 @@ export class MemoryQueue implements DeliveryQueue {
     return held.length;
   }
 
-  async reroute(): Promise<number> {
+  async reroute(request?: RerouteRequest): Promise<number> {
     await this.#commit();
+    const now = this.#clock.now();
+    const of = (recipient: MemoryRecipient): boolean =>
+      request === undefined
+        ? recipient.finals === 0 && recipient.state !== "delivering"
+        : recipient.lane === request.lane &&
+          (recipient.state === "queued" ||
+            recipient.state === "deferred" ||
+            (recipient.state === "held" && recipient.heldBy === "upstream"));
     let moved = 0;
     for (const { message, recipients } of this.messages.values()) {
-      for (const recipient of recipients) {
-        const lane = this.#route(message, recipient.address);
-        if (lane === recipient.lane) continue;
-        recipient.lane = lane;
+      for (const recipient of recipients.filter(of)) {
+        const { lane: from, passed, ambiguous } = recipient;
+        const lane = this.#route(message, recipient.address, { lane: from, passed, ambiguous });
+        if (lane === from || moved >= (request?.limit ?? Infinity)) continue;
         moved += 1;
+        if (recipient.state === "held" && recipient.heldBy !== "upstream") {
+          recipient.lane = lane;
+          continue;
+        }
+        if (recipient.state === "held") recipient.heldMs += now - recipient.heldSince;
+        const dueAt = request === undefined && recipient.state !== "held" ? recipient.dueAt : now;
+        moveTo(recipient, lane, dueAt);
+        if (this.holds.has(lane)) hold(recipient, "upstream", now);
+        this.moves.push(`${recipient.address} ${from} ${lane}`);
+        this.#listener(lane);
       }
     }
     return moved;
@@ -353,6 +384,8 @@ export class MemoryQueue implements DeliveryQueue {
         dueAt: acceptedAt,
         attempts: 0,
         ambiguous: false,
+        passed: [],
+        deferredSince: undefined,
         cause: undefined,
         probesSender: false,
         finals: 0,
@@ -371,8 +404,8 @@ export class MemoryQueue implements DeliveryQueue {
       if (recipient.state === "held") recipient.heldMs += now - recipient.heldSince;
       recipient.state = "delivering";
       recipient.heldBy = undefined;
-      const { address, index, attempts, heldMs, ambiguous } = recipient;
-      return { address, index, attempts, heldMs, ambiguous };
+      const { address, index, attempts, heldMs, ambiguous, passed, deferredSince } = recipient;
+      return { address, index, attempts, heldMs, ambiguous, passed, deferredSince };
     });
     const { content } = stored;
     return {
@@ -434,6 +467,15 @@ function hold(recipient: MemoryRecipient, by: Holder, now: number): void {
   recipient.state = "held";
   recipient.heldBy = by;
   recipient.heldSince = now;
+}
+
+/** To the line of another lane. */
+function moveTo(recipient: MemoryRecipient, lane: string, dueAt: number): void {
+  recipient.lane = lane;
+  recipient.state = "queued";
+  recipient.heldBy = undefined;
+  recipient.dueAt = dueAt;
+  recipient.deferredSince = undefined;
 }
 
 /** Back to the line, or to the closed door. */

@@ -1,6 +1,6 @@
 /** What happens to mail between the doors: routes, schedule, reports, storage. */
 import { z } from "./engine.ts";
-import { about, duration, expected, listOf, name, oneOf, orWord, pattern, size } from "./fields.ts";
+import { about, boolean, duration, expected, listOf, name, oneOf, orWord, pattern, size } from "./fields.ts";
 import { messageSize } from "./receive.ts";
 
 const Route = z.strictObject({
@@ -9,6 +9,7 @@ const Route = z.strictObject({
     z
       .strictObject({
         client: about(listOf(name()).optional(), { description: "Names of clients.", apply: "restart" }),
+        user: about(listOf(name()).optional(), { description: "Names of users that signed in.", apply: "restart" }),
         sender: about(listOf(pattern()).optional(), { description: "Patterns of the envelope's sender.", apply: "restart" }),
         recipients: about(listOf(pattern()).optional(), {
           description: "Patterns of the recipient.",
@@ -28,7 +29,21 @@ const Route = z.strictObject({
       apply: "restart",
     },
   ),
-  via: about(listOf(name()), { description: "The upstream to use: exactly one.", samples: [["scans"]], apply: "restart" }),
+  via: about(listOf(name()), {
+    description:
+      "Upstreams in order. The first that fits a recipient and is open takes it; the others follow when that one is closed, refuses the message, or puts it off for longer than retry.fallback_after.",
+    samples: [["scans"], ["scans", "graph"]],
+    apply: "restart",
+  }),
+  spread: about(boolean().prefault(false), {
+    description:
+      "Shares the mail over all upstreams of via that are open, by what is left of their budgets, instead of taking the first. Several mailboxes look like one sender when their sender.address is the same.",
+    apply: "restart",
+  }),
+  spill: about(boolean().prefault(false), {
+    description: "When the budget of an upstream is used up, the next one takes the mail instead of letting it wait.",
+    apply: "restart",
+  }),
 });
 
 export const Routes = about(
@@ -55,6 +70,10 @@ export const Retry = z.strictObject({
     { description: "Each wait is this many times the one before.", apply: "restart" },
   ),
   max: about(duration("1s", "1d").prefault("30m"), { description: "Longest wait between attempts.", apply: "restart" }),
+  fallback_after: about(duration("1s", "7d").prefault("15m"), {
+    description: "An upstream that only gives temporary answers for so long hands a recipient on to the next one of its route.",
+    apply: "restart",
+  }),
   expire_after: about(duration("1m", "365d").prefault("5d"), {
     description: "Undelivered for so long: the sender gets a report (RFC 5321 section 4.5.4.1).",
     apply: "restart",
