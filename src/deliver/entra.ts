@@ -114,6 +114,14 @@ export const ENTRA: readonly FaultRow[] = [
     remedy: "postern auth login UPSTREAM, and enter the code within 15 minutes",
   },
   {
+    id: "device-code-refused",
+    codes: ["AADSTS70018", "AADSTS70022"],
+    outcome: "hold",
+    scope: "upstream",
+    cause: "Entra: the sign-in was declined, or the code is not known",
+    remedy: "postern auth login UPSTREAM, and agree to what it asks for",
+  },
+  {
     id: "device-code-pending",
     codes: ["AADSTS70016"],
     outcome: "hold",

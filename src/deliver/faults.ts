@@ -39,6 +39,14 @@ export const FAULTS: readonly FaultRow[] = [
     remedy: NETWORK_REMEDY,
   },
   {
+    id: "proxy",
+    codes: ["PROXY"],
+    outcome: "retry",
+    scope: "upstream",
+    cause: "the proxy does not let us through",
+    remedy: "Check network.proxy, and that the proxy allows CONNECT to graph.microsoft.com and login.microsoftonline.com on port 443",
+  },
+  {
     id: "no-starttls",
     codes: ["NO_STARTTLS"],
     outcome: "hold",

@@ -185,6 +185,18 @@ export const LIMITS: readonly AnswerRow[] = [
     ],
   },
   {
+    id: "message-rate",
+    from: "microsoft",
+    enhanced: /^4\.5\.127$/,
+    outcome: "slow",
+    scope: "upstream",
+    waitMs: 2 * MINUTES,
+    cause: "more messages a minute or an hour than Azure Communication Services allows",
+    remedy:
+      "Lower limits.messages_per_minute and limits.messages_per_hour of the upstream, or ask Azure support for a higher limit for the domain",
+    examples: [["final", "450 4.5.127 Message rejected. Excessive message rate from sender."]],
+  },
+  {
     id: "queue-quota",
     catalogue: ["53a"],
     from: "microsoft",

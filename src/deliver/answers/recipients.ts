@@ -60,7 +60,7 @@ export const RECIPIENTS: readonly AnswerRow[] = [
     catalogue: ["39b"],
     from: "microsoft",
     doors: ["direct-send"],
-    stages: ["rcpt"],
+    stages: ["rcpt", "final"],
     enhanced: /^5\.4\.1$/,
     outcome: "bounce",
     scope: "recipient",
@@ -73,7 +73,7 @@ export const RECIPIENTS: readonly AnswerRow[] = [
     id: "recipient-unknown",
     catalogue: ["39a"],
     from: "microsoft",
-    stages: ["rcpt"],
+    stages: ["rcpt", "final"],
     enhanced: /^5\.4\.1$/,
     outcome: "bounce",
     scope: "recipient",
@@ -82,7 +82,7 @@ export const RECIPIENTS: readonly AnswerRow[] = [
     examples: [
       ["rcpt", "550 5.4.1 Recipient address rejected: Access denied. AS(201806281)"],
       ["rcpt", "550 5.4.1 Recipient address rejected: Access denied. For more information see https://aka.ms/EXOSmtpErrors"],
-      ["rcpt", "550 5.4.1 All recipient addresses rejected : Access denied"],
+      ["final", "550 5.4.1 All recipient addresses rejected : Access denied"],
     ],
   },
   {

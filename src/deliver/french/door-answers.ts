@@ -147,6 +147,10 @@ const LIMITES: Readonly<Record<string, Translation>> = {
     "cette boîte reçoit plus de messages par heure que Microsoft ne permet",
     "Trouvez l'appareil ou l'application qui l'inonde, et réduisez ses envois",
   ],
+  "message-rate": [
+    "plus de messages par minute ou par heure qu'Azure Communication Services n'en permet",
+    "Abaissez limits.messages_per_minute et limits.messages_per_hour de l'upstream, ou demandez à l'assistance Azure une limite plus haute pour le domaine",
+  ],
   "queue-quota": [
     "la file d'attente de l'organisation chez Microsoft est pleine",
     "Cherchez une boucle ou un flot de courrier : postern queue list",

@@ -33,6 +33,10 @@ export const FRENCH_FAULTS: Readonly<Record<string, Translation>> = {
   "name-unknown": ["le nom du serveur suivant ne peut être résolu", RESEAU],
   "timed-out": ["le serveur suivant n'a pas répondu à temps", RESEAU],
   reset: ["la connexion a été coupée", RESEAU],
+  proxy: [
+    "le proxy ne nous laisse pas passer",
+    "Vérifiez network.proxy, et que le proxy permet CONNECT vers graph.microsoft.com et login.microsoftonline.com sur le port 443",
+  ],
   "no-starttls": [
     "le serveur suivant ne propose pas STARTTLS",
     "Un pare-feu le retire peut-être : exemptez ce port de l'inspection. Pour un serveur interne, mettez tls: opportunistic ou none sur l'upstream",
@@ -164,6 +168,10 @@ export const FRENCH_FAULTS: Readonly<Record<string, Translation>> = {
     "postern auth login UPSTREAM, ou utilisez les identifiants d'une application",
   ],
   "device-code-expired": ["Entra : le code de connexion a expiré", SIGN_IN],
+  "device-code-refused": [
+    "Entra : la connexion a été refusée, ou le code est inconnu",
+    "postern auth login UPSTREAM, puis acceptez ce qui est demandé",
+  ],
   "device-code-pending": ["Entra : personne n'a encore saisi le code", SIGN_IN],
   "scope-wrong": [
     "Entra : la ressource demandée n'existe pas dans ce locataire",
