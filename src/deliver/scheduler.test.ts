@@ -262,6 +262,10 @@ describe("reports", () => {
     expect(told(await bounced({ reversePath: "" }))).toEqual([]);
   });
 
+  test("nobody is told of mail that we sent ourselves and that came back", async () => {
+    expect(told(await bounced({ returned: true }))).toEqual([]);
+  });
+
   test("bounces.to chooses who is told", async () => {
     expect(told(await bounced({}, { bounces: { to: "sender" } }))).toEqual(["printer@contoso.com"]);
     expect(told(await bounced({}, { bounces: { to: "postmaster" } }))).toEqual(["it@contoso.com"]);

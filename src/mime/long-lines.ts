@@ -93,7 +93,7 @@ export class LineBreaker {
       this.#parts.line(piece, 0, piece.length);
     }
     const data = this.#pending.length === 0 ? piece : Buffer.concat([this.#pending, piece]);
-    let at = 0;
+    let at = this.#kind === "base64" ? wrapBase64(data, this.#width, out) : 0;
     for (;;) {
       const room = this.#room() - this.#used;
       if (data.length - at <= room) break;
@@ -102,7 +102,7 @@ export class LineBreaker {
       at += length;
       this.#atFieldName = false;
       const folds = this.#kind === "header" && isBlank(data[at]);
-      this.#due = folds || this.#kind === "base64" ? LINE_END : this.#kind === "quoted-printable" ? SOFT_LINE_END : LINE_END_SPACE;
+      this.#due = folds ? LINE_END : this.#kind === "quoted-printable" ? SOFT_LINE_END : LINE_END_SPACE;
       this.#used = this.#due === LINE_END_SPACE ? 1 : 0;
     }
     if (!ended) {
@@ -132,7 +132,6 @@ export class LineBreaker {
 
   /** How much of `data` from `at` on goes on the line under way, at most `room`. */
   #pieceLength(data: Buffer, at: number, room: number): number {
-    if (this.#kind === "base64") return room;
     if (this.#kind === "quoted-printable") {
       // An encoded octet, =XX, stays whole.
       if (data[at + room - 1] === EQUALS) return room - 1;
@@ -157,6 +156,21 @@ export class LineBreaker {
     for (let place = at + room; place > first; place -= 1) if (isBlank(data[place])) return place;
     return at;
   }
+}
+
+/** Writes whole lines in one go, of which a file has a great many. @returns octets used up: at least one is left for the last line */
+function wrapBase64(data: Buffer, width: number, out: Uint8Array[]): number {
+  const lines = Math.max(0, Math.floor((data.length - 1) / width));
+  const wire = Buffer.allocUnsafe(lines * (width + 2));
+  let to = 0;
+  for (let line = 0; line < lines; line += 1) {
+    data.copy(wire, to, line * width, (line + 1) * width);
+    to += width;
+    wire[to++] = CR;
+    wire[to++] = LF;
+  }
+  if (lines > 0) out.push(wire);
+  return lines * width;
 }
 
 function isBlank(octet: number | undefined): boolean {

@@ -1,4 +1,5 @@
 /** What becomes of senders on the whole product: a mailbox at the stand-in for Microsoft 365 that may send as itself only. */
+import { createHash } from "node:crypto";
 import { afterEach, expect, test } from "vitest";
 import { submit } from "./submit.ts";
 import { ANNA, header, SCANNER, startContoso, type Contoso, type ContosoOptions } from "./tenant.ts";
@@ -45,6 +46,18 @@ test("a sender that the mailbox may not use is rewritten before Microsoft sees i
   // All else is what the device sent.
   expect(text).toContain(`To: ${ANNA}\r\nSubject: Scan\r\n  of 9:14\r\nX-Odd :  spaces \t\r\n`);
   expect(text.slice(text.indexOf("\r\n\r\n"))).toBe("\r\n\r\nFrom: the body\r\n..\r\n");
+});
+
+test("a scan of 3 MB is rewritten as it streams by: its body arrives octet for octet", async () => {
+  const { sim, event } = await begin();
+  const body = `${"0123456789abcdef".repeat(4)}\r\n.\r\n..\r\n`.repeat(43_000);
+
+  await send(BRUNO, `${MAIL.slice(0, MAIL.indexOf("\r\n\r\n"))}\r\n\r\n${body}`);
+  const [message] = await sim.waitFor(1);
+  await event("recipient.delivered");
+
+  expect(message).toMatchObject({ reversePath: SCANNER, headerFrom: [SCANNER] });
+  expect(message?.bodySha256).toBe(createHash("sha256").update(body).digest("hex"));
 });
 
 test("kept senders that Microsoft refuses go once more, rewritten; with the right they go as they are", async () => {
