@@ -146,9 +146,13 @@ const DESTINATAIRES: Readonly<Record<string, Translation>> = {
     "l'organisation a bloqué ce destinataire dans sa Tenant Allow/Block List",
     "Microsoft Defender > Policies & rules > Threat policies > Tenant Allow/Block Lists : retirez l'entrée, puis renvoyez",
   ],
+  "mail-flow-rule": [
+    "une règle de messagerie de l'organisation rejette le message",
+    "Get-TransportRule | Where-Object State -eq Enabled | Format-List Name,Description montre laquelle ; corrigez-la, puis renvoyez",
+  ],
   "recipient-does-not-want-it": [
-    "une règle de messagerie, ou les réglages du destinataire, refusent cet expéditeur (souvent : un groupe réservé à l'intérieur)",
-    "Autorisez l'expéditeur : Set-DistributionGroup -Identity GROUPE -RequireSenderAuthenticationEnabled $false, ou corrigez la règle ; le courrier par smtp-auth compte comme interne",
+    "le destinataire n'accepte pas de courrier de cet expéditeur (souvent : un groupe réservé à l'intérieur)",
+    "Autorisez l'expéditeur : Set-DistributionGroup -Identity GROUPE -RequireSenderAuthenticationEnabled $false ; le courrier par smtp-auth compte comme interne",
   ],
   "hve-outside": [
     "High Volume Email ne remet qu'à l'intérieur de l'organisation",
