@@ -104,6 +104,39 @@ test("a signed message is not rewritten: it is held by its sender, with the reme
   expect(await relay().queue.statistics()).toMatchObject({ waiting: { held: 1 }, final: { delivered: 1 } });
 });
 
+test("where a connector comes next, signed mail goes by it as it is, and so does what the mailbox may not send", async () => {
+  const { sim } = await begin({ via: ["scans", "connector"], sender: { send_as: [BRUNO] } });
+
+  await send("clara@contoso.com", `DKIM-Signature: v=1; d=contoso.com\r\n${MAIL.replace(BRUNO, "clara@contoso.com")}`);
+  await sim.waitFor(1);
+  await send(BRUNO, MAIL);
+  await sim.waitFor(2);
+  await send("clara@contoso.com", MAIL.replace(BRUNO, "clara@contoso.com"));
+  await sim.waitFor(3);
+
+  expect(sim.messages().map(({ door, reversePath }) => [door, reversePath])).toEqual([
+    ["connector", "clara@contoso.com"],
+    // Microsoft knows nothing of this right.
+    ["connector", BRUNO],
+    ["submission", SCANNER],
+  ]);
+  expect(contoso.all("recipient.moved").map(({ cause }) => cause)).toEqual([
+    expect.stringContaining("signed"),
+    expect.stringContaining("may not send as this sender"),
+  ]);
+});
+
+test("a connector by address carries the null reverse-path inside the organization", async () => {
+  const { sim, event } = await begin({ via: ["connector"] });
+
+  await send("", MAIL);
+  const [message] = await sim.waitFor(1);
+  await event("recipient.delivered");
+
+  expect(message).toMatchObject({ door: "connector", reversePath: "", headerFrom: [BRUNO] });
+  expect(header(message!, "Auto-Submitted")).toBeUndefined();
+});
+
 test("mail with the null reverse-path goes out as the mailbox, marked so that nobody answers it, and is never reported about", async () => {
   const { sim, event, relay } = await begin();
 

@@ -8,7 +8,7 @@ import { startDaemon, type Daemon } from "../../src/daemon/daemon.ts";
 import type { EventName, EventOf, PosternEvent } from "../../src/mail/events.ts";
 import { createObserver, type Observer } from "../../src/observe/observer.ts";
 import { startSimulator, type Simulator } from "../../src/simulator/simulator.ts";
-import { DEFAULT_CLIENT_ID, DEFAULT_SECRET } from "../../src/simulator/tenant.ts";
+import { CONNECTOR_ADDRESS, DEFAULT_CLIENT_ID, DEFAULT_SECRET } from "../../src/simulator/tenant.ts";
 import { tempDir } from "../support/temp-dir.ts";
 import { MovingClock } from "./moving-clock.ts";
 import { submit } from "./submit.ts";
@@ -29,6 +29,8 @@ export interface ContosoOptions {
   readonly retryFirst?: string | undefined;
   /** `sender` of the upstream. Default: what the product does by itself. */
   readonly sender?: unknown;
+  /** A connector by address beside the mailbox, and then the route's doors in order. */
+  readonly via?: readonly ("scans" | "connector")[] | undefined;
   /** Changes the stand-in before the relay starts. */
   readonly prepare?: ((sim: Simulator) => void) | undefined;
 }
@@ -147,7 +149,7 @@ export async function startContoso(options: ContosoOptions = {}): Promise<Contos
   };
 }
 
-function configuration(sim: Simulator, { credential, postmaster, retryFirst, sender }: ContosoOptions): unknown {
+function configuration(sim: Simulator, { credential, postmaster, retryFirst, sender, via }: ContosoOptions): unknown {
   return {
     hostname: "relay.contoso.com",
     data_dir: "data",
@@ -178,11 +180,17 @@ function configuration(sim: Simulator, { credential, postmaster, retryFirst, sen
               }
             : { type: "client-secret", client_id: DEFAULT_CLIENT_ID, secret: { file: "secret" } },
       },
+      ...(via?.includes("connector") === true ? { connector: connectorByAddress(sim) } : {}),
     },
-    routes: [{ name: "default", via: ["scans"] }],
+    routes: [{ name: "default", via: via ?? ["scans"] }],
     retry: { first: retryFirst ?? "1s", max: "1d" },
     admin: { listen: "127.0.0.1:0" },
   };
+}
+
+function connectorByAddress(sim: Simulator): unknown {
+  const network = { source_address: CONNECTOR_ADDRESS };
+  return { type: "connector", domain: "contoso.com", host: "127.0.0.1", port: sim.ports.mx, ca: "stand-in/ca.pem", network };
 }
 
 /** A header field's value of a message as the stand-in keeps them; undefined when it has none. */
