@@ -122,6 +122,7 @@ async function startStandIn(folder: string): Promise<Simulator> {
     acs: await portOrFree(DEFAULT_PORTS.acs),
     entra: await portOrFree(DEFAULT_PORTS.entra),
     graph: await portOrFree(DEFAULT_PORTS.graph),
+    arc: await portOrFree(DEFAULT_PORTS.arc),
     view: await portOrFree(DEFAULT_PORTS.view),
   };
   return await startSimulator({ directory: join(folder, "stand-in"), ports, demoCredentials: true });

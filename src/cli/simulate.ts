@@ -57,6 +57,8 @@ interface SimulatorView {
   readonly host: string;
   readonly authority: string;
   readonly graph: string;
+  /** What an Azure Arc machine has as IDENTITY_ENDPOINT. */
+  readonly arc: string;
   readonly view: string;
   readonly ca: string;
   readonly tenant: string;
@@ -75,6 +77,7 @@ function describe(simulator: Simulator, directory: string): SimulatorView {
     host: simulator.host,
     authority: simulator.authority,
     graph: simulator.graphUrl,
+    arc: simulator.arcEndpoint,
     view: simulator.viewUrl,
     ca: simulator.caFile,
     tenant: tenant.domain,
@@ -93,6 +96,7 @@ function renderHints(view: SimulatorView): string[] {
       ["submission", `${view.host}:${view.ports.submission} (STARTTLS, XOAUTH2)`],
       ["authority", view.authority],
       ["Graph", view.graph],
+      ["Azure Arc", view.arc],
       ["mailbox view", view.view],
       ["trust", view.ca],
       ["tenant", view.tenant],

@@ -10,6 +10,16 @@ export interface EntraErrorDefinition {
 }
 
 export const ENTRA_ERRORS: Readonly<Record<number, EntraErrorDefinition>> = {
+  28000: {
+    error: "invalid_request",
+    status: 400,
+    text: "Provided value for the input parameter scope is not valid because it contains more than one resource. Scope {scope} is not valid.",
+  },
+  650053: {
+    error: "invalid_client",
+    status: 400,
+    text: "The application asked for scope '{scope}' that doesn't exist on the resource '{resource}'. Contact the app vendor.",
+  },
   50012: { error: "invalid_client", status: 401, text: "Authentication failed.", meaning: "the signature of the assertion is refused" },
   50027: { error: "invalid_client", status: 401, text: "JWT token is invalid or malformed." },
   50033: {

@@ -7,6 +7,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
 import { fetchToken, postTokenForm, secretForm } from "../../test/fakes/token-request.ts";
 import { ManualClock } from "../platform/clock.ts";
+import { ENTRA_ERRORS } from "./aadsts.ts";
+import { FAULTS } from "./fault-table.ts";
 import { decodeJwt } from "./jwt.ts";
 import { createAppCertificate } from "./pki.ts";
 import { startSimulator } from "./simulator.ts";
@@ -270,4 +272,22 @@ test("keys and credentials on disk are for their owner alone, and a restarted st
   await second.close();
 
   expect(second.caPem).toBe(simulator.caPem);
+});
+
+describe("faults", () => {
+  const numbered = FAULTS.flatMap(({ name, action, stage }) =>
+    stage === "token" && action.kind === "aadsts" ? [{ name, code: action.code }] : [],
+  );
+
+  test.each(numbered)("$name answers with its number, its error and no empty place in its words", async ({ name, code }) => {
+    simulator.faults.set(name, { count: 1 });
+
+    const refused = await postTokenForm(simulator, secretForm(simulator));
+    const after = await postTokenForm(simulator, secretForm(simulator));
+
+    expect(refused.status).toBe(ENTRA_ERRORS[code]?.status);
+    expect(refused.body).toMatchObject({ error: ENTRA_ERRORS[code]?.error, error_codes: [code] });
+    expect(refused.body["error_description"]).toMatch(new RegExp(`^AADSTS${code}: [^{}]+$`));
+    expect(after.status).toBe(200);
+  });
 });

@@ -1,4 +1,4 @@
-/** Entra ID's token endpoint with the documents a client reads before it: HTTPS, client credentials by secret or by assertion. */
+/** Entra ID's token endpoint with the documents a client reads before it: HTTPS, tokens for an app and for its users. */
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:https";
 import type { Server } from "node:https";
@@ -12,16 +12,22 @@ import type { KeyAndCertificate } from "./pki.ts";
 import type { SimulatorEvent } from "./simulator-events.ts";
 import { readBody } from "./http-body.ts";
 import type { Tenant, TenantApp } from "./tenant.ts";
-import { allResources } from "./clouds.ts";
-import type { IssuedToken, TokenIssuer } from "./token-issuer.ts";
+import { userObjectId } from "./token-issuer.ts";
+import type { AppProof, IssuedToken, TokenIssuer } from "./token-issuer.ts";
+import type { DeviceCode, UserGrant, UserSignIns } from "./user-sign-ins.ts";
+import { delegatedScope, resourceOf } from "./scopes.ts";
 
 const BODY_MAX = 65_536;
+const DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code";
 const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /** What the endpoint works with. */
 export interface EntraOptions {
   readonly tenant: Tenant;
   readonly issuer: TokenIssuer;
+  readonly signIns: UserSignIns;
+  /** The page where a user enters a device code. */
+  readonly verificationUri: () => string;
   readonly faults: FaultBook;
   readonly clock: Clock;
   /** What a client dates its assertions by: it does not know that ours was moved. */
@@ -58,6 +64,7 @@ class EntraService {
     const path = rest.join("/");
 
     if (path === "oauth2/v2.0/token" && request.method === "POST") await this.#token(request, response, origin, tenant);
+    else if (path === "oauth2/v2.0/devicecode" && request.method === "POST") await this.#deviceCode(request, response, tenant);
     else if (path === "v2.0/.well-known/openid-configuration") this.#discovery(response, origin, tenant);
     else if (url.pathname === "/common/discovery/instance") this.#instances(response, url, origin);
     else if (path === "discovery/v2.0/keys") sendJson(response, 200, { keys: [this.#options.issuer.publicJwk] });
@@ -115,15 +122,10 @@ class EntraService {
     const form = new URLSearchParams(body ?? "");
     const clientId = form.get("client_id") ?? assertionClientId(form.get("client_assertion") ?? "") ?? "";
     try {
-      if (!(await this.#passFault(request, response))) return;
+      if (!(await this.#passFault("token", request, response))) return;
       const issued = this.#grant(form, origin, tenant, clientId);
-      this.#options.emit({ type: "token.issued", clientId, expiresInSeconds: issued.expiresInSeconds });
-      sendJson(response, 200, {
-        token_type: "Bearer",
-        expires_in: issued.expiresInSeconds,
-        ext_expires_in: issued.expiresInSeconds,
-        access_token: issued.accessToken,
-      });
+      this.#options.emit({ type: "token.issued", clientId, expiresInSeconds: issued.expires_in });
+      sendJson(response, 200, issued);
     } catch (error) {
       if (!(error instanceof EntraRefusal)) throw error;
       this.#options.emit({ type: "token.refused", clientId, code: `AADSTS${error.code}` });
@@ -131,12 +133,37 @@ class EntraService {
     }
   }
 
+  async #deviceCode(request: IncomingMessage, response: ServerResponse, tenant: string): Promise<void> {
+    const { signIns, verificationUri, emit } = this.#options;
+    const correlationId = header(request, "client-request-id") ?? randomUUID();
+    const form = new URLSearchParams((await readBody(request, BODY_MAX)) ?? "");
+    const clientId = form.get("client_id") ?? "";
+    try {
+      if (!(await this.#passFault("device", request, response))) return;
+      const app = this.#app(tenant, clientId, true);
+      const code: DeviceCode = signIns.begin(app, delegatedScope(form.get("scope"), this.#options.tenant));
+      emit({ type: "device.started", clientId: app.clientId, userCode: code.userCode });
+      sendJson(response, 200, {
+        user_code: code.userCode,
+        device_code: code.deviceCode,
+        verification_uri: verificationUri(),
+        expires_in: signIns.settings.deviceCodeSeconds,
+        interval: signIns.settings.deviceIntervalSeconds,
+        message: `To sign in, use a web browser to open the page ${verificationUri()} and enter the code ${code.userCode} to authenticate.`,
+      });
+    } catch (error) {
+      if (!(error instanceof EntraRefusal)) throw error;
+      emit({ type: "token.refused", clientId, code: `AADSTS${error.code}` });
+      this.#refuse(response, error, correlationId);
+    }
+  }
+
   /** Lets a fault act; false when it has taken the request for itself. */
-  async #passFault(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
-    const fault = this.#options.faults.take("token", { host: "entra" });
+  async #passFault(stage: "token" | "device", request: IncomingMessage, response: ServerResponse): Promise<boolean> {
+    const fault = this.#options.faults.take(stage, { host: "entra" });
     if (fault === undefined) return true;
     const { action } = fault.definition;
-    if (action.kind === "aadsts") throw new EntraRefusal(action.code);
+    if (action.kind === "aadsts") throw new EntraRefusal(action.code, this.#places());
     if (action.kind === "http") {
       response.writeHead(action.status, { "content-type": "text/html; charset=us-ascii", "retry-after": "5" });
       response.end(
@@ -154,18 +181,73 @@ class EntraService {
     return !response.destroyed;
   }
 
-  #grant(form: URLSearchParams, origin: string, tenant: string, clientId: string): IssuedToken {
+  /** What stands in the places of an error that is switched on. */
+  #places(): Record<string, string> {
+    const { tenant, clock } = this.#options;
+    const now = entraTime(clock.now());
+    const [app] = tenant.apps;
+    return {
+      tenant: tenant.domain,
+      client: app?.clientId ?? "",
+      name: app?.name ?? "",
+      user: tenant.mailboxes[0]?.address ?? "",
+      resource: "00000002-0000-0ff1-ce00-000000000000",
+      scope: "",
+      reason: "The key was not found.",
+      now,
+      from: now,
+      to: now,
+      issued: now,
+      validFrom: now,
+      inactive: "90.00:00:00",
+      lifetime: "3600",
+    };
+  }
+
+  /** The app of a request; users may sign in without naming their tenant. @throws EntraRefusal */
+  #app(tenant: string, clientId: string, forUser: boolean): TenantApp {
     const own = this.#options.tenant;
+    if (clientId === "") throw new EntraRefusal(900144, { parameter: "client_id" });
+    const isAny = forUser && /^(?:common|organizations)$/i.test(tenant);
+    if (!isAny && !this.#isOurs(tenant)) throw new EntraRefusal(90002, { tenant });
+    const app = own.apps.find((candidate) => candidate.clientId.toLowerCase() === clientId.toLowerCase());
+    if (app === undefined || app.managedIdentity) throw new EntraRefusal(700016, { client: clientId, tenant: own.domain });
+    if (app.disabled) throw new EntraRefusal(7000112, { client: app.clientId, name: app.name });
+    return app;
+  }
+
+  #grant(form: URLSearchParams, origin: string, tenant: string, clientId: string): TokenResponse {
     const grant = form.get("grant_type");
     if (grant === null || grant === "") throw new EntraRefusal(900144, { parameter: "grant_type" });
-    if (clientId === "") throw new EntraRefusal(900144, { parameter: "client_id" });
-    if (!this.#isOurs(tenant)) throw new EntraRefusal(90002, { tenant });
-    if (grant !== "client_credentials") throw new EntraRefusal(70003, { grant });
-    const app = own.apps.find((candidate) => candidate.clientId.toLowerCase() === clientId.toLowerCase());
-    if (app === undefined) throw new EntraRefusal(700016, { client: clientId, tenant: own.domain });
-    if (app.disabled) throw new EntraRefusal(7000112, { client: app.clientId, name: app.name });
-    const credential = this.#authenticate(form, origin, tenant, app);
-    return this.#options.issuer.issue(app, resourceOf(form.get("scope"), own), credential);
+    const isDevice = grant === DEVICE_GRANT || grant === "device_code";
+    const isRefresh = grant === "refresh_token";
+    const app = this.#app(tenant, clientId, isDevice || isRefresh);
+    if (!isDevice && !isRefresh && grant !== "client_credentials") throw new EntraRefusal(70003, { grant });
+    const hasCredential = form.has("client_secret") || form.has("client_assertion");
+    const isPublic = (isDevice || isRefresh) && app.publicClient && !hasCredential;
+    const proof = isPublic ? "none" : this.#authenticate(form, origin, tenant, app);
+    const { issuer, signIns } = this.#options;
+    if (isDevice) return this.#forUser(signIns.poll(form.get("device_code") ?? form.get("code"), app), proof, origin, form);
+    if (isRefresh) {
+      const asked = form.get("scope");
+      const scope = asked === null || asked === "" ? undefined : delegatedScope(asked, this.#options.tenant);
+      return this.#forUser(signIns.refresh(form.get("refresh_token"), app, scope), proof, origin, form);
+    }
+    return answerOf(issuer.issue(app, resourceOf(form.get("scope"), this.#options.tenant), proof));
+  }
+
+  /** Tokens for what a user let the app do. */
+  #forUser({ app, user, scope }: UserGrant, proof: AppProof, origin: string, form: URLSearchParams): TokenResponse {
+    const { issuer, signIns, tenant } = this.#options;
+    const { resource, permissions, openid } = scope;
+    const info = { uid: userObjectId(user), utid: tenant.id };
+    return {
+      ...answerOf(issuer.issueDelegated(app, user, resource, permissions, proof)),
+      scope: permissions.map((name) => `${resource}/${name}`).join(" "),
+      ...(openid.includes("offline_access") ? { refresh_token: signIns.issueRefreshToken({ app, user, scope }) } : {}),
+      ...(openid.includes("openid") ? { id_token: issuer.issueIdToken(app, user, `${origin}/${tenant.id}/v2.0`) } : {}),
+      ...(form.get("client_info") === "1" ? { client_info: Buffer.from(JSON.stringify(info)).toString("base64url") } : {}),
+    };
   }
 
   #authenticate(form: URLSearchParams, origin: string, tenant: string, app: TenantApp): "secret" | "certificate" {
@@ -213,16 +295,20 @@ class EntraService {
   }
 }
 
-/** The resource of the first `…/.default` scope; OpenID's own scopes do not count. */
-function resourceOf(scope: string | null, tenant: Tenant): string {
-  if (scope === null || scope.trim() === "") throw new EntraRefusal(900144, { parameter: "scope" });
-  const wanted = scope.split(" ").filter((part) => !["", "openid", "profile", "email", "offline_access"].includes(part));
-  const [first, ...others] = wanted;
-  if (first === undefined || others.length > 0 || !first.endsWith("/.default")) throw new EntraRefusal(70011, { scope });
-  const resource = first.slice(0, -"/.default".length).replace(/\/$/, "");
-  if (!resource.startsWith("https://")) throw new EntraRefusal(70011, { scope });
-  if (!allResources(tenant.cloud).includes(resource)) throw new EntraRefusal(500011, { resource, tenant: tenant.domain });
-  return resource;
+/** What the endpoint answers with. */
+interface TokenResponse {
+  readonly token_type: "Bearer";
+  readonly expires_in: number;
+  readonly ext_expires_in: number;
+  readonly access_token: string;
+  readonly scope?: string;
+  readonly refresh_token?: string;
+  readonly id_token?: string;
+  readonly client_info?: string;
+}
+
+function answerOf({ accessToken, expiresInSeconds }: IssuedToken): TokenResponse {
+  return { token_type: "Bearer", expires_in: expiresInSeconds, ext_expires_in: expiresInSeconds, access_token: accessToken };
 }
 
 function header(request: IncomingMessage, name: string): string | undefined {

@@ -11,7 +11,7 @@ export const SIGNED_IN_HOSTS: readonly FaultHost[] = ["submission", "hve", "acs"
 export const MX_HOST: readonly FaultHost[] = ["mx"];
 
 /**
- * Where in the protocol a fault shows. `token` is the Entra token endpoint, `arc` the managed identity endpoint, `graph` any request to Graph,
+ * Where in the protocol a fault shows. `token` is the Entra token endpoint, `device` the one that starts a device code, `arc` the managed identity endpoint, `graph` any request to Graph,
  * `graph-send` a message that Graph has not taken yet, `graph-answer` one that it has; all others are SMTP.
  */
 export const FAULT_STAGES = [
@@ -26,6 +26,7 @@ export const FAULT_STAGES = [
   "content",
   "final",
   "token",
+  "device",
   "arc",
   "graph",
   "graph-send",

@@ -50,6 +50,20 @@ export const ENTRA_FAULTS: readonly FaultDefinition[] = [
     if (meaning === undefined) return [];
     return [{ name: `aadsts-${number}`, stage: "token", hosts: ["entra"], meaning, action: { kind: "aadsts", code: Number(number) } }];
   }),
+  {
+    name: "device-down",
+    stage: "device",
+    hosts: ["entra"],
+    meaning: "no device code can be had: 503",
+    action: { kind: "http", status: 503 },
+  },
+  {
+    name: "device-blocked",
+    stage: "device",
+    hosts: ["entra"],
+    meaning: "conditional access forbids device codes",
+    action: { kind: "aadsts", code: 53003 },
+  },
   { name: "arc-down", stage: "arc", hosts: ["arc"], meaning: "the Arc agent answers 503", action: { kind: "http", status: 503 } },
   { name: "arc-hold", stage: "arc", hosts: ["arc"], meaning: "the Arc agent does not answer", action: { kind: "hold" } },
   { name: "arc-reset", stage: "arc", hosts: ["arc"], meaning: "the connection to the Arc agent is reset", action: { kind: "reset" } },

@@ -4,6 +4,7 @@ import type { ReceivedMessage } from "./mail-store.ts";
 export type SimulatorEvent =
   | { readonly type: "token.issued"; readonly clientId: string; readonly expiresInSeconds: number }
   | { readonly type: "token.refused"; readonly clientId: string; readonly code: string }
+  | { readonly type: "device.started"; readonly clientId: string; readonly userCode: string }
   | { readonly type: "session.opened"; readonly session: string; readonly remoteAddress: string }
   | { readonly type: "session.authenticated"; readonly session: string; readonly mailbox: string; readonly method: string }
   /** `why` is for the operator: Microsoft's reply does not tell it to the client. */

@@ -5,6 +5,7 @@ import type { AddressInfo, Server } from "node:net";
 
 import { systemClock } from "../platform/clock.ts";
 import type { Clock } from "../platform/clock.ts";
+import { ArcAgent } from "./arc.ts";
 import { createEntra } from "./entra.ts";
 import { FaultBook } from "./faults.ts";
 import { GraphService } from "./graph.ts";
@@ -22,6 +23,8 @@ import type { SubmissionSettings } from "./host-options.ts";
 import { makeTenant } from "./tenant.ts";
 import type { Tenant, TenantOptions } from "./tenant.ts";
 import { TokenIssuer, createSigningKey } from "./token-issuer.ts";
+import { DEFAULT_SIGN_IN, UserSignIns } from "./user-sign-ins.ts";
+import type { SignInSettings } from "./user-sign-ins.ts";
 import { createView } from "./view.ts";
 
 /** Ports of the services; 0 takes a free one. */
@@ -35,11 +38,22 @@ export interface SimulatorPorts {
   readonly acs: number;
   readonly entra: number;
   readonly graph: number;
+  /** The managed identity endpoint of an Azure Arc agent. */
+  readonly arc: number;
   readonly view: number;
 }
 
 /** Ports of `postern simulate`. */
-export const DEFAULT_PORTS: SimulatorPorts = { submission: 2587, mx: 2526, hve: 2588, acs: 2589, entra: 2443, graph: 2444, view: 2580 };
+export const DEFAULT_PORTS: SimulatorPorts = {
+  submission: 2587,
+  mx: 2526,
+  hve: 2588,
+  acs: 2589,
+  entra: 2443,
+  graph: 2444,
+  arc: 40_342,
+  view: 2580,
+};
 
 /** What the caller chooses. */
 export interface SimulatorOptions {
@@ -52,6 +66,9 @@ export interface SimulatorOptions {
   readonly tenant?: TenantOptions | undefined;
   readonly submission?: Partial<SubmissionSettings> | undefined;
   readonly graph?: Partial<GraphSettings> | undefined;
+  readonly signIn?: Partial<SignInSettings> | undefined;
+  /** Where the Arc agent puts its key files. Default `arc-tokens` in the directory; msal reads /var/opt/azcmagent/tokens only. */
+  readonly arcKeyDirectory?: string | undefined;
   /**
    * Writes what the first app signs in with into the directory, 0600: `client-secret`, `client-key.pem`, and `client-certificate.pem`,
    * which is uploaded to the app as well.
@@ -82,6 +99,10 @@ export interface Simulator {
   readonly graphUrl: string;
   /** Port of Graph, like `ports.graph`. */
   readonly graphPort: number;
+  /** `http://127.0.0.1:port/metadata/identity/oauth2/token`: what an Arc machine has as IDENTITY_ENDPOINT. */
+  readonly arcEndpoint: string;
+  /** Device codes and refresh tokens. */
+  readonly signIns: UserSignIns;
   /** `http://127.0.0.1:port/`: the view. */
   readonly viewUrl: string;
   /** Live: what a test changes here counts from the next command on. */
@@ -151,30 +172,37 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   const hosts = createMailHosts({ tenant, issuer, faults, store, usage, clock, settings, emit }, certificate, authority.certificatePem);
   const { submission, mx, hve, acs } = hosts;
   const mailHosts = [submission, mx, hve, acs];
-  const entra = createEntra({ tenant, issuer, faults, clock, clientClock: base, certificate, emit });
+  const signIns = new UserSignIns(tenant, clock, { ...DEFAULT_SIGN_IN, ...options.signIn });
+  const verificationUri = (): string => `http://127.0.0.1:${(view.address() as AddressInfo).port}/devicelogin`;
+  const keyDirectory = options.arcKeyDirectory ?? path.join(options.directory, "arc-tokens");
+  const arc = new ArcAgent({ tenant, issuer, faults, clock, keyDirectory, emit });
+  const entra = createEntra({ tenant, issuer, signIns, verificationUri, faults, clock, clientClock: base, certificate, emit });
   const graphSettings: GraphSettings = { ...DEFAULT_GRAPH, ...options.graph };
   const graph = new GraphService({ tenant, issuer, faults, store, usage, clock, certificate, settings: graphSettings, emit });
   const throttled = (): Record<string, number> => added(usage.throttled(), graph.throttle.refusedCounts());
   const reset = (): void => {
     store.clear();
     graph.clear();
+    signIns.clear();
     faults.clear();
   };
-  const view = createView({ tenant, faults, store, clock, throttled, reset });
+  const view = createView({ tenant, faults, store, clock, throttled, reset, signIns });
 
   const close = async (): Promise<void> => {
     faults.clear();
     for (const mailHost of mailHosts) mailHost.dropAll();
     entra.closeAllConnections();
     graph.server.closeAllConnections();
+    arc.server.closeAllConnections();
     view.closeAllConnections();
     await Promise.all(
-      [...mailHosts.map(({ server }) => server), entra, graph.server, view].map(async (server) => {
+      [...mailHosts.map(({ server }) => server), entra, graph.server, arc.server, view].map(async (server) => {
         if (!server.listening) return;
         server.close();
         await once(server, "close");
       }),
     );
+    await arc.clear();
   };
 
   let ports: SimulatorPorts;
@@ -186,6 +214,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
       acs: await listen(acs.server, options.ports?.acs ?? 0, host),
       entra: await listen(entra, options.ports?.entra ?? 0, host),
       graph: await listen(graph.server, options.ports?.graph ?? 0, host),
+      arc: await listen(arc.server, options.ports?.arc ?? 0, "127.0.0.1"),
       view: await listen(view, options.ports?.view ?? 0, "127.0.0.1"),
     };
   } catch (error) {
@@ -221,6 +250,8 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     authority: `https://${host.includes(":") ? `[${host}]` : host}:${ports.entra}`,
     graphUrl: `https://${host.includes(":") ? `[${host}]` : host}:${ports.graph}`,
     graphPort: ports.graph,
+    arcEndpoint: `http://127.0.0.1:${ports.arc}/metadata/identity/oauth2/token`,
+    signIns,
     viewUrl: `http://127.0.0.1:${ports.view}/`,
     tenant,
     settings,

@@ -10,7 +10,9 @@ import type { MailStore, ReceivedMessage } from "./mail-store.ts";
 import { moveClock } from "./movable-clock.ts";
 import type { MovableClock } from "./movable-clock.ts";
 import { PatchFault, patchTenant } from "./tenant-patch.ts";
+import { scopeWords } from "./scopes.ts";
 import type { Tenant } from "./tenant.ts";
+import type { UserSignIns } from "./user-sign-ins.ts";
 import { PAGE_SCRIPT, PAGE_STYLE, renderPage } from "./view-page.ts";
 
 const BODY_MAX = 65_536;
@@ -26,6 +28,7 @@ export interface ViewOptions {
   readonly clock: MovableClock;
   readonly throttled: () => Record<string, number>;
   readonly reset: () => void;
+  readonly signIns: UserSignIns;
 }
 
 /** A request that is refused with a status and one sentence. */
@@ -73,6 +76,12 @@ async function handle(options: ViewOptions, request: IncomingMessage, response: 
       if (!found && id !== "") throw new HttpFault(404, "no such fault is on");
       return sendJson(response, 200, { active: options.faults.active().map(describeFault) });
     }
+    case "GET device":
+      return sendJson(response, 200, describeSignIns(options.signIns));
+    case "POST device":
+      return decideDevice(options.signIns, options.tenant, body, response);
+    case "POST revoke":
+      return revoke(options.signIns, body, response);
     case "GET violations":
       return sendJson(response, 200, { violations: options.store.violations });
     case "GET throttled":
@@ -172,6 +181,48 @@ function switchOn(faults: FaultBook, body: unknown): ActiveFault {
     if (error instanceof UnknownFault) throw new HttpFault(404, error.message);
     throw error;
   }
+}
+
+function describeSignIns(signIns: UserSignIns): object {
+  const time = (ms: number): string => new Date(ms).toISOString();
+  return {
+    waiting: signIns.waiting().map(({ userCode, app, scope, startedAt, expiresAt }) => ({
+      user_code: userCode,
+      client_id: app.clientId,
+      name: app.name,
+      scope: scopeWords(scope),
+      startedAt: time(startedAt),
+      expiresAt: time(expiresAt),
+    })),
+    signedIn: signIns.signIns().map(({ grant, issuedAt, usedAt }) => ({
+      client_id: grant.app.clientId,
+      name: grant.app.name,
+      user: grant.user,
+      scope: scopeWords(grant.scope),
+      issuedAt: time(issuedAt),
+      usedAt: time(usedAt),
+    })),
+  };
+}
+
+function decideDevice(signIns: UserSignIns, tenant: Tenant, body: unknown, response: ServerResponse): void {
+  const { user_code: userCode, user, action = "approve", ...unknown } = (body ?? {}) as Record<string, unknown>;
+  const [extra] = Object.keys(unknown);
+  if (extra !== undefined) throw new HttpFault(400, `${extra}: unknown; expected user_code, user or action`);
+  if (typeof userCode !== "string") throw new HttpFault(400, "user_code: expected the code that the client shows");
+  if (action !== "approve" && action !== "decline") throw new HttpFault(400, "action: expected approve or decline");
+  const who = user ?? tenant.mailboxes[0]?.address;
+  if (typeof who !== "string") throw new HttpFault(400, "user: expected an address of the tenant");
+  const wrong = signIns.decide(userCode, who, action);
+  if (wrong !== undefined) throw new HttpFault(404, wrong);
+  sendJson(response, 200, { user_code: userCode, user: who, action });
+}
+
+function revoke(signIns: UserSignIns, body: unknown, response: ServerResponse): void {
+  const { user } = (body ?? {}) as Record<string, unknown>;
+  if (typeof user !== "string") throw new HttpFault(400, "user: expected an address of the tenant");
+  signIns.revoke(user);
+  sendJson(response, 200, {});
 }
 
 function describeClock(clock: MovableClock): object {

@@ -21,7 +21,11 @@ function context(host: FaultHost): JudgeContext {
 }
 
 function stageOf(stage: FaultStage): Stage {
-  return stage === "graph" || stage === "graph-send" || stage === "graph-answer" ? "final" : stage === "arc" ? "token" : stage;
+  return stage === "graph" || stage === "graph-send" || stage === "graph-answer"
+    ? "final"
+    : stage === "arc" || stage === "device"
+      ? "token"
+      : stage;
 }
 
 const REPLIES = FAULTS.flatMap(({ name, hosts, stage, row, action }) =>
