@@ -13,8 +13,14 @@ export interface Attempt {
   readonly senderIsOwn: boolean;
 }
 
+/** How the message is made, and what the door has to know of the others. */
+export interface AttemptOptions extends OutgoingOptions {
+  /** Some recipient has no other door: see `Delivery.lastDoor`. */
+  readonly lastDoor: boolean;
+}
+
 /** Attempts a claim. Never rejects: whatever goes wrong is a fact. */
-export async function attempt(claim: Claim, upstream: Upstream, options: OutgoingOptions, signal: AbortSignal): Promise<Attempt> {
+export async function attempt(claim: Claim, upstream: Upstream, options: AttemptOptions, signal: AbortSignal): Promise<Attempt> {
   let untried = true;
   try {
     const making = outgoing(claim, upstream, options);
@@ -22,7 +28,7 @@ export async function attempt(claim: Claim, upstream: Upstream, options: Outgoin
     const made = making instanceof Promise ? await making : making;
     if (made.kind === "refused") return { facts: untriedFacts(made.refusal), untried, senderIsOwn: false };
     untried = false;
-    const facts = await upstream.attempt(made.delivery, signal);
+    const facts = await upstream.attempt(options.lastDoor ? { ...made.delivery, lastDoor: true } : made.delivery, signal);
     const { notServed, senderIsOwn } = made;
     return { facts: notServed.length === 0 ? facts : { ...facts, recipients: [...facts.recipients, ...notServed] }, untried, senderIsOwn };
   } catch (error) {

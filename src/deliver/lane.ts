@@ -410,7 +410,12 @@ export class Lane {
     if (this.#spills) this.#options.board.started(this.name, 1);
     const { hostname, domains } = this.#options.reports;
     const force = this.#secondTries.has(claim.message.queueId) ? "rewrite" : undefined;
-    const { facts, untried, senderIsOwn } = await attempt(claim, this.#upstream, { hostname, domains, force }, this.#abort.signal);
+    const { facts, untried, senderIsOwn } = await attempt(
+      claim,
+      this.#upstream,
+      { hostname, domains, force, lastDoor: this.#isLastDoor(claim) },
+      this.#abort.signal,
+    );
     this.#underWay -= 1;
     const sawMail = !untried && (facts.refusal === undefined || !isBeforeMail(facts.refusal.stage));
     const line = lineOf(claim.message.origin.device, claim.message.priority);
@@ -465,6 +470,13 @@ export class Lane {
     const another = ({ address, passed, ambiguous }: ClaimedRecipient, orClosed: boolean): string | undefined =>
       router.another(claim.message, address, { lane: this.name, passed, ambiguous }, orClosed);
     return { refused: (recipient) => another(recipient, true), open: (recipient) => another(recipient, false), fallbackAfterMs };
+  }
+
+  /** Only Graph does differently where nobody else can: no other door is asked about its companions for each message. */
+  #isLastDoor(claim: Claim): boolean {
+    if (this.#upstream.type !== "graph") return false;
+    const elsewhere = this.#elsewhere(claim);
+    return claim.recipients.some((recipient) => elsewhere.refused(recipient) === undefined);
   }
 
   #context(sender: string): JudgeContext {

@@ -29,8 +29,10 @@ export interface ContosoOptions {
   readonly retryFirst?: string | undefined;
   /** `sender` of the upstream. Default: what the product does by itself. */
   readonly sender?: unknown;
-  /** A connector by address beside the mailbox, and then the route's doors in order. */
-  readonly via?: readonly ("scans" | "connector")[] | undefined;
+  /** Also a door by Graph, with these keys besides the usual ones. */
+  readonly graph?: Readonly<Record<string, unknown>> | undefined;
+  /** The route's doors in order; `connector`: one by address beside the mailbox. Default: scans. */
+  readonly via?: readonly ("scans" | "connector" | "graph")[] | undefined;
   /** Changes the stand-in before the relay starts. */
   readonly prepare?: ((sim: Simulator) => void) | undefined;
 }
@@ -149,7 +151,7 @@ export async function startContoso(options: ContosoOptions = {}): Promise<Contos
   };
 }
 
-function configuration(sim: Simulator, { credential, postmaster, retryFirst, sender, via }: ContosoOptions): unknown {
+function configuration(sim: Simulator, { credential, postmaster, retryFirst, sender, graph, via }: ContosoOptions): unknown {
   return {
     hostname: "relay.contoso.com",
     data_dir: "data",
@@ -181,6 +183,19 @@ function configuration(sim: Simulator, { credential, postmaster, retryFirst, sen
             : { type: "client-secret", client_id: DEFAULT_CLIENT_ID, secret: { file: "secret" } },
       },
       ...(via?.includes("connector") === true ? { connector: connectorByAddress(sim) } : {}),
+      ...(graph === undefined
+        ? {}
+        : {
+            graph: {
+              type: "graph",
+              mailbox: SCANNER,
+              graph_host: sim.graphUrl,
+              authority: sim.authority,
+              ca: "stand-in/ca.pem",
+              credential: { type: "client-secret", client_id: DEFAULT_CLIENT_ID, secret: { file: "secret" } },
+              ...graph,
+            },
+          }),
     },
     routes: [{ name: "default", via: via ?? ["scans"] }],
     retry: { first: retryFirst ?? "1s", max: "1d" },
