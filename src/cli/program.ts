@@ -87,6 +87,10 @@ export function buildProgram(finish: (exitCode: number) => void): Command {
   command(program, "status", "how the running relay is doing").action(async () =>
     finish(await (await import("./status.ts")).statusCommand(globals())),
   );
+  const auth = command(program, "auth", "sign in where a person has to");
+  command(auth, "login", "sign an upstream with a device-code credential in, with a code in a browser")
+    .argument("<upstream>", "name of the upstream")
+    .action(async (upstream: string) => finish(await (await import("./auth.ts")).loginCommand(globals(), upstream)));
   command(program, "hash-password", "make the hash of a password (asked for, or read from standard input)").action(async () =>
     finish(await (await import("./hash-password.ts")).hashPasswordCommand(globals())),
   );

@@ -18,6 +18,7 @@ import type { Emit } from "../mail/events.ts";
 import type { Clock } from "../platform/clock.ts";
 import { createConnectorUpstream } from "../upstream/connector.ts";
 import { createDirectSendUpstream } from "../upstream/direct-send.ts";
+import type { EntraOptions } from "../upstream/oauth/client.ts";
 import type { OAuthCredential } from "../upstream/oauth/credential.ts";
 import { signInStore } from "../upstream/oauth/sign-in-store.ts";
 import { createSmartHostUpstream } from "../upstream/smart-host.ts";
@@ -123,6 +124,20 @@ async function graph(config: GraphConfig, shared: Shared, whole: Config): Promis
   });
 }
 
+/** How a door that signs in with OAuth asks for tokens. @throws Error for one that signs in otherwise */
+export async function entraOptions(
+  name: string,
+  config: SmtpAuthConfig | GraphConfig,
+  whole: Config,
+  clock: Clock,
+  warn: WarnDoor,
+): Promise<EntraOptions> {
+  const { authority, scope, proxy, source_address: sourceAddress, credential } = config;
+  if (credential.type === "password") throw new Error(`${name} signs in with a password`);
+  const ca = await readAuthorities(name, config.ca, warn);
+  return { authority, scope, ca, proxy, sourceAddress, clock, credential: oauthCredential(credential, name, whole.data_dir) };
+}
+
 function mxDoor(config: DirectSendConfig | ConnectorConfig) {
   const { domain, host, port } = config;
   return { domain, host, port, mxSuffixes: config.mx_suffixes, dnsServers: config.dns_servers };
@@ -187,7 +202,7 @@ function passwordOf({ username, password, expires }: PasswordCredential): Passwo
  *
  * @param upstream - whose it is; a person's sign-in is kept under its name
  */
-export function oauthCredential(config: OAuthConfig, upstream: string, dataDir: string): OAuthCredential {
+function oauthCredential(config: OAuthConfig, upstream: string, dataDir: string): OAuthCredential {
   switch (config.type) {
     case "client-secret":
       return { type: config.type, clientId: config.client_id, secret: secretReader(config.secret), expiresAt: config.expires };

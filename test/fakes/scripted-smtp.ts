@@ -48,6 +48,8 @@ export interface ScriptedMessage {
 /** One connection. */
 export interface ScriptedSession {
   readonly id: number;
+  /** Where it came from. */
+  readonly address: string;
   /** Every octet received, after decryption. */
   readonly received: () => Buffer;
   /** Every command line without CRLF, in order, content left out. */
@@ -56,6 +58,8 @@ export interface ScriptedSession {
   readonly unfinished: () => Buffer;
   /** Negotiated protocol, `TLSv1.3`. */
   tls: string | undefined;
+  /** The client's certificate, where `tls.requestCert` asked for one: its common name, and whether its chain led to `tls.ca`. */
+  client: { readonly name: string; readonly trusted: boolean } | undefined;
   /** Whether the connection is still open. */
   open: boolean;
   /** Sends octets although nobody asked, for example a 421 on an idle connection. */
@@ -191,8 +195,10 @@ export async function startScriptedSmtp(options: ScriptedSmtpOptions = {}): Prom
 
     const session: ScriptedSession = {
       id: sessions.length,
+      address: plain.remoteAddress ?? "",
       commands: [],
       tls: undefined,
+      client: undefined,
       open: true,
       received: () => Buffer.concat(received),
       unfinished: () => (mode === "content" ? pending : Buffer.alloc(0)),
@@ -243,7 +249,12 @@ export async function startScriptedSmtp(options: ScriptedSmtpOptions = {}): Prom
         secured.once("close", () => resolve(false));
       });
       secured.on("error", () => plain.destroy());
-      if (await Promise.race([once(secured, "secure").then(() => true as const), failed])) session.tls = secured.getProtocol() ?? "unknown";
+      if (await Promise.race([once(secured, "secure").then(() => true as const), failed])) {
+        session.tls = secured.getProtocol() ?? "unknown";
+        const { subject } = secured.getPeerCertificate();
+        // A server has no name to check the client's against.
+        if (subject !== undefined) session.client = { name: String(subject.CN), trusted: (secured as unknown as { ssl: { verifyError(): unknown } }).ssl.verifyError() === null };
+      }
       attach();
     }
 

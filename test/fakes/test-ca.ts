@@ -17,8 +17,10 @@ export interface Validity {
 
 /** Issues certificates under a root of its own. */
 export interface TestAuthority {
-  /** The root, PEM. */
+  /** The root (or the intermediate), PEM. */
   readonly ca: string;
+  /** An authority that this one has signed; its `ca` is the intermediate certificate. */
+  readonly intermediate: (subject: string) => TestAuthority;
   /** A certificate for these names; an IPv4 address becomes an IP SAN. ECDSA unless told. */
   readonly issue: (names: readonly string[], validity?: Validity, keyType?: "ec" | "rsa") => TestCertificate;
 }
@@ -81,23 +83,32 @@ function certificate(
   return pem(sequence(tbs, ECDSA_SHA256, der(0x03, Buffer.from([0]), sign("sha256", tbs, signer))));
 }
 
+const MONTH = (): Validity => ({ notBefore: new Date(Date.now() - 86_400_000), notAfter: new Date(Date.now() + 30 * 86_400_000) });
+const CA_EXTENSIONS = (): Uint8Array[] => [
+  extension("2.5.29.19", true, sequence(TRUE)),
+  extension("2.5.29.15", true, der(0x03, Buffer.from([2, 0x04]))),
+];
+
 /** Makes a new root. */
 export function makeTestAuthority(root = "Postern test root"): TestAuthority {
-  const month: Validity = { notBefore: new Date(Date.now() - 86_400_000), notAfter: new Date(Date.now() + 30 * 86_400_000) };
-  const rootKeys = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const ca = certificate(root, root, rootKeys.publicKey, rootKeys.privateKey, month, [
-    extension("2.5.29.19", true, sequence(TRUE)),
-    extension("2.5.29.15", true, der(0x03, Buffer.from([2, 0x04]))),
-  ]);
+  const keys = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return authorityOf(root, certificate(root, root, keys.publicKey, keys.privateKey, MONTH(), CA_EXTENSIONS()), keys.privateKey);
+}
+
+function authorityOf(issuer: string, ca: string, signer: KeyObject): TestAuthority {
   return {
     ca,
-    issue: (names, validity = month, keyType = "ec") => {
+    intermediate: (subject) => {
+      const keys = generateKeyPairSync("ec", { namedCurve: "P-256" });
+      return authorityOf(subject, certificate(subject, issuer, keys.publicKey, signer, MONTH(), CA_EXTENSIONS()), keys.privateKey);
+    },
+    issue: (names, validity = MONTH(), keyType = "ec") => {
       const keys =
         keyType === "rsa" ? generateKeyPairSync("rsa", { modulusLength: 2048 }) : generateKeyPairSync("ec", { namedCurve: "P-256" });
       const alternatives = names.map((one) =>
         isIP(one) === 4 ? der(0x87, Buffer.from(one.split(".").map(Number))) : der(0x82, Buffer.from(one)),
       );
-      const cert = certificate(names[0] ?? "nobody", root, keys.publicKey, rootKeys.privateKey, validity, [
+      const cert = certificate(names[0] ?? "nobody", issuer, keys.publicKey, signer, validity, [
         extension("2.5.29.17", false, sequence(...alternatives)),
       ]);
       return { cert, key: String(keys.privateKey.export({ type: "pkcs8", format: "pem" })) };

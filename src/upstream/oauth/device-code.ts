@@ -17,6 +17,9 @@ const LIFE_MS = 90 * DAY_MS;
 const RENEW_MS = 6 * DAY_MS;
 const LOOK_MS = 6 * 3_600_000;
 
+/** msal's names for a code that nobody used in time. */
+const EXPIRED_CODES: ReadonlySet<unknown> = new Set(["device_code_expired", "user_timeout_reached"]);
+
 /** What a person has to be shown. */
 export interface CodeToShow {
   readonly url: string;
@@ -154,6 +157,9 @@ async function ask(
       account: result.account?.username ?? "",
     };
   } catch (error) {
+    // By then the last answer is still "pending".
+    if (EXPIRED_CODES.has((error as { errorCode?: unknown }).errorCode))
+      return faultAt("token", "expired_token", "nobody signed in while the code was good");
     return tokenRefusal(error, last);
   } finally {
     await network.close();
