@@ -253,7 +253,11 @@ export async function startScriptedSmtp(options: ScriptedSmtpOptions = {}): Prom
         session.tls = secured.getProtocol() ?? "unknown";
         const { subject } = secured.getPeerCertificate();
         // A server has no name to check the client's against.
-        if (subject !== undefined) session.client = { name: String(subject.CN), trusted: (secured as unknown as { ssl: { verifyError(): unknown } }).ssl.verifyError() === null };
+        if (subject !== undefined)
+          session.client = {
+            name: String(subject.CN),
+            trusted: (secured as unknown as { ssl: { verifyError(): unknown } }).ssl.verifyError() === null,
+          };
       }
       attach();
     }

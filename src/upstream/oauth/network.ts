@@ -1,7 +1,7 @@
 /** The HTTP clients that msal uses: https only, with time limits, an own trust store, and bounded answers. msal's default POST has no time-out. */
 import { isIP } from "node:net";
 import tls from "node:tls";
-import { Agent, ProxyAgent, request } from "undici";
+import { Agent, Client, ProxyAgent, request } from "undici";
 import type { Dispatcher } from "undici";
 import type { INetworkModule, NetworkRequestOptions, NetworkResponse } from "@azure/msal-node";
 
@@ -107,16 +107,22 @@ async function exchange<T>(
 
 /** Connections to the endpoint, through the proxy where there is one. The certificate is the endpoint's own in either case. */
 function dispatcherOf({ proxy, ca, sourceAddress }: TokenNetworkOptions, timeout: number): Dispatcher {
+  // Among the options of `connect` undici would overlook it.
   const local = sourceAddress === undefined ? {} : { localAddress: sourceAddress };
-  const trust = ca.length === 0 ? {} : { ca: [...tls.getCACertificates("default"), ...ca] };
+  const security = {
+    timeout,
+    minVersion: "TLSv1.2",
+    ...(ca.length === 0 ? {} : { ca: [...tls.getCACertificates("default"), ...ca] }),
+  } as const;
   const limits = { pipelining: 0, headersTimeout: timeout, bodyTimeout: timeout };
-  if (proxy === undefined) return new Agent({ ...limits, connect: { timeout, minVersion: "TLSv1.2", ...local, ...trust } });
+  if (proxy === undefined) return new Agent({ ...limits, ...local, connect: security });
   return new ProxyAgent({
     ...limits,
     uri: proxy,
     connectTimeout: timeout,
-    requestTls: { timeout, minVersion: "TLSv1.2", ...trust },
-    proxyTls: { timeout, minVersion: "TLSv1.2", ...local, ...trust },
+    requestTls: security,
+    proxyTls: security,
+    clientFactory: (origin, options) => new Client(origin, { ...options, ...local }),
   });
 }
 
