@@ -99,13 +99,13 @@ export class GraphHttp {
       minVersion: "TLSv1.2",
       // Only there to clear up: our own limit is shorter.
       timeout: options.timeouts.connectMs + 5_000,
-      ...(options.sourceAddress === undefined ? {} : { localAddress: options.sourceAddress }),
       ...(options.ca.length === 0 ? {} : { ca: [...tls.getCACertificates("default"), ...options.ca] }),
     });
     const { proxy, sourceAddress } = options;
     this.#connect =
       proxy === undefined
-        ? secure
+        ? // Among the connector's options undici would overlook it.
+          (target, callback) => secure({ ...target, localAddress: sourceAddress ?? null }, callback)
         : (target, callback) => {
             openTunnel(
               { proxy, ca: options.ca, target: this.#place, sourceAddress, timeoutMs: options.timeouts.connectMs },
