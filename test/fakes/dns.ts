@@ -1,7 +1,6 @@
 /** A name server over UDP on the loopback interface, with the records that a test gives it (RFC 1035). */
 import dgram from "node:dgram";
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
 
 /** What it knows of one name. */
 export interface DnsName {
@@ -48,7 +47,7 @@ export async function startFakeDns(names: Record<string, DnsName>): Promise<Fake
   socket.bind(0, "127.0.0.1");
   await once(socket, "listening");
   return {
-    server: `127.0.0.1:${(socket.address() as AddressInfo).port}`,
+    server: `127.0.0.1:${socket.address().port}`,
     names,
     asked,
     close: async () => {

@@ -26,7 +26,10 @@ async function startProxy(status = 200): Promise<{ readonly url: string; readonl
   proxy.on("connect", (request: http.IncomingMessage, client: Socket, head: Buffer) => {
     connects.push(request.url ?? "");
     sources.push(client.remoteAddress ?? "");
-    if (status !== 200) return void client.end(`HTTP/1.1 ${status} No\r\n\r\n`);
+    if (status !== 200) {
+      client.end(`HTTP/1.1 ${status} No\r\n\r\n`);
+      return;
+    }
     const [host = "", port = ""] = (request.url ?? "").split(":");
     const onward = net.connect(Number(port), host, () => {
       client.write("HTTP/1.1 200 OK\r\n\r\n");
