@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { makeTestAuthority } from "../../test/fakes/test-ca.ts";
 import { checkConfig } from "./check.ts";
 import { formatFinding } from "./finding.ts";
 import type { Finding } from "./finding.ts";
@@ -44,6 +45,9 @@ async function selfSigned(name: string, type: "RSA" | "EC", passphrase?: string)
 interface Setting {
   readonly secret?: string;
   readonly credential?: string;
+  /** Keys of a connector that takes the mailbox's place. */
+  readonly connector?: string;
+  readonly host?: string;
   readonly tls?: string;
   readonly more?: string;
   readonly dataDir?: string;
@@ -55,6 +59,8 @@ interface Setting {
 async function found({
   secret = "{ file: secret }",
   credential,
+  connector,
+  host,
   tls,
   more = "",
   dataDir = "data",
@@ -63,6 +69,8 @@ async function found({
 }: Setting): Promise<Finding[]> {
   let text = MINIMAL_EXAMPLE.replace("/var/lib/postern", dataDir).replace("{ file: secrets/entra }", secret);
   if (credential !== undefined) text = text.replace(/ {4}credential:\n(?: {6}.*\n)+/, `    credential: ${credential}\n`);
+  if (connector !== undefined) text = text.replace(/ {2}scans:\n(?: {4}.*\n)+/, `  scans: { type: connector, ${connector} }\n`);
+  if (host !== undefined) text = text.replace("    type: smtp-auth\n", `    type: smtp-auth\n    host: ${host}\n`);
   if (tls !== undefined) text = text.replace('":25" }', `":25", tls: ${tls} }`);
   const loaded = parseConfig(text + more, "p.yaml", folder);
   if (!loaded.ok) throw new Error(loaded.faults.map(formatFinding).join("\n"));
@@ -184,6 +192,74 @@ describe("a client certificate", () => {
       "door p.yaml:15:72 upstreams.scans.credential.certificate: expected an RSA certificate: Microsoft Entra ID takes no other",
     ]);
   });
+});
+
+describe("a connector's certificate", () => {
+  const root = makeTestAuthority("A public root");
+  const intermediate = root.intermediate("A public intermediate");
+  const quarter = { notBefore: new Date(Date.now() - DAY_MS), notAfter: new Date(Date.now() + 90 * DAY_MS) };
+  const { cert, key } = intermediate.issue(["relay.contoso.com"], quarter);
+  const lacking = "Exchange Online finds no connector then, and answers 550 5.7.64 TenantAttribution; Relay Access Denied";
+
+  async function said(pem: string, setting: Setting = {}, keyPem = key): Promise<string[]> {
+    await writeFile(join(folder, "chain.pem"), pem);
+    await writeFile(join(folder, "chain.key"), keyPem, { mode: 0o600 });
+    const lines = await brief({ connector: "certificate: chain.pem, key: chain.key", ...setting });
+    return lines.map((line) => line.replace(/ p\.yaml:\d+:\d+ upstreams\.scans/, ""));
+  }
+
+  test("with its whole chain is right, in whatever order it follows", async () => {
+    const deeper = intermediate.intermediate("A deeper one");
+    const leaf = deeper.issue(["relay.contoso.com"], quarter);
+
+    expect(await said(cert + intermediate.ca + root.ca)).toEqual([]);
+    expect(await said(leaf.cert + root.ca + intermediate.ca + deeper.ca, {}, leaf.key)).toEqual([]);
+  });
+
+  test("without its intermediate is warned of", async () => {
+    expect(await said(cert)).toEqual([
+      `warning.certificate: warning: the certificate of its issuer, A public intermediate, is not in the file: ${lacking}`,
+    ]);
+    expect(await said(cert + root.ca)).toHaveLength(1);
+  });
+
+  test("that is self-made is warned of", async () => {
+    expect(await brief({ connector: "certificate: relay.pem, key: relay.key" })).toEqual([
+      expect.stringContaining("it is self-made, and Microsoft takes those of public authorities only"),
+    ]);
+  });
+
+  test("that has expired closes the door", async () => {
+    const [expired] = await said(cert + intermediate.ca + root.ca, { now: Date.now() + 91 * DAY_MS });
+
+    expect(expired).toMatch(/^door\.certificate: the certificate expired on \d{4}-\d\d-\d\d: renew it$/);
+  });
+
+  test("whose key is another's closes the door", async () => {
+    expect(await brief({ connector: "certificate: relay.pem, key: other.key" })).toEqual([
+      expect.stringMatching(/^door .*\.key: the key in other\.key does not fit the certificate in relay\.pem$/),
+    ]);
+  });
+});
+
+test("a password's file that is missing closes the door, and is all that is said of it", async () => {
+  const credential = "{ type: password, username: relay, password: { file: nowhere } }";
+
+  expect(await brief({ credential, host: "smtp.example.net" })).toEqual([
+    expect.stringMatching(/^door .* upstreams\.scans\.credential\.password: file nowhere does not exist$/),
+  ]);
+});
+
+test("a device code that nobody has used yet is told of, with the command to use it", async () => {
+  const credential = "{ type: device-code, client_id: app }";
+  const before = await brief({ credential });
+  await mkdir(join(folder, "data", "deliver"));
+  await writeFile(join(folder, "data", "deliver", "scans.sign-in"), "");
+
+  expect(before).toEqual([
+    expect.stringContaining("nobody has signed in yet: mail waits until somebody does, with postern auth login scans"),
+  ]);
+  expect(await brief({ credential })).toEqual([]);
 });
 
 test("a file of authorities that is missing or holds none closes the doors that use it", async () => {

@@ -2,8 +2,9 @@
 import { access, constants, stat, statfs } from "node:fs/promises";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { KeyObject } from "node:crypto";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { PosternError } from "../mail/errors.ts";
+import { chainFault } from "./chain.ts";
 import type { Config, ConnectorConfig, ListenerConfig, OAuthCredential, SecretRef, UpstreamConfig } from "./config.ts";
 import type { Finding, KeyPath, Severity } from "./finding.ts";
 import { byPosition } from "./finding.ts";
@@ -41,6 +42,8 @@ interface Subject {
   readonly path: KeyPath;
   readonly severity: Severity;
   readonly upstream?: string | undefined;
+  /** How bad it is that a certificate has expired; default a warning. */
+  readonly expired?: Severity | undefined;
 }
 
 class Check {
@@ -97,6 +100,7 @@ class Check {
     if (upstream.type === "connector") return await this.#connector(upstream, at);
     const { credential } = upstream;
     if (credential === undefined) return;
+    if (credential.type === "device-code") return await this.#signedIn(at("credential"), name, config.data_dir);
     if (credential.type !== "password") return await this.#oauth(credential, (key) => at("credential", key));
     if (credential.expires !== undefined) this.#end(at("credential", "expires"), "the password", credential.expires);
     await this.#secret(at("credential", "password"), credential.password);
@@ -106,7 +110,28 @@ class Check {
     if (own === undefined) return;
     const passphrase = own.passphrase === undefined ? undefined : await this.#secret(at("passphrase"), own.passphrase);
     if (own.passphrase !== undefined && passphrase === undefined) return;
-    await this.#pair(at("certificate"), own.certificate, at("key"), own.key, passphrase);
+    // An expired one is not even tried.
+    const subject: Subject = { ...at("certificate"), expired: "door" };
+    const certificate = await this.#pair(subject, own.certificate, at("key"), own.key, passphrase);
+    if (certificate === undefined) return;
+    const text = await this.#read(subject, own.certificate);
+    const chain = pemCertificates(text ?? "").flatMap((pem) => parseCertificate(pem) ?? []);
+    const fault = chainFault(chain, parseCertificate);
+    if (fault !== undefined)
+      this.#warn(
+        subject,
+        `${fault}: Exchange Online finds no connector then, and answers 550 5.7.64 TenantAttribution; Relay Access Denied`,
+      );
+  }
+
+  /** Whether a person has signed in, where this user may look. */
+  async #signedIn(subject: Subject, upstream: string, dataDir: string): Promise<void> {
+    try {
+      await stat(join(dataDir, "deliver", `${upstream}.sign-in`));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT")
+        this.#warn(subject, `nobody has signed in yet: mail waits until somebody does, with postern auth login ${upstream}`);
+    }
   }
 
   async #oauth(credential: OAuthCredential, at: (key: string) => Subject): Promise<void> {
@@ -206,7 +231,8 @@ class Check {
   }
 
   #end(subject: Subject, what: string, end: number): void {
-    if (end < this.#now) this.#warn(subject, `${what} expired on ${day(end - 1)}: renew it`);
+    const expired: Subject = { ...subject, severity: subject.expired ?? "warning" };
+    if (end < this.#now) this.#add(expired, `${what} expired on ${day(end - 1)}: renew it`);
     else if (end - this.#now < NEAR_MS) this.#warn(subject, `${what} expires on ${day(end - 1)}: renew it`);
   }
 }
