@@ -81,6 +81,65 @@ test.skipIf(!installed("curl"))("curl delivers with a password where the mailbox
   expect(simulator.messages({ recipient: "login@contoso.com" })[0]).toMatchObject({ method: "LOGIN", mailbox: "scanner@contoso.com" });
 });
 
+test.skipIf(!installed("curl"))("curl sends MIME by Graph with a bearer token", async () => {
+  const graphToken = await fetchToken(simulator, "https://graph.microsoft.com/.default");
+  writeFileSync(path.join(directory, "message.b64"), Buffer.from(CONTENT).toString("base64"));
+
+  const { code, output } = await run("curl", [
+    "-sS",
+    "--cacert",
+    simulator.caFile,
+    "--oauth2-bearer",
+    graphToken,
+    "-H",
+    "Content-Type: text/plain",
+    "--data-binary",
+    `@${path.join(directory, "message.b64")}`,
+    "-w",
+    "%{http_code}",
+    `https://localhost:${simulator.graphPort}/v1.0/users/scanner@contoso.com/sendMail`,
+  ]);
+
+  expect([code, output]).toEqual([0, "202"]);
+  expect(simulator.messages().at(-1)).toMatchObject({ door: "graph", recipients: ["anna@contoso.com"] });
+  expect(simulator.messages().at(-1)?.content?.toString()).toContain(CONTENT);
+});
+
+test.skipIf(!installed("curl"))("curl signs a user in by device code", async () => {
+  const endpoint = `https://localhost:${simulator.ports.entra}/organizations/oauth2/v2.0`;
+  const clientId = `client_id=${simulator.tenant.apps[0]?.clientId ?? ""}`;
+  const post = async (url: string, ...fields: string[]): Promise<Record<string, string>> => {
+    const data = fields.flatMap((field) => ["--data-urlencode", field]);
+    const { output } = await run("curl", ["-sS", "--cacert", simulator.caFile, ...data, url]);
+    return JSON.parse(output) as Record<string, string>;
+  };
+  const started = await post(`${endpoint}/devicecode`, clientId, "scope=https://outlook.office.com/SMTP.Send offline_access");
+  const grant = ["grant_type=urn:ietf:params:oauth:grant-type:device_code", clientId, `device_code=${started["device_code"] ?? ""}`];
+
+  const pending = await post(`${endpoint}/token`, ...grant);
+  const decision = JSON.stringify({ user_code: started["user_code"], user: "scanner@contoso.com" });
+  await run("curl", ["-sS", "-H", "Content-Type: application/json", "-d", decision, `${simulator.viewUrl}api/device`]);
+  const tokens = await post(`${endpoint}/token`, ...grant);
+
+  expect(pending["error"]).toBe("authorization_pending");
+  expect(tokens).toMatchObject({ token_type: "Bearer", refresh_token: expect.any(String) as string });
+  const signedIn = ["--user", "scanner@contoso.com", "--oauth2-bearer", tokens["access_token"] ?? ""];
+  const envelope = ["--mail-from", "scanner@contoso.com", "--mail-rcpt", "device@contoso.com"];
+  const { code } = await run("curl", [
+    "-sS",
+    "--ssl-reqd",
+    "--cacert",
+    simulator.caFile,
+    `smtp://localhost:${simulator.ports.submission}/relay.contoso.com`,
+    ...signedIn,
+    ...envelope,
+    "-T",
+    path.join(directory, "message.eml"),
+  ]);
+  expect(code).toBe(0);
+  expect(simulator.messages({ recipient: "device@contoso.com" })).toHaveLength(1);
+});
+
 /** swaks needs a Perl module for TLS that its package only recommends. */
 const swaksSpeaksTls = installed("swaks") && spawnSync("swaks", ["--support"], { encoding: "utf8" }).stdout.includes("=== TLS supported");
 

@@ -186,7 +186,17 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     signIns.clear();
     faults.clear();
   };
-  const view = createView({ tenant, faults, store, clock, throttled, reset, signIns });
+  // Known once all of them listen; no page is served before.
+  const services = (): [string, string][] => [
+    ["Submission (SMTP AUTH)", `${host}:${ports.submission}`],
+    ["MX host (Direct Send, connectors)", `${host}:${ports.mx}`],
+    ["High Volume Email", `${host}:${ports.hve}`],
+    ["Communication Services", `${host}:${ports.acs}`],
+    ["Entra (authority)", `https://${host}:${ports.entra}`],
+    ["Graph", `https://${host}:${ports.graph}`],
+    ["Azure Arc agent", `http://127.0.0.1:${ports.arc}/metadata/identity/oauth2/token`],
+  ];
+  const view = createView({ tenant, faults, store, clock, throttled, reset, signIns, services });
 
   const close = async (): Promise<void> => {
     faults.clear();

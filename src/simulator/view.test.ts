@@ -10,7 +10,11 @@ import { FaultBook } from "./faults.ts";
 import { startSimulator } from "./simulator.ts";
 import type { Simulator } from "./simulator.ts";
 import { findMailbox, makeTenant } from "./tenant.ts";
+import { DEFAULT_SIGN_IN, UserSignIns } from "./user-sign-ins.ts";
+import { renderMailbox, renderMessage } from "./view-mail-pages.ts";
+import type { PageContext } from "./view-html.ts";
 import { renderPage } from "./view-page.ts";
+import { ManualClock } from "../platform/clock.ts";
 
 const directory = mkdtempSync(path.join(tmpdir(), "stand-in-"));
 let simulator: Simulator;
@@ -74,10 +78,16 @@ function stored(content: string): MailStore {
   return store;
 }
 
+function pageContext(store: MailStore): PageContext {
+  const tenant = makeTenant();
+  const clock = new ManualClock();
+  return { tenant, store, clock, faults: new FaultBook(), signIns: new UserSignIns(tenant, clock, DEFAULT_SIGN_IN), services: () => [] };
+}
+
 test("the page shows text as text, subjects decoded, under a policy that allows no foreign resource", async () => {
   const store = stored("From: a@contoso.com\r\nSubject: =?utf-8?q?caf=C3=A9?= <script>alert(1)</script>\r\n\r\nx\r\n");
 
-  const page = renderPage(makeTenant(), store, new FaultBook());
+  const page = renderPage(pageContext(store));
   const { headers } = await ask("GET", "/");
 
   expect(page).toContain("café &#60;script&#62;");
@@ -144,4 +154,50 @@ test.each([
 test("what is not there is a 404", async () => {
   for (const target of ["/nothing", "/api/nothing", "/api/messages/99", "/api/messages/99.eml"])
     expect((await ask("GET", target)).status).toBe(404);
+});
+
+test("every page shows text as text, wherever it came from", () => {
+  const context = pageContext(
+    stored('From: "<b>x</b>" <a@contoso.com>\r\nSubject: <i>y</i>\r\nX-Note: <u>z</u>\r\n\r\n<script>w</script>\r\n'),
+  );
+  const [message] = context.store.messages;
+  const anna = findMailbox(context.tenant, "anna@contoso.com");
+
+  const pages =
+    message === undefined || anna === undefined ? "" : renderPage(context) + renderMailbox(context, anna) + renderMessage(context, message);
+
+  expect(pages).toContain("&#60;script&#62;w");
+  expect(pages).not.toMatch(/<[ibu]>[xyz]<|<script>w/);
+});
+
+test("the page lists what came by one door", () => {
+  const context = pageContext(stored("Subject: by submission\r\n\r\nx\r\n"));
+
+  expect(renderPage(context, "submission")).toContain("by submission");
+  expect(renderPage(context, "graph")).not.toContain("by submission");
+});
+
+test("a mailbox has its Inbox and the Sent Items of those who sent", async () => {
+  const context = pageContext(stored("Subject: Scan 7\r\n\r\nx\r\n"));
+  const pageOf = (address: string): string => {
+    const mailbox = findMailbox(context.tenant, address);
+    return mailbox === undefined ? "" : renderMailbox(context, mailbox);
+  };
+
+  expect(pageOf("anna@contoso.com")).toMatch(/Inbox \(1\)[\s\S]*Scan 7[\s\S]*Sent Items \(0\)/);
+  expect(pageOf("scanner@contoso.com")).toMatch(/Inbox \(0\)[\s\S]*Sent Items \(1\)[\s\S]*Scan 7/);
+});
+
+test.each(["/", "/?door=graph", "/faults", "/sign-ins", "/devicelogin", "/mailboxes/anna%40contoso.com"])(
+  "%s is a page",
+  async (target) => {
+    const answer = await ask("GET", target);
+
+    expect(answer.status).toBe(200);
+    expect(answer.text).toContain("</html>");
+  },
+);
+
+test.each(["/mailboxes/nobody%40contoso.com", "/mailboxes/%ff", "/messages/99", "/faults/x"])("%s is none", async (target) => {
+  expect((await ask("GET", target)).status).toBe(404);
 });

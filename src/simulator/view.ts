@@ -6,14 +6,19 @@ import { FAULTS } from "./fault-table.ts";
 import { UnknownFault, faultNamed } from "./faults.ts";
 import type { ActiveFault, FaultBook, FaultScope } from "./faults.ts";
 import { readBody } from "./http-body.ts";
-import type { MailStore, ReceivedMessage } from "./mail-store.ts";
+import type { ReceivedMessage } from "./mail-store.ts";
 import { moveClock } from "./movable-clock.ts";
 import type { MovableClock } from "./movable-clock.ts";
 import { PatchFault, patchTenant } from "./tenant-patch.ts";
 import { scopeWords } from "./scopes.ts";
 import type { Tenant } from "./tenant.ts";
 import type { UserSignIns } from "./user-sign-ins.ts";
-import { PAGE_SCRIPT, PAGE_STYLE, renderPage } from "./view-page.ts";
+import { findMailbox } from "./tenant.ts";
+import { PAGE_SCRIPT, PAGE_STYLE } from "./view-assets.ts";
+import { renderFaults, renderSignIns } from "./view-control-pages.ts";
+import { renderMailbox, renderMessage } from "./view-mail-pages.ts";
+import type { PageContext } from "./view-html.ts";
+import { renderPage } from "./view-page.ts";
 
 const BODY_MAX = 65_536;
 const LOOPBACK_HOST = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?$/i;
@@ -21,14 +26,10 @@ const LOOPBACK_HOST = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?$/i;
 const PAGE_OF_MESSAGES = 1000;
 
 /** What the view shows and switches. */
-export interface ViewOptions {
-  readonly tenant: Tenant;
-  readonly faults: FaultBook;
-  readonly store: MailStore;
+export interface ViewOptions extends PageContext {
   readonly clock: MovableClock;
   readonly throttled: () => Record<string, number>;
   readonly reset: () => void;
-  readonly signIns: UserSignIns;
 }
 
 /** A request that is refused with a status and one sentence. */
@@ -59,11 +60,13 @@ async function handle(options: ViewOptions, request: IncomingMessage, response: 
   const body = method === "GET" ? undefined : await readChange(request, method);
   const [, root = "", name = "", id = ""] = url.pathname.split("/");
 
-  if (root === "" && method === "GET")
-    return send(response, 200, "text/html; charset=utf-8", renderPage(options.tenant, options.store, options.faults));
   if (url.pathname === "/page.css" && method === "GET") return send(response, 200, "text/css; charset=utf-8", PAGE_STYLE);
   if (url.pathname === "/page.js" && method === "GET") return send(response, 200, "text/javascript; charset=utf-8", PAGE_SCRIPT);
-  if (root !== "api") throw new HttpFault(404, "there is no such page");
+  if (root !== "api") {
+    const page = method === "GET" && id === "" ? renderedPage(options, url, root, name) : undefined;
+    if (page === undefined) throw new HttpFault(404, "there is no such page");
+    return send(response, 200, "text/html; charset=utf-8", page);
+  }
   switch (`${method} ${name}`) {
     case "GET messages":
       return id === "" ? listMessages(options, url, response) : showMessage(options, id, response);
@@ -103,6 +106,38 @@ async function handle(options: ViewOptions, request: IncomingMessage, response: 
   }
 }
 
+/** The page at `/root/name`; undefined when there is none. */
+function renderedPage(options: ViewOptions, url: URL, root: string, name: string): string | undefined {
+  if (root === "messages") {
+    const message = options.store.find(name);
+    return message === undefined ? undefined : renderMessage(options, message);
+  }
+  if (root === "mailboxes") {
+    const mailbox = findMailbox(options.tenant, decode(name));
+    return mailbox === undefined ? undefined : renderMailbox(options, mailbox);
+  }
+  if (name !== "") return undefined;
+  switch (root) {
+    case "":
+      return renderPage(options, url.searchParams.get("door") ?? undefined);
+    case "faults":
+      return renderFaults(options);
+    case "sign-ins":
+    case "devicelogin":
+      return renderSignIns(options, root === "devicelogin");
+    default:
+      return undefined;
+  }
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return "";
+  }
+}
+
 /** A change must come from this page or from a program: a foreign site can neither send JSON nor hide its origin. */
 async function readChange(request: IncomingMessage, method: string): Promise<unknown> {
   const { origin } = request.headers;
@@ -136,11 +171,15 @@ function summary(message: ReceivedMessage): object {
 function listMessages(options: ViewOptions, url: URL, response: ServerResponse): void {
   const recipient = url.searchParams.get("recipient")?.toLowerCase();
   const messageId = url.searchParams.get("messageId");
+  const door = url.searchParams.get("door");
+  const sentBy = url.searchParams.get("sentItemsOf")?.toLowerCase();
   const after = Number(url.searchParams.get("after") ?? "0");
   const matching = options.store.messages.filter(
     (message) =>
       Number(message.id) > after &&
       (recipient === undefined || message.recipients.some((address) => address.toLowerCase() === recipient)) &&
+      (door === null || message.door === door) &&
+      (sentBy === undefined || (message.inSentItems && message.mailbox.toLowerCase() === sentBy)) &&
       (messageId === null || message.messageId === messageId),
   );
   sendJson(response, 200, { total: options.store.messages.length, messages: matching.slice(0, PAGE_OF_MESSAGES).map(summary) });

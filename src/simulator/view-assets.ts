@@ -1,0 +1,47 @@
+/** Style and script of the pages, served from the same host: the policy of the pages allows nothing else. */
+
+export const PAGE_STYLE = `:root{color-scheme:light dark;--ink:#1c2126;--soft:#5a6570;--line:#dfe3e8;--paper:#fff;--tint:#f4f6f8;--link:#0b5cad;--warn:#8a4b00;--warnback:#fff1dc}
+@media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--soft:#9aa5b1;--line:#3a424b;--paper:#16191d;--tint:#20252b;--link:#7db8f5;--warn:#ffc37a;--warnback:#3d2d16}}
+*{box-sizing:border-box}body{font:15px/1.45 system-ui,sans-serif;margin:0;color:var(--ink);background:var(--paper)}
+header{display:flex;flex-wrap:wrap;gap:.4rem 1.5rem;align-items:center;padding:.7rem 1.25rem;background:var(--tint);border-bottom:1px solid var(--line)}
+.home{font-weight:600;color:inherit;text-decoration:none}nav{display:flex;gap:1.1rem}.clock{margin-left:auto;color:var(--soft);font-variant-numeric:tabular-nums}
+main{max-width:82rem;margin:0 auto;padding:.5rem 1.25rem 3rem}.lead,.none,small{color:var(--soft)}h1{font-size:1.45rem;overflow-wrap:anywhere}h2{font-size:1.1rem;margin:1.8rem 0 .5rem}
+a{color:var(--link)}.wide{overflow-x:auto}table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.4rem .7rem .4rem 0;border-bottom:1px solid var(--line);overflow-wrap:break-word}
+th{color:var(--soft);font-weight:500;font-size:.88em}td time{white-space:nowrap;font-variant-numeric:tabular-nums}
+code,pre{font:.87em/1.4 ui-monospace,monospace;overflow-wrap:anywhere}pre{white-space:pre-wrap;background:var(--tint);border:1px solid var(--line);border-radius:6px;padding:.8rem;max-height:30rem;overflow:auto}
+button,input,select{font:inherit;font-size:.9em;padding:.15rem .55rem;border:1px solid var(--line);border-radius:5px;background:var(--paper);color:inherit}button{cursor:pointer}button:hover{border-color:var(--link)}
+input[type=search]{width:min(32rem,80vw);padding:.35rem .6rem}.code{font-family:ui-monospace,monospace;letter-spacing:.12em;text-transform:uppercase}
+.doors{display:flex;flex-wrap:wrap;gap:.5rem}.door{padding:.35rem .8rem;border:1px solid var(--line);border-radius:6px;text-decoration:none;color:inherit}.door[aria-current]{border-color:var(--link);background:var(--tint)}
+.badge{display:inline-block;padding:.05rem .5rem;border-radius:1rem;font-size:.84em;white-space:nowrap;background:#dbe7f5;color:#123a63}.badge.graph{background:#e3dbf7;color:#3b1d78}.badge.connector{background:#d8f0df;color:#124d27}
+.badge.direct-send{background:#fdebc8;color:#5f3d00}.badge.hve{background:#fbdce4;color:#6d1230}.badge.acs{background:#d5f0f2;color:#0b4a50}
+.mark{padding:.05rem .4rem;border-radius:4px;font-size:.84em;color:var(--warn);background:var(--warnback)}.count{padding:0 .4rem;border-radius:1rem;font-size:.8em;background:#b3261e;color:#fff}
+#problem{padding:.5rem .8rem;border-radius:6px;color:var(--warn);background:var(--warnback)}td:has(>button),td:has(>.decision),td .code{white-space:nowrap}
+`;
+
+export const PAGE_SCRIPT = `const problem = document.getElementById("problem");
+const send = async (method, path, body) => {
+  const headers = { "content-type": "application/json" };
+  const answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  if (answer.ok) return location.reload();
+  problem.textContent = (await answer.json()).error;
+  problem.hidden = false;
+};
+document.addEventListener("click", (event) => {
+  const { fault, count, clear, reset, advance, decide, revoke } = event.target.dataset ?? {};
+  if (fault !== undefined) send("POST", "/api/faults", count === undefined ? { name: fault } : { name: fault, count: Number(count) });
+  if (clear !== undefined) send("DELETE", "/api/faults/" + encodeURIComponent(clear));
+  if (reset !== undefined) send("POST", "/api/reset", {});
+  if (advance !== undefined) send("POST", "/api/clock", { advance });
+  if (revoke !== undefined) send("POST", "/api/revoke", { user: revoke });
+  if (decide !== undefined) {
+    const decision = event.target.closest(".decision");
+    const code = decision.dataset.code ?? decision.querySelector("input").value;
+    send("POST", "/api/device", { user_code: code, user: decision.querySelector("select").value, action: decide });
+  }
+});
+document.getElementById("find")?.addEventListener("input", (event) => {
+  const words = event.target.value.toLowerCase().split(/\\s+/);
+  for (const row of event.target.closest("p").nextElementSibling.querySelectorAll("tbody tr"))
+    row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+});
+`;

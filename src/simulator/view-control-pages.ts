@@ -1,0 +1,103 @@
+/** Pages of the view where something is switched: faults, and users who sign in. */
+import type { FaultAction } from "./fault-model.ts";
+import { FAULTS } from "./fault-table.ts";
+import { scopeWords } from "./scopes.ts";
+import { escape, layout, row, table, time } from "./view-html.ts";
+import type { PageContext } from "./view-html.ts";
+
+function answer(action: FaultAction): string {
+  switch (action.kind) {
+    case "reply":
+      return `<code>${escape(action.text)}</code>`;
+    case "graph":
+      return `<code>${action.status} ${escape(action.code)}</code> ${escape(action.text)}`;
+    case "aadsts":
+      return `<code>AADSTS${action.code}</code>`;
+    case "http":
+      return `HTTP ${action.status}`;
+    case "delay":
+      return `${action.ms / 1000} s later`;
+    case "omit":
+      return `without ${escape(action.keyword)}`;
+    case "hold":
+      return "no answer until cleared";
+    default:
+      return "connection reset";
+  }
+}
+
+/** The faults that are on, and a switch for each there is. */
+export function renderFaults(context: PageContext): string {
+  const active = context.faults.active().map(({ id, definition, scope, applied, remaining }) => {
+    const where = [scope.host, scope.mailbox, scope.recipient].filter((part) => part !== undefined).join(", ");
+    return row([
+      `<b>${escape(definition.name)}</b>`,
+      remaining === undefined ? "until cleared" : `${remaining} times more`,
+      escape(where),
+      `${applied} times`,
+      `<button data-clear="${escape(id)}">clear</button>`,
+    ]);
+  });
+  const switches = FAULTS.map(({ name, meaning, stage, hosts, recipient, action }) =>
+    row([
+      `<b>${escape(name)}</b><br>${escape(meaning)}`,
+      `${escape(hosts.join(", "))}<br><small>${stage}</small>`,
+      recipient === undefined ? "" : `<code>${escape(recipient)}@</code>`,
+      answer(action),
+      `<button data-fault="${name}" data-count="1">once</button> <button data-fault="${name}">on</button>`,
+    ]),
+  );
+  return layout(
+    context,
+    "Faults",
+    `<h1>Faults</h1>
+<h2>On (${active.length})</h2>
+${table(["fault", "left", "only for", "applied", ""], active, "None is on.")}
+<h2>Switches (${FAULTS.length})</h2>
+<p><label>Find <input id="find" type="search" placeholder="graph, 5.7.64, AADSTS7000222, mailbox full" autocomplete="off"></label></p>
+${table(["fault", "host, stage", "recipient", "answer", ""], switches, "")}`,
+  );
+}
+
+/** Users who are asked to sign in, and those who did. `isLogin`: the page that a client sends its user to. */
+export function renderSignIns(context: PageContext, isLogin: boolean): string {
+  const { signIns, tenant } = context;
+  const users = `<select aria-label="user">${tenant.mailboxes.map(({ address }) => `<option>${escape(address)}</option>`).join("")}</select>`;
+  const buttons = '<button data-decide="approve">approve</button> <button data-decide="decline">decline</button>';
+  const waiting = signIns
+    .waiting()
+    .map(({ userCode, app, scope, expiresAt }) =>
+      row([
+        `<code class="code">${userCode}</code>`,
+        `<b>${escape(app.name)}</b><br><small>${escape(app.clientId)}</small>`,
+        escape(scopeWords(scope)),
+        time(expiresAt),
+        `<span class="decision" data-code="${userCode}">${users} ${buttons}</span>`,
+      ]),
+    );
+  const signedIn = signIns
+    .signIns()
+    .map(({ grant, issuedAt, usedAt }) =>
+      row([
+        escape(grant.user),
+        escape(grant.app.name),
+        escape(scopeWords(grant.scope)),
+        time(issuedAt),
+        time(usedAt),
+        `<button data-revoke="${escape(grant.user)}">revoke</button>`,
+      ]),
+    );
+  const login = `<h1>Enter the code</h1>
+<p>A program asked you to sign in here. Type the code that it shows, choose who you are, and let it in, or not.</p>
+<p class="decision"><label>Code <input class="code" maxlength="12" autocomplete="off" spellcheck="false" autofocus></label> ${users} ${buttons}</p>`;
+  return layout(
+    context,
+    isLogin ? "Enter the code" : "Sign-ins",
+    `${isLogin ? login : "<h1>Sign-ins</h1>"}
+<h2>Waiting for a user</h2>
+${table(["code", "app", "wants", "until", ""], waiting, "No device code is waiting.")}
+<h2>Signed in</h2>
+${table(["user", "app", "may", "newest refresh token", "used", ""], signedIn, "No user has let an app stay signed in.")}
+<p>Revoking is what a password reset does: the refresh tokens end, access tokens live out their hour.</p>`,
+  );
+}
