@@ -4,7 +4,7 @@ import type { Clock } from "../platform/clock.ts";
 import { DEFAULT_HTTP_TIMEOUTS, GraphHttp } from "./graph/http.ts";
 import type { GraphNetwork, HttpTimeouts } from "./graph/http.ts";
 import { GraphUpstream } from "./graph/upstream.ts";
-import type { GraphMailbox } from "./graph/upstream.ts";
+import type { GraphMailbox } from "./graph/prepare.ts";
 import type { OAuthCredential } from "./oauth/credential.ts";
 import { entraClient } from "./oauth/entra.ts";
 import type { EntraOptions } from "./oauth/entra.ts";
