@@ -42,6 +42,11 @@ export const CLOUDS = {
 /** Name of a cloud. */
 export type Cloud = keyof typeof CLOUDS;
 
+/** Whether a name is one of a cloud. */
+export function isCloud(name: string): name is Cloud {
+  return Object.hasOwn(CLOUDS, name);
+}
+
 /** The hosts of a cloud. */
 export function resourcesOf(cloud: Cloud): CloudResources {
   return CLOUDS[cloud];

@@ -1,6 +1,8 @@
 /** Changes to the tenant that come over HTTP: checked whole before anything is changed. */
 import type { Tenant, TenantApp, TenantMailbox } from "./tenant.ts";
 import { findMailbox } from "./tenant.ts";
+import { readRoleAssignments } from "./app-patch.ts";
+import { isCloud } from "./clouds.ts";
 
 /** A patch that cannot be applied; the message says which key and what is expected. */
 export class PatchFault extends Error {}
@@ -51,6 +53,10 @@ export function patchTenant(tenant: Tenant, patch: unknown): void {
     if (key === "smtpAuthDisabled") {
       const off = boolean(value, key);
       changes.push(() => (tenant.smtpAuthDisabled = off));
+    } else if (key === "cloud") {
+      const cloud = text(value, key);
+      if (!isCloud(cloud)) throw new PatchFault(`${key}: expected worldwide, gcc, gcc-high, dod or china`);
+      changes.push(() => (tenant.cloud = cloud));
     } else if (key === "apps") {
       for (const [clientId, fields] of Object.entries(object(value, key)))
         changes.push(...appChanges(tenant, clientId, object(fields, clientId)));
@@ -86,8 +92,20 @@ function appChange(app: TenantApp, key: string, value: unknown): Change {
       const permissions = texts(value, key);
       return () => (app.permissions = permissions);
     }
+    case "publicClient": {
+      const isPublic = boolean(value, key);
+      return () => (app.publicClient = isPublic);
+    }
+    case "roleAssignments": {
+      const assignments = readRoleAssignments(value);
+      if (assignments === undefined)
+        throw new PatchFault(
+          `${key}: expected a list such as [{"role":"Application Mail.Send","scope":["scanner@contoso.com"]}], or "all" as scope`,
+        );
+      return () => (app.roleAssignments = assignments);
+    }
     default:
-      throw new PatchFault(`${key}: unknown; expected secret, secretExpiresAt, disabled or permissions`);
+      throw new PatchFault(`${key}: unknown; expected secret, secretExpiresAt, disabled, permissions, publicClient or roleAssignments`);
   }
 }
 
@@ -111,6 +129,14 @@ function mailboxChange(mailbox: TenantMailbox, key: string, value: unknown): Cha
       const password = text(value, key);
       return () => (mailbox.password = password);
     }
+    case "keepsSubmissionCopies": {
+      const keeps = boolean(value, key);
+      return () => (mailbox.keepsSubmissionCopies = keeps);
+    }
+    case "hosting": {
+      if (value !== "licensed" && value !== "on-premises") throw new PatchFault(`${key}: expected licensed or on-premises`);
+      return () => (mailbox.hosting = value);
+    }
     case "fullAccess":
     case "sendAs":
     case "aliases": {
@@ -128,6 +154,8 @@ function mailboxChange(mailbox: TenantMailbox, key: string, value: unknown): Cha
       return () => (mailbox.limits = { ...mailbox.limits, ...limits });
     }
     default:
-      throw new PatchFault(`${key}: unknown; expected smtpAuth, basicAuth, password, fullAccess, sendAs, aliases or limits`);
+      throw new PatchFault(
+        `${key}: unknown; expected smtpAuth, basicAuth, password, fullAccess, sendAs, aliases, keepsSubmissionCopies, hosting or limits`,
+      );
   }
 }

@@ -201,3 +201,29 @@ test.each(["/", "/?door=graph", "/faults", "/sign-ins", "/devicelogin", "/mailbo
 test.each(["/mailboxes/nobody%40contoso.com", "/mailboxes/%ff", "/messages/99", "/faults/x"])("%s is none", async (target) => {
   expect((await ask("GET", target)).status).toBe(404);
 });
+
+test("roles, public clients, Sent Items, hosting and cloud are switched over HTTP", async () => {
+  const app = simulator.tenant.apps[0];
+  const before = structuredClone({ app, tenant: simulator.tenant.cloud });
+  const clientId = app?.clientId ?? "";
+  const roleAssignments = [{ role: "Application Mail.Send", scope: ["scanner@contoso.com"] }];
+
+  const good = await ask("POST", "/api/tenant", {
+    body: {
+      cloud: "gcc-high",
+      apps: { [clientId]: { publicClient: false, roleAssignments } },
+      mailboxes: { "anna@contoso.com": { keepsSubmissionCopies: false, hosting: "on-premises" } },
+    },
+  });
+  const wrong = await ask("POST", "/api/tenant", {
+    body: { apps: { [clientId]: { roleAssignments: [{ role: "Owner", scope: "all" }] } } },
+  });
+  const strange = await ask("POST", "/api/tenant", { body: { cloud: "mars" } });
+
+  expect([good.status, wrong.status, strange.status]).toEqual([200, 400, 400]);
+  expect(simulator.tenant.cloud).toBe("gcc-high");
+  expect(app).toMatchObject({ publicClient: false, roleAssignments });
+  expect(findMailbox(simulator.tenant, "anna@contoso.com")).toMatchObject({ keepsSubmissionCopies: false, hosting: "on-premises" });
+  Object.assign(simulator.tenant, { cloud: before.tenant });
+  Object.assign(app ?? {}, before.app);
+});
