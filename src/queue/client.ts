@@ -406,7 +406,11 @@ export class SqliteQueue implements Queue, LinkListener {
           size: claim.message.sizeBytes,
           recipients: claim.message.recipients.length,
           settled,
-          attempt: attempt === undefined ? undefined : { lane: attempt.upstream, at: attempt.startedAt, record: JSON.stringify(attempt) },
+          attempt:
+            attempt === undefined
+              ? undefined
+              : // Found by its end: whatever counts now ended in the window, however long it took.
+                { lane: attempt.upstream, at: attempt.counted?.endedAt ?? attempt.startedAt, record: JSON.stringify(attempt) },
           generated: reports.map(({ command }) => command),
           warned,
           postponed,

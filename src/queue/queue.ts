@@ -310,8 +310,8 @@ export interface DeliveryQueue {
   reroute(request?: RerouteRequest): Promise<number>;
   lanes(): Promise<LaneState[]>;
   /**
-   * What attempts on a lane used that started since `since` (ms since the epoch), oldest first, those that began within `stepMs` taken together: budgets
-   * are counted from history, so they survive a kill. Attempts that the process did not live to finish are among them, counted in full.
+   * What attempts on a lane used that ended since `since` (ms since the epoch), oldest first, those that ended within `stepMs` taken together: budgets
+   * are counted from history, so they survive a kill. An attempt without `counted` is found by its start. Attempts that the process did not live to finish are among them, counted in full.
    */
   attemptCounts(lane: string, since: number, stepMs: number): Promise<AttemptCounts[]>;
   /** Called whenever a lane may have something due earlier than before: new mail, release, retry by an operator. */

@@ -56,7 +56,7 @@ export function recoverDelivering(store: Store, log: History, now: number): numb
       log.note(message, now, "recovered: the process ended during an attempt, which may have delivered it", null);
       const [size] = sizeOf.get(message) as unknown as [number];
       const record = interruptedAttempt(lane.name, startedAt, now, indexes.length, size);
-      log.attempt(message, lane.name, startedAt, indexes, JSON.stringify(record));
+      log.attempt(message, lane.name, now, indexes, JSON.stringify(record));
     }
   }
   store.commit();

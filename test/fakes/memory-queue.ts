@@ -339,7 +339,7 @@ export class MemoryQueue implements DeliveryQueue {
   async attemptCounts(lane: string, since: number, _stepMs: number): Promise<AttemptCounts[]> {
     await this.#commit();
     return this.attempts
-      .filter((attempt) => attempt.upstream === lane && attempt.startedAt >= since)
+      .filter((attempt) => attempt.upstream === lane && (attempt.counted?.endedAt ?? attempt.startedAt) >= since)
       .map(({ startedAt, counted }) =>
         Object.assign({ startedAt, endedAt: startedAt, messages: 1, recipients: 1, external: 1, bytes: 0 }, counted),
       );

@@ -32,11 +32,8 @@ export const LIMITS = {
 } as const satisfies Record<string, Kind>;
 export type LimitName = keyof typeof LIMITS;
 
-/** The history that the longest window needs: a day, and the attempts that ended in its first minutes. */
+/** The history that the longest window needs. */
 export const BUDGET_HISTORY_MS = 25 * 60 * MINUTE_MS;
-
-/** Longest time an attempt takes: so far back before a window the history is read for what ended in it. */
-export const LONGEST_ATTEMPT_MS = 15 * MINUTE_MS;
 
 export class Allowance {
   readonly limit: LimitName;

@@ -4,7 +4,7 @@ import type { Emit } from "../../mail/events.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { DeliveryQueue } from "../../queue/queue.ts";
 import type { Upstream } from "../../upstream/upstream.ts";
-import { Allowance, LONGEST_ATTEMPT_MS, type LimitName } from "./allowance.ts";
+import { Allowance, type LimitName } from "./allowance.ts";
 import { DoorBudget, levelOf, LOW_SHARE, type BudgetLevel, type Places, type SharedConnections } from "./door-budget.ts";
 import { Throttle } from "./throttle.ts";
 
@@ -110,8 +110,7 @@ export class Budgets {
       for (const door of doors) {
         const now = clock.now();
         const monotonic = clock.monotonic();
-        const since = now - lengthMs - LONGEST_ATTEMPT_MS;
-        for (const counts of await queue.attemptCounts(door, since, Math.ceil(lengthMs / RESTORE_STEPS))) {
+        for (const counts of await queue.attemptCounts(door, now - lengthMs, Math.ceil(lengthMs / RESTORE_STEPS))) {
           // A time in the future is of a clock that was set back since.
           const ago = (at: number): number => monotonic - Math.max(0, now - at);
           window.count(counts[unit], ago(counts.startedAt), ago(counts.endedAt));
