@@ -28,7 +28,7 @@ export interface ListDevicesOptions {
 /** `devices list`: the latest seen first. */
 export async function listDevicesCommand(options: GlobalOptions, given: ListDevicesOptions): Promise<number> {
   const config = await readConfig(options.config);
-  const known = await readKnown(config);
+  const known = await readKnownDevices(config);
   const verdicts: Verdict[] = [
     ...(given.refused === true ? (["refused"] as const) : []),
     ...(given.learned === true ? (["learned"] as const) : []),
@@ -88,7 +88,7 @@ function paintVerdict(verdict: Verdict): string {
 export async function showDeviceCommand(options: GlobalOptions, given: string): Promise<number> {
   const config = await readConfig(options.config);
   const address = given.toLowerCase();
-  const known = await readKnown(config);
+  const known = await readKnownDevices(config);
   const device = known.devices.find((other) => other.address === address);
   const allowed = known.allowed.find((other) => other.address === address);
   if (device === undefined && allowed === undefined) throw neverSeen(given);
@@ -164,7 +164,8 @@ export async function forgetDeviceCommand(options: GlobalOptions, address: strin
 }
 
 /** From the running daemon, else what it last wrote. */
-async function readKnown(config: Config): Promise<Known> {
+/** What the running daemon knows, else what its files hold. */
+export async function readKnownDevices(config: Config): Promise<Known> {
   try {
     return (await openControlClient(controlSocketPath(config.data_dir)).get("/api/v1/devices")) as Known;
   } catch (error) {

@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from "commander";
 import { describeError, PosternError } from "../mail/errors.ts";
 import { versions } from "../platform/version.ts";
 import { RECIPIENT_STATES } from "../admin/states.ts";
+import type { ExplainOptions } from "./explain.ts";
 import type { GlobalOptions } from "./options.ts";
 import type { QueueOptions } from "./queue-filter.ts";
 
@@ -82,6 +83,7 @@ export function buildProgram(finish: (exitCode: number) => void): Command {
     .action(async (options: { directory?: string }) =>
       finish(await (await import("./simulate.ts")).simulateCommand({ ...globals(), directory: options.directory })),
     );
+  addExplainCommand(program, globals, finish);
   addQueueCommands(program, globals, finish);
   addDeviceCommands(program, globals, finish);
   command(program, "status", "how the running relay is doing").action(async () =>
@@ -105,6 +107,18 @@ export function buildProgram(finish: (exitCode: number) => void): Command {
 
 function command(parent: Command, name: string, description: string): Command {
   return parent.command(name).description(description).allowExcessArguments(false);
+}
+
+function addExplainCommand(program: Command, globals: () => GlobalOptions, finish: (exitCode: number) => void): void {
+  command(program, "explain", "what would become of a message, without sending it: client, replies, route, upstreams")
+    .requiredOption("--ip <address>", "the device's address")
+    .requiredOption("--from <address>", 'the sender of the envelope; "<>" for none')
+    .requiredOption("--to <addresses...>", "recipients")
+    .option("--size <size>", "size of the message: 35MiB, or octets")
+    .option("--listener <name>", "the listener it comes to (default: the first that lets the address in)")
+    .option("--user <name>", "the user that signed in")
+    .addHelpText("after", "\nExit code: 0 when the sender and every recipient would be accepted, 77 when one would be refused.")
+    .action(async (options: ExplainOptions) => finish(await (await import("./explain.ts")).explainCommand(globals(), options)));
 }
 
 const VERBS = {

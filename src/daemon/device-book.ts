@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { AdmittingClient } from "../devices/admissions.ts";
 import { Devices } from "../devices/devices.ts";
+import type { LookUp } from "../devices/host-book.ts";
 import { networkSet } from "../devices/network-set.ts";
 import type { Emit } from "../mail/events.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -21,19 +22,29 @@ export function admittingClients(config: Config): AdmittingClient[] {
   }));
 }
 
-export function buildDevices(config: Config, emit: Emit, clock: Clock): Devices {
+/** Asks for the addresses of clients' names: the configured servers, else as the machine does it. */
+export function hostLookUp(config: Config): LookUp {
   const { servers } = config.network.dns;
+  const resolver = lazyResolver(servers);
+  return async (name) => (servers.length === 0 ? await lookUpHere(name) : await lookUpAt(resolver(), name));
+}
+
+function lazyResolver(servers: readonly string[]): () => Resolver {
   let made: Resolver | undefined;
-  const resolver = (): Resolver => {
+  return () => {
     if (made !== undefined) return made;
     made = new Resolver({ timeout: QUERY_TIMEOUT_MS, tries: 2 });
     if (servers.length > 0) made.setServers(servers);
     return made;
   };
+}
+
+export function buildDevices(config: Config, emit: Emit, clock: Clock): Devices {
+  const resolver = lazyResolver(config.network.dns.servers);
   return new Devices({
     directory: join(config.data_dir, "receive"),
     clients: admittingClients(config),
-    lookUp: async (name) => (servers.length === 0 ? await lookUpHere(name) : await lookUpAt(resolver(), name)),
+    lookUp: hostLookUp(config),
     lookUpName: async (address) => (await resolver().reverse(address))[0],
     emit,
     clock,

@@ -5,8 +5,10 @@
 import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 import type { Reply } from "../mail/reply.ts";
+import { clientTable } from "./client-table.ts";
 import type { Connection, ConnectionOwner } from "./connection.ts";
-import { canonicalPeer, NetworkTable } from "./networks.ts";
+import { canonicalPeer } from "./networks.ts";
+import type { NetworkTable } from "./networks.ts";
 import type { AdmissionKind, Admissions, ClientOptions, Endpoint, SessionContext } from "./options.ts";
 import { notAllowed, REPLIES, wireReply } from "./replies.ts";
 import { RelayServer } from "./server.ts";
@@ -95,7 +97,7 @@ export class Acceptor {
   readonly #context: SessionContext;
   readonly #places: Places;
   readonly #server: RelayServer;
-  readonly #clients = new NetworkTable<ClientOptions>();
+  readonly #clients: NetworkTable<ClientOptions>;
   /** Those that may use this listener. */
   readonly #byName = new Map<string, ClientOptions>();
   readonly #bound: { server: Server; address: AddressInfo }[] = [];
@@ -111,10 +113,9 @@ export class Acceptor {
     this.#server = new RelayServer(context);
     // Faults of a session's handshake are its own events; what else smtp-server reports must not end the process.
     this.#server.on("error", () => undefined);
+    this.#clients = clientTable(clients, context.listener.name);
     for (const client of clients) {
-      if (client.listeners !== undefined && !client.listeners.includes(context.listener.name)) continue;
-      this.#byName.set(client.name, client);
-      for (const network of client.networks) this.#clients.add(network, client);
+      if (client.listeners === undefined || client.listeners.includes(context.listener.name)) this.#byName.set(client.name, client);
     }
   }
 

@@ -1,0 +1,213 @@
+/**
+ * What would become of a message, without sending it: the client that its address belongs to, the replies that it would get, and the way out of
+ * each recipient. Every answer comes from the code that the daemon runs.
+ */
+import type { Config } from "../config/config.ts";
+import type { Admission } from "../devices/admissions.ts";
+import type { DoorBoard } from "../deliver/door-board.ts";
+import type { Misfit } from "../deliver/fit.ts";
+import { planSender } from "../deliver/sender-plan.ts";
+import { canonicalAddress, isNonAscii } from "../mail/address.ts";
+import type { Envelope } from "../mail/message.ts";
+import { formatReply, type Reply } from "../mail/reply.ts";
+import { clientTable } from "../receive/client-table.ts";
+import { tooLarge } from "../receive/intake.ts";
+import { canonicalPeer } from "../receive/networks.ts";
+import type { ClientOptions } from "../receive/options.ts";
+import { judgeRecipient, judgeSender } from "../receive/policy.ts";
+import { notAllowed } from "../receive/replies.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+import { buildClients, doorLimits } from "./listening.ts";
+import { buildRouter } from "./routing.ts";
+
+/** What is asked. */
+export interface ExplainRequest {
+  readonly ip: string;
+  /** The reverse-path; empty for `<>`. */
+  readonly from: string;
+  readonly to: readonly string[];
+  /** Octets; undefined: as good as none. */
+  readonly sizeBytes: number | undefined;
+  /** undefined: the first that lets the address in. */
+  readonly listener: string | undefined;
+  readonly user: string | undefined;
+}
+
+/** What is known besides the configuration. */
+export interface ExplainSources {
+  readonly config: Config;
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  /** How the doors are now; without it all are taken for open. */
+  readonly board: DoorBoard | undefined;
+  /** Whom the daemon lets in besides the networks. */
+  readonly admit: (address: string, listener: string) => Promise<Admission | undefined>;
+}
+
+/** One door of a recipient's route, in order. */
+export interface ExplainedDoor {
+  readonly name: string;
+  readonly type: string;
+  /** Why it cannot take this recipient; undefined where it can. */
+  readonly misfit: Misfit | undefined;
+  /** The reverse-path that it would go out with; empty for `<>`. */
+  readonly sendsAs: string;
+  /** It would take it now. */
+  readonly chosen: boolean;
+}
+
+export interface ExplainedRecipient {
+  readonly given: string;
+  /** As it goes on, with its domain. */
+  readonly recipient: string | undefined;
+  /** What RCPT is answered where it is refused. */
+  readonly refusal: string | undefined;
+  readonly route: string | undefined;
+  readonly doors: readonly ExplainedDoor[];
+}
+
+export interface Explanation {
+  /** Sender and every recipient would be accepted. */
+  readonly accepted: boolean;
+  readonly address: string;
+  readonly listener: string;
+  readonly client: string | undefined;
+  /** How the address is let in: by the client's networks, an operator's word, learning, or a name. */
+  readonly admittedBy: "network" | Admission["how"] | undefined;
+  /** The greeting where it is refused. */
+  readonly refusal: string | undefined;
+  readonly sender: {
+    readonly given: string;
+    readonly sender: string | undefined;
+    /** Where another address takes the place of the given one. */
+    readonly replaces: string | undefined;
+    readonly refusal: string | undefined;
+  };
+  /** The largest message that is taken from this client to these recipients, octets. */
+  readonly sizeLimitBytes: number | undefined;
+  readonly recipients: readonly ExplainedRecipient[];
+}
+
+/** Explains one message. Sends nothing and writes nothing. */
+export async function explain(request: ExplainRequest, sources: ExplainSources): Promise<Explanation> {
+  const { config } = sources;
+  const address = canonicalPeer(request.ip);
+  const found = await findClient(address, request.listener, sources);
+  const nothing = { given: request.from, sender: undefined, replaces: undefined, refusal: undefined };
+  if (found.client === undefined) {
+    const refusal = formatReply(notAllowed(config.hostname, address));
+    const { listener } = found;
+    return {
+      accepted: false,
+      address,
+      listener,
+      client: undefined,
+      admittedBy: undefined,
+      refusal,
+      sender: nothing,
+      sizeLimitBytes: undefined,
+      recipients: [],
+    };
+  }
+  const { client, listener, admittedBy } = found;
+  const own = { own: config.organization.domains, first: config.organization.domains[0] };
+  const about = { address, listener, client: client.name, admittedBy, refusal: undefined };
+  const verdict = judgeSender(request.from === "" ? "" : canonicalAddress(request.from), client, own);
+  if (verdict.kind === "refused") {
+    const sender = { ...nothing, refusal: formatReply(verdict.reply) };
+    return { ...about, accepted: false, sender, sizeLimitBytes: undefined, recipients: [] };
+  }
+
+  const router = buildRouter(config, sources.upstreams, sources.board);
+  const limits = doorLimits(router, sources.upstreams);
+  const judged = request.to.map((given) => ({ given, verdict: judgeRecipient(canonicalAddress(given), client, own) }));
+  const accepted = judged.flatMap((one) => (one.verdict.kind === "accepted" ? [one.verdict.recipient] : []));
+  const limitOf = (recipients: readonly string[]): number =>
+    Math.min(client.maxMessageSizeBytes, limits(client.name, verdict.sender, recipients));
+  const { sizeBytes } = request;
+  const oversize = (limitBytes: number): Reply | undefined =>
+    sizeBytes !== undefined && sizeBytes > limitBytes ? tooLarge(limitBytes) : undefined;
+  const atMail = oversize(limitOf([]));
+  const envelope = envelopeOf(request, listener, client, verdict.sender, accepted);
+  const recipients = judged.map(({ given, verdict: its }): ExplainedRecipient => {
+    if (its.kind === "refused") {
+      return { given, recipient: undefined, refusal: formatReply(its.reply), route: undefined, doors: [] };
+    }
+    const { recipient } = its;
+    const { route, doors } = router.find(envelope, recipient);
+    const chosen = router.choose(envelope, recipient);
+    const tooLargeHere = oversize(limitOf([recipient]));
+    return {
+      given,
+      recipient,
+      refusal: tooLargeHere === undefined ? undefined : formatReply(tooLargeHere),
+      route: route.name,
+      doors: doors.map(({ door, misfit }) => ({
+        name: door,
+        type: config.upstreams[door]?.type ?? "",
+        misfit,
+        sendsAs: sendsAs(envelope, sources.upstreams.get(door), config.organization.domains),
+        chosen: door === chosen,
+      })),
+    };
+  });
+  return {
+    ...about,
+    accepted: atMail === undefined && recipients.every(({ refusal }) => refusal === undefined),
+    sender: {
+      given: request.from,
+      sender: verdict.sender,
+      replaces: verdict.original,
+      refusal: atMail === undefined ? undefined : formatReply(atMail),
+    },
+    sizeLimitBytes: limitOf(accepted),
+    recipients,
+  };
+}
+
+function sendsAs(envelope: Envelope, upstream: Upstream | undefined, domains: readonly string[]): string {
+  return upstream === undefined ? envelope.reversePath : planSender(envelope, upstream, domains, false).reversePath;
+}
+
+interface FoundClient {
+  readonly listener: string;
+  readonly client: ClientOptions | undefined;
+  readonly admittedBy: Explanation["admittedBy"];
+}
+
+/** The client on the wanted listener, else on the first that lets the address in. */
+async function findClient(address: string, wanted: string | undefined, { config, admit }: ExplainSources): Promise<FoundClient> {
+  const clients = buildClients(config);
+  const listeners = wanted === undefined ? Object.keys(config.listeners) : [wanted];
+  for (const listener of listeners) {
+    const client = clientTable(clients, listener).find(address);
+    if (client !== undefined) return { listener, client, admittedBy: "network" };
+  }
+  for (const listener of listeners) {
+    const admission = await admit(address, listener);
+    const client = clients.find(({ name }) => name === admission?.client);
+    if (client !== undefined) return { listener, client, admittedBy: admission?.how };
+  }
+  return { listener: listeners[0] ?? "", client: undefined, admittedBy: undefined };
+}
+
+function envelopeOf(
+  request: ExplainRequest,
+  listener: string,
+  client: ClientOptions,
+  reversePath: string,
+  recipients: readonly string[],
+): Envelope {
+  return {
+    reversePath,
+    recipients,
+    origin: { listener, client: client.name, device: canonicalPeer(request.ip), user: request.user },
+    kind: "mail",
+    priority: client.priority,
+    smtpUtf8: [reversePath, ...recipients].some(isNonAscii),
+    eightBit: false,
+    sizeBytes: request.sizeBytes ?? 0,
+    messageId: "",
+    repairs: [],
+    sessionStartedAt: 0,
+  };
+}
