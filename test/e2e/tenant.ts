@@ -33,6 +33,10 @@ export interface ContosoOptions {
   readonly graph?: Readonly<Record<string, unknown>> | undefined;
   /** The route's doors in order; `connector`: one by address beside the mailbox. Default: scans. */
   readonly via?: readonly ("scans" | "connector" | "graph")[] | undefined;
+  /** Further upstreams, and what the one door is given besides; by name. */
+  readonly upstreams?: ((sim: Simulator) => Readonly<Record<string, Readonly<Record<string, unknown>>>>) | undefined;
+  /** Default: everything by `scans`. */
+  readonly routes?: readonly unknown[] | undefined;
   /** Changes the stand-in before the relay starts. */
   readonly prepare?: ((sim: Simulator) => void) | undefined;
 }
@@ -151,7 +155,11 @@ export async function startContoso(options: ContosoOptions = {}): Promise<Contos
   };
 }
 
-function configuration(sim: Simulator, { credential, postmaster, retryFirst, sender, graph, via }: ContosoOptions): unknown {
+function configuration(
+  sim: Simulator,
+  { credential, postmaster, retryFirst, sender, graph, via, upstreams, routes }: ContosoOptions,
+): unknown {
+  const { scans: more, ...others } = upstreams?.(sim) ?? {};
   return {
     hostname: "relay.contoso.com",
     data_dir: "data",
@@ -181,6 +189,7 @@ function configuration(sim: Simulator, { credential, postmaster, retryFirst, sen
                 key: "stand-in/client-key.pem",
               }
             : { type: "client-secret", client_id: DEFAULT_CLIENT_ID, secret: { file: "secret" } },
+        ...more,
       },
       ...(via?.includes("connector") === true ? { connector: connectorByAddress(sim) } : {}),
       ...(graph === undefined
@@ -196,8 +205,9 @@ function configuration(sim: Simulator, { credential, postmaster, retryFirst, sen
               ...graph,
             },
           }),
+      ...others,
     },
-    routes: [{ name: "default", via: via ?? ["scans"] }],
+    routes: routes ?? [{ name: "default", via: via ?? ["scans"] }],
     retry: { first: retryFirst ?? "1s", max: "1d" },
     admin: { listen: "127.0.0.1:0" },
   };
