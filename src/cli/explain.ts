@@ -152,11 +152,9 @@ function render(explanation: Explanation, doors: readonly UpstreamView[] | undef
     ],
     ...(sizeLimitBytes === undefined ? [] : [["size", `up to ${formatSize(sizeLimitBytes)}`] as const]),
   ]);
-  return [
-    ...lines,
-    ...recipients.flatMap((recipient) => ["", ...renderRecipient(recipient, doors)]),
-    ...(doors === undefined ? ["", "No daemon is running: the upstreams are taken for open."] : []),
-  ];
+  for (const recipient of recipients) lines.push("", ...renderRecipient(recipient, doors));
+  if (doors === undefined) lines.push("", "No daemon is running: the upstreams are taken for open.");
+  return lines;
 }
 
 function refusedText(reply: string | undefined): string {
