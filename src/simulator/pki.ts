@@ -11,6 +11,9 @@ const ALGORITHM = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256", publicExponent: 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const CA_DAYS = 825;
 const SERVER_DAYS = 90;
+const CLIENT_DAYS = 200;
+/** Authorities are valid from before today, so that a certificate that has expired can be issued to rehearse with. */
+const CLIENT_PAST_DAYS = 365;
 /** A kept CA with less than this left is replaced at start. */
 const CA_RENEW_MS = 100 * DAY_MS;
 
@@ -30,6 +33,11 @@ export const SERVER_NAMES: readonly string[] = [
   "dod-graph.microsoft.us",
   "microsoftgraph.chinacloudapi.cn",
   "*.mail.protection.outlook.com",
+  "*.mx.microsoft",
+  "*.o-v1.mx.microsoft",
+  "smtp.hve.mx.microsoft",
+  "smtp-hve.office365.com",
+  "smtp.azurecomm.net",
   "*.outlook.office365.com",
 ];
 
@@ -39,11 +47,28 @@ export interface KeyAndCertificate {
   readonly certificatePem: string;
 }
 
+/** What a client certificate is to be: by default what a public authority issues today, valid for 200 days and for servers only. */
+export interface ClientCertificateOptions {
+  /** The first is the common name; all are in the alternative names. */
+  readonly names: readonly string[];
+  /** ms since the epoch */
+  readonly notBefore?: number | undefined;
+  readonly notAfter?: number | undefined;
+}
+
+/** A client certificate with what must be sent along. */
+export interface ClientCertificate extends KeyAndCertificate {
+  /** The certificate and its intermediate authority: what a client must send. */
+  readonly chainPem: string;
+}
+
 /** A CA that can sign certificates for the services. */
 export interface CertificateAuthority {
   readonly certificatePem: string;
   /** Signs a server certificate (RSA 2048, 90 days) for these DNS names and IP addresses. */
   issueServer(dnsNames: readonly string[], addresses: readonly string[]): Promise<KeyAndCertificate>;
+  /** Signs a certificate for a connector through an intermediate authority, as public ones do. */
+  issueClient(options: ClientCertificateOptions): Promise<ClientCertificate>;
 }
 
 async function keyToPem(key: webcrypto.CryptoKey): Promise<string> {
@@ -68,17 +93,40 @@ function serialNumber(): string {
   return octets.toString("hex");
 }
 
+/** Signs an authority under another. */
+async function createIntermediate(root: KeyAndCertificate, now: number): Promise<KeyAndCertificate> {
+  const [keys, signingKey] = await Promise.all([generateKeys(), keyFromPem(root.keyPem)]);
+  const issuer = new x509.X509Certificate(root.certificatePem);
+  const certificate = await x509.X509CertificateGenerator.create({
+    serialNumber: serialNumber(),
+    subject: `CN=Postern stand-in intermediate ${randomBytes(4).toString("hex")}`,
+    issuer: issuer.subject,
+    notBefore: new Date(now - CLIENT_PAST_DAYS * DAY_MS),
+    notAfter: issuer.notAfter,
+    signingAlgorithm: ALGORITHM,
+    publicKey: keys.publicKey,
+    signingKey,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      await x509.AuthorityKeyIdentifierExtension.create(issuer),
+    ],
+  });
+  return { keyPem: await keyToPem(keys.privateKey), certificatePem: `${certificate.toString("pem")}\n` };
+}
+
 async function createAuthority(now: number): Promise<KeyAndCertificate> {
   const keys = await generateKeys();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
     name: `CN=Postern stand-in CA ${randomBytes(4).toString("hex")}`,
-    notBefore: new Date(now - DAY_MS),
+    notBefore: new Date(now - CLIENT_PAST_DAYS * DAY_MS),
     notAfter: new Date(now + CA_DAYS * DAY_MS),
     signingAlgorithm: ALGORITHM,
     keys,
     extensions: [
-      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.BasicConstraintsExtension(true, 1, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
@@ -117,8 +165,10 @@ export async function openAuthority(directory: string, now: number): Promise<Cer
 
   let kept: KeyAndCertificate | undefined;
   if (keptCertificate !== undefined && keptKey !== undefined) {
-    const notAfter = new x509.X509Certificate(keptCertificate).notAfter.getTime();
-    if (notAfter - now > CA_RENEW_MS) kept = { keyPem: keptKey, certificatePem: keptCertificate };
+    const certificate = new x509.X509Certificate(keptCertificate);
+    const maySignAuthorities = (certificate.getExtension(x509.BasicConstraintsExtension)?.pathLength ?? 0) > 0;
+    if (maySignAuthorities && certificate.notAfter.getTime() - now > CA_RENEW_MS)
+      kept = { keyPem: keptKey, certificatePem: keptCertificate };
   }
   if (kept === undefined) {
     kept = await createAuthority(now);
@@ -127,17 +177,25 @@ export async function openAuthority(directory: string, now: number): Promise<Cer
   }
   const authority = kept;
 
+  let intermediate: Promise<KeyAndCertificate> | undefined;
+
   return {
     certificatePem: authority.certificatePem,
-    issueServer: (dnsNames, addresses) => issueServer(authority, dnsNames, addresses, now),
+    issueServer: (dnsNames, addresses) => issueServer(authority, dnsNames, addresses, [now - DAY_MS, now + SERVER_DAYS * DAY_MS]),
+    async issueClient({ names, notBefore = now - DAY_MS, notAfter = now + CLIENT_DAYS * DAY_MS }) {
+      const signer = await (intermediate ??= createIntermediate(authority, now));
+      const pair = await issueServer(signer, names, [], [notBefore, notAfter]);
+      return { ...pair, chainPem: pair.certificatePem + signer.certificatePem };
+    },
   };
 }
 
+/** @param validity - ms since the epoch, from and to */
 async function issueServer(
   authority: KeyAndCertificate,
   dnsNames: readonly string[],
   addresses: readonly string[],
-  now: number,
+  [notBefore, notAfter]: readonly [number, number],
 ): Promise<KeyAndCertificate> {
   const [keys, signingKey] = await Promise.all([generateKeys(), keyFromPem(authority.keyPem)]);
   const issuer = new x509.X509Certificate(authority.certificatePem);
@@ -145,8 +203,8 @@ async function issueServer(
     serialNumber: serialNumber(),
     subject: `CN=${dnsNames[0] ?? "localhost"}`,
     issuer: issuer.subject,
-    notBefore: new Date(now - DAY_MS),
-    notAfter: new Date(now + SERVER_DAYS * DAY_MS),
+    notBefore: new Date(notBefore),
+    notAfter: new Date(notAfter),
     signingAlgorithm: ALGORITHM,
     publicKey: keys.publicKey,
     signingKey,

@@ -17,6 +17,7 @@ import type { ReceivedMessage, Violation } from "./mail-store.ts";
 import { UsageBook } from "./mailbox-usage.ts";
 import { MovableClock } from "./movable-clock.ts";
 import { SERVER_NAMES, createAppCertificate, openAuthority, writeWhole } from "./pki.ts";
+import type { CertificateAuthority, ClientCertificate, ClientCertificateOptions } from "./pki.ts";
 import type { SimulatorEvent, SimulatorListener } from "./simulator-events.ts";
 import { DEFAULT_SUBMISSION } from "./host-options.ts";
 import type { SubmissionSettings } from "./host-options.ts";
@@ -70,8 +71,9 @@ export interface SimulatorOptions {
   /** Where the Arc agent puts its key files. Default `arc-tokens` in the directory; msal reads /var/opt/azcmagent/tokens only. */
   readonly arcKeyDirectory?: string | undefined;
   /**
-   * Writes what the first app signs in with into the directory, 0600: `client-secret`, `client-key.pem`, and `client-certificate.pem`,
-   * which is uploaded to the app as well.
+   * Writes credentials into the directory, 0600. What the first app signs in with: `client-secret`, `client-key.pem`, and
+   * `client-certificate.pem`, which is uploaded to the app as well. What the connector by certificate knows: `connector.pem`, the whole chain,
+   * and `connector-key.pem`. The password of the High Volume Email account: `hve-password`.
    */
   readonly demoCredentials?: boolean | undefined;
   /** Content kept in memory in all; beyond it only size and hashes. Default 256 MiB. */
@@ -125,6 +127,8 @@ export interface Simulator {
   waitFor(predicate: (message: ReceivedMessage) => boolean): Promise<ReceivedMessage>;
   /** Tells of everything from now on; the returned function ends that. */
   on(listener: SimulatorListener): () => void;
+  /** Issues a certificate that a client of the MX host can show, under the stand-in's authority. */
+  issueClientCertificate(options: ClientCertificateOptions): Promise<ClientCertificate>;
   /** Resets every connection to the mail hosts. */
   dropConnections(): void;
   /** Forgets messages and violations and switches all faults off. */
@@ -165,7 +169,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
 
   const authority = await openAuthority(options.directory, clock.now());
   const [certificate, signingKey] = await Promise.all([authority.issueServer(SERVER_NAMES, addressesFor(host)), createSigningKey()]);
-  if (options.demoCredentials === true) await writeCredentials(options.directory, tenant, clock.now());
+  if (options.demoCredentials === true) await writeCredentials(options.directory, tenant, authority, clock.now());
 
   const issuer = new TokenIssuer(signingKey, tenant, clock);
   const usage = new UsageBook();
@@ -276,6 +280,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+    issueClientCertificate: (wanted) => authority.issueClient(wanted),
     dropConnections: () => {
       for (const mailHost of mailHosts) mailHost.dropAll();
     },
@@ -298,7 +303,11 @@ function isMatch(message: ReceivedMessage, filter: MessageFilter): boolean {
   return recipient === undefined || message.recipients.some((address) => address.toLowerCase() === recipient);
 }
 
-async function writeCredentials(directory: string, tenant: Tenant, now: number): Promise<void> {
+async function writeCredentials(directory: string, tenant: Tenant, authority: CertificateAuthority, now: number): Promise<void> {
+  const connector = await authority.issueClient({ names: [tenant.domains[0] ?? tenant.domain] });
+  await writeWhole(path.join(directory, "connector.pem"), connector.chainPem, 0o600);
+  await writeWhole(path.join(directory, "connector-key.pem"), connector.keyPem, 0o600);
+  await writeWhole(path.join(directory, "hve-password"), `${tenant.hveAccounts[0]?.password ?? ""}\n`, 0o600);
   const app = tenant.apps[0];
   if (app === undefined) return;
   const pair = await createAppCertificate(app.name, now);

@@ -15,8 +15,8 @@ export class RawSmtpClient {
     this.#listen(socket);
   }
 
-  static async connect(port: number, host = "127.0.0.1"): Promise<RawSmtpClient> {
-    const socket = connectTcp({ port, host, noDelay: true });
+  static async connect(port: number, host = "127.0.0.1", localAddress?: string): Promise<RawSmtpClient> {
+    const socket = connectTcp({ port, host, noDelay: true, ...(localAddress === undefined ? {} : { localAddress }) });
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve);
       socket.once("error", reject);
@@ -74,6 +74,8 @@ export class RawSmtpClient {
     minVersion?: "TLSv1";
     maxVersion?: "TLSv1" | "TLSv1.2";
     ciphers?: string;
+    cert?: string;
+    key?: string;
   }): Promise<void> {
     const plain = this.#socket;
     plain.removeAllListeners();
