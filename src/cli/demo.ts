@@ -120,6 +120,8 @@ async function startStandIn(folder: string): Promise<Simulator> {
     mx: await portOrFree(DEFAULT_PORTS.mx),
     hve: await portOrFree(DEFAULT_PORTS.hve),
     acs: await portOrFree(DEFAULT_PORTS.acs),
+    // Two protocols on one port: what looks free need not be.
+    dns: 0,
     entra: await portOrFree(DEFAULT_PORTS.entra),
     graph: await portOrFree(DEFAULT_PORTS.graph),
     arc: await portOrFree(DEFAULT_PORTS.arc),

@@ -80,8 +80,9 @@ export function buildProgram(finish: (exitCode: number) => void): Command {
     );
   command(program, "simulate", "run the stand-in for Microsoft 365 alone, with fault switches")
     .option("--directory <dir>", "where its keys and certificates are kept (default: a temporary folder)")
-    .action(async (options: { directory?: string }) =>
-      finish(await (await import("./simulate.ts")).simulateCommand({ ...globals(), directory: options.directory })),
+    .option("--port <service=port...>", "another port than the documented one: submission, mx, hve, acs, dns, entra, graph, arc or view")
+    .action(async (options: { directory?: string; port?: string[] }) =>
+      finish(await (await import("./simulate.ts")).simulateCommand({ ...globals(), directory: options.directory, ports: options.port })),
     );
   addExplainCommand(program, globals, finish);
   addQueueCommands(program, globals, finish);

@@ -266,30 +266,30 @@ describe("mail to the tenant", () => {
 describe("relay to the outside", () => {
   const OK = "250 2.1.5 Recipient OK";
   test.each<[string, How, string, string]>([
-    ["by certificate, accepted sender", { certificate: "contoso.com" }, "erp@contoso.com", OK],
-    ["by certificate, foreign sender", { certificate: "contoso.com" }, "a@example.net", OK],
-    ["by certificate, null sender", { certificate: "contoso.com" }, "", OK],
-    ["by address, accepted sender", { from: CONNECTOR_ADDRESS }, "erp@contoso.com", OK],
-    ["by address in clear text", { from: CONNECTOR_ADDRESS, tls: false }, "erp@contoso.com", OK],
-    ["by address, sender in the initial domain", { from: CONNECTOR_ADDRESS }, "erp@contoso.onmicrosoft.com", OK],
-    ["by address, foreign sender", { from: CONNECTOR_ADDRESS }, "a@example.net", RELAY_DENIED],
-    ["by address, null sender", { from: CONNECTOR_ADDRESS }, "", RELAY_DENIED],
-    ["from another address", { from: "127.0.0.9" }, "erp@contoso.com", RELAY_DENIED],
-    ["with the certificate of another name", { certificate: "fabrikam.example" }, "erp@contoso.com", RELAY_DENIED],
-    ["with an expired certificate", { certificate: "expired" }, "erp@contoso.com", RELAY_DENIED],
-    ["with the certificate alone, without its intermediate", { certificate: "contoso.com", alone: true }, "erp@contoso.com", RELAY_DENIED],
-  ])("%s", async (_, how, sender, text) => {
+    ["by certificate, accepted sender", { certificate: "contoso.com" }, "erp@contoso.com", "certificate"],
+    ["by certificate, foreign sender", { certificate: "contoso.com" }, "a@example.net", "certificate"],
+    ["by certificate, null sender", { certificate: "contoso.com" }, "", "certificate"],
+    ["by address, accepted sender", { from: CONNECTOR_ADDRESS }, "erp@contoso.com", "address"],
+    ["by address in clear text", { from: CONNECTOR_ADDRESS, tls: false }, "erp@contoso.com", "address"],
+    ["by address, sender in the initial domain", { from: CONNECTOR_ADDRESS }, "erp@contoso.onmicrosoft.com", "address"],
+  ])("passes %s", async (_, how, sender, method) => {
     const client = await connected(how);
 
-    const reply = await named(client, sender, "customer@example.org");
-
-    if (text === OK) expect(reply).toBe(OK);
-    else expect(reply).toMatch(bracketed(text));
-    if (text !== OK) return;
+    expect(await named(client, sender, "customer@example.org")).toBe(OK);
     expect(await finished(client)).toMatch(/^250 2\.6\.0 /);
-    expect(simulator.messages()).toMatchObject([
-      { door: "connector", method: how.certificate === undefined ? "address" : "certificate", external: ["customer@example.org"] },
-    ]);
+
+    expect(simulator.messages()).toMatchObject([{ door: "connector", method, external: ["customer@example.org"] }]);
+  });
+
+  test.each<[string, How, string]>([
+    ["by address, foreign sender", { from: CONNECTOR_ADDRESS }, "a@example.net"],
+    ["by address, null sender", { from: CONNECTOR_ADDRESS }, ""],
+    ["from another address", { from: "127.0.0.9" }, "erp@contoso.com"],
+    ["with the certificate of another name", { certificate: "fabrikam.example" }, "erp@contoso.com"],
+    ["with an expired certificate", { certificate: "expired" }, "erp@contoso.com"],
+    ["with the certificate alone, without its intermediate", { certificate: "contoso.com", alone: true }, "erp@contoso.com"],
+  ])("is denied %s", async (_, how, sender) => {
+    expect(await named(await connected(how), sender, "customer@example.org")).toMatch(bracketed(RELAY_DENIED));
   });
 
   test.each<[string, How, RegExp]>([

@@ -12,6 +12,7 @@ export type SimulatorEvent =
   | { readonly type: "session.closed"; readonly session: string }
   | { readonly type: "message.received"; readonly message: ReceivedMessage }
   | { readonly type: "message.refused"; readonly session: string; readonly mailbox: string; readonly reply: string }
+  | { readonly type: "dns.asked"; readonly name: string; readonly record: string; readonly code: string }
   | { readonly type: "protocol.violated"; readonly session: string; readonly what: string };
 
 export type SimulatorListener = (event: SimulatorEvent) => void;

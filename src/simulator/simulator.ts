@@ -6,6 +6,7 @@ import type { AddressInfo, Server } from "node:net";
 import { systemClock } from "../platform/clock.ts";
 import type { Clock } from "../platform/clock.ts";
 import { ArcAgent } from "./arc.ts";
+import { DnsServer } from "./dns-server.ts";
 import { createEntra } from "./entra.ts";
 import { FaultBook } from "./faults.ts";
 import { GraphService } from "./graph.ts";
@@ -37,6 +38,8 @@ export interface SimulatorPorts {
   readonly hve: number;
   /** Azure Communication Services. */
   readonly acs: number;
+  /** DNS for the tenant's domains, UDP and TCP. */
+  readonly dns: number;
   readonly entra: number;
   readonly graph: number;
   /** The managed identity endpoint of an Azure Arc agent. */
@@ -50,6 +53,7 @@ export const DEFAULT_PORTS: SimulatorPorts = {
   mx: 2526,
   hve: 2588,
   acs: 2589,
+  dns: 2553,
   entra: 2443,
   graph: 2444,
   arc: 40_342,
@@ -184,6 +188,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   const graphSettings: GraphSettings = { ...DEFAULT_GRAPH, ...options.graph };
   const graph = new GraphService({ tenant, issuer, faults, store, usage, clock, certificate, settings: graphSettings, emit });
   const throttled = (): Record<string, number> => added(usage.throttled(), graph.throttle.refusedCounts());
+  const dns = new DnsServer({ tenant, emit });
   const reset = (): void => {
     store.clear();
     graph.clear();
@@ -209,13 +214,14 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     graph.server.closeAllConnections();
     arc.server.closeAllConnections();
     view.closeAllConnections();
-    await Promise.all(
-      [...mailHosts.map(({ server }) => server), entra, graph.server, arc.server, view].map(async (server) => {
+    await Promise.all([
+      dns.close(),
+      ...[...mailHosts.map(({ server }) => server), entra, graph.server, arc.server, view].map(async (server) => {
         if (!server.listening) return;
         server.close();
         await once(server, "close");
       }),
-    );
+    ]);
     await arc.clear();
   };
 
@@ -226,6 +232,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
       mx: await listen(mx.server, options.ports?.mx ?? 0, host),
       hve: await listen(hve.server, options.ports?.hve ?? 0, host),
       acs: await listen(acs.server, options.ports?.acs ?? 0, host),
+      dns: await dns.listen(options.ports?.dns ?? 0, host),
       entra: await listen(entra, options.ports?.entra ?? 0, host),
       graph: await listen(graph.server, options.ports?.graph ?? 0, host),
       arc: await listen(arc.server, options.ports?.arc ?? 0, "127.0.0.1"),

@@ -1,49 +1,16 @@
 /** Changes to the tenant that come over HTTP: checked whole before anything is changed. */
+import { mailFlowChange } from "./mail-flow-patch.ts";
+import { PatchFault, boolean, count, object, text, texts, time } from "./patch-values.ts";
+import type { Change, Json } from "./patch-values.ts";
 import type { Tenant, TenantApp, TenantMailbox } from "./tenant.ts";
 import { findMailbox } from "./tenant.ts";
 import { readRoleAssignments } from "./app-patch.ts";
 import { isCloud } from "./clouds.ts";
 
-/** A patch that cannot be applied; the message says which key and what is expected. */
-export class PatchFault extends Error {}
-
-type Json = Readonly<Record<string, unknown>>;
-type Change = () => void;
-
-function object(value: unknown, key: string): Json {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Json;
-  throw new PatchFault(`${key}: expected an object`);
-}
-
-function boolean(value: unknown, key: string): boolean {
-  if (typeof value === "boolean") return value;
-  throw new PatchFault(`${key}: expected true or false`);
-}
-
-function text(value: unknown, key: string): string {
-  if (typeof value === "string" && value.length <= 4096) return value;
-  throw new PatchFault(`${key}: expected a text`);
-}
-
-function texts(value: unknown, key: string): string[] {
-  if (Array.isArray(value) && value.length <= 1000) return value.map((entry) => text(entry, key));
-  throw new PatchFault(`${key}: expected a list of texts`);
-}
-
-function count(value: unknown, key: string): number {
-  if (typeof value === "number" && Number.isSafeInteger(value) && value > 0) return value;
-  throw new PatchFault(`${key}: expected a whole number above 0`);
-}
-
-function time(value: unknown, key: string): number {
-  const ms = Date.parse(text(value, key));
-  if (Number.isNaN(ms)) throw new PatchFault(`${key}: expected a time such as 2027-03-01T00:00:00Z`);
-  return ms;
-}
-
 /**
  * Applies `{ smtpAuthDisabled, apps: { CLIENT_ID: { secret, secretExpiresAt, disabled, permissions } }, mailboxes: { ADDRESS: { smtpAuth, basicAuth,
- * password, fullAccess, sendAs, aliases, limits } } }`; every part may be absent, `smtpAuth: null` follows the organisation.
+ * password, fullAccess, sendAs, aliases, region, limits } } }`, and the keys of mail flow; every part may be absent, `smtpAuth: null` follows the
+ * organisation.
  *
  * @throws PatchFault, and then nothing has changed
  */
@@ -63,7 +30,7 @@ export function patchTenant(tenant: Tenant, patch: unknown): void {
     } else if (key === "mailboxes") {
       for (const [address, fields] of Object.entries(object(value, key)))
         changes.push(...mailboxChanges(tenant, address, object(fields, address)));
-    } else throw new PatchFault(`${key}: unknown; expected smtpAuthDisabled, apps or mailboxes`);
+    } else changes.push(...mailFlowChange(tenant, key, value));
   }
   for (const change of changes) change();
 }
@@ -143,6 +110,10 @@ function mailboxChange(mailbox: TenantMailbox, key: string, value: unknown): Cha
       const list = texts(value, key);
       return () => (mailbox[key] = list);
     }
+    case "region": {
+      const region = text(value, key);
+      return () => (mailbox.region = region);
+    }
     case "limits": {
       const names = Object.keys(mailbox.limits);
       const limits = Object.fromEntries(
@@ -155,7 +126,7 @@ function mailboxChange(mailbox: TenantMailbox, key: string, value: unknown): Cha
     }
     default:
       throw new PatchFault(
-        `${key}: unknown; expected smtpAuth, basicAuth, password, fullAccess, sendAs, aliases, keepsSubmissionCopies, hosting or limits`,
+        `${key}: unknown; expected smtpAuth, basicAuth, password, fullAccess, sendAs, aliases, region, keepsSubmissionCopies, hosting or limits`,
       );
   }
 }

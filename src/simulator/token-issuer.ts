@@ -40,7 +40,8 @@ export interface TokenFault {
 /** Permissions that belong to a resource: Exchange's protocols to Outlook, the rest to Graph. */
 function rolesFor(app: TenantApp, isMail: boolean): string[] {
   const ofExchange = (permission: string): boolean => /^(SMTP|IMAP|POP)\./.test(permission) || permission === "full_access_as_app";
-  return app.permissions.filter((permission) => ofExchange(permission) === isMail);
+  // Mail.Send exists in both: Exchange's own is what High Volume Email asks for.
+  return app.permissions.filter((permission) => ofExchange(permission) === isMail || (isMail && permission === "Mail.Send"));
 }
 
 /** The object id of a service principal or a user: made from what is known of it, so that it stays the same. */

@@ -127,6 +127,70 @@ test("the tenant is changed whole or not at all", async () => {
   expect(scanner?.smtpAuth).toBe(false);
 });
 
+test.each([
+  [
+    { rejectDirectSend: true, licenses: 0, trial: true, edgeBlocking: false },
+    { rejectDirectSend: true, licenses: 0, trial: true, edgeBlocking: false },
+  ],
+  [{ domains: ["Fabrikam.example"] }, { domains: ["fabrikam.example"] }],
+  [
+    {
+      connectors: {
+        "Relay by address": { senderIpAddresses: ["127.0.0.5", "192.0.2.0/24"] },
+        "Relay by certificate": null,
+        New: { type: "Partner" },
+      },
+    },
+    {
+      connectors: [
+        { name: "Relay by address", senderIpAddresses: ["127.0.0.5", "192.0.2.0/24"] },
+        { name: "New", type: "Partner", enabled: true },
+      ],
+    },
+  ],
+  [{ hveAccounts: { "hve@contoso.com": { basicAuth: "off" } } }, { hveAccounts: [{ address: "hve@contoso.com", basicAuth: "off" }] }],
+  [
+    { acsResources: { "contoso-acs": { messagesPerHour: 5 } } },
+    { acsResources: [{ limits: { messagesPerMinute: 30, messagesPerHour: 5 } }] },
+  ],
+  [
+    {
+      dns: {
+        failures: { "contoso.com": "SERVFAIL" },
+        mxHosts: { "contoso.com": "a.mx.microsoft" },
+        records: [{ name: "x.example", type: "A", data: "127.0.0.9" }],
+      },
+    },
+    { dns: { failures: { "contoso.com": "SERVFAIL" }, mxHosts: { "contoso.com": "a.mx.microsoft" }, addresses: ["127.0.0.1"] } },
+  ],
+])("mail flow is patched: %j", async (body, expected) => {
+  Object.assign(simulator.tenant, makeTenant());
+
+  expect(await ask("POST", "/api/tenant", { body })).toMatchObject({ status: 200 });
+
+  expect(simulator.tenant).toMatchObject(expected);
+});
+
+test.each([
+  [{ connectors: { x: { senderIpAddresses: ["10.0.0.0/8"] } } }, "senderIpAddresses: expected IPv4 addresses or networks of /24 to /32"],
+  [{ connectors: { x: { type: "onpremises" } } }, "type: expected OnPremises, Partner"],
+  [{ connectors: { x: { speed: 1 } } }, "speed: unknown"],
+  [{ domains: ["not a domain"] }, "domains: expected a domain name"],
+  [{ licenses: -1 }, "licenses: expected a whole number"],
+  [{ trustedRoots: ["junk"] }, "trustedRoots: expected a list"],
+  [{ dns: { failures: { "contoso.com": "BROKEN" } } }, "failures.contoso.com: expected SERVFAIL"],
+  [{ dns: { records: [{ name: "a.example", type: "A", data: "::1" }] } }, "records.data: ::1 is no data of an A record"],
+  [{ rejectDirectsend: true }, "rejectDirectsend: unknown; expected smtpAuthDisabled"],
+])("a patch that cannot be carried out changes nothing: %j", async (body, message) => {
+  const before = structuredClone(simulator.tenant);
+
+  const answer = await ask("POST", "/api/tenant", { body: { licenses: 99, ...body } });
+
+  expect(answer.status).toBe(400);
+  expect(answer.text).toContain(message);
+  expect(simulator.tenant).toEqual(before);
+});
+
 test("the clock is moved over HTTP", async () => {
   const before = simulator.clock.now();
 
