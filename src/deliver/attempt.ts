@@ -1,7 +1,7 @@
 /** One attempt: the message made as the door takes it, offered, and the facts of both. */
 import { describeError } from "../mail/errors.ts";
 import type { Claim } from "../queue/queue.ts";
-import type { AttemptFacts, Refusal, Upstream } from "../upstream/upstream.ts";
+import type { AttemptFacts, RecipientFact, Refusal, Upstream } from "../upstream/upstream.ts";
 import { outgoing, type OutgoingOptions } from "./outgoing.ts";
 
 /** What came of it. */
@@ -28,13 +28,20 @@ export async function attempt(claim: Claim, upstream: Upstream, options: Attempt
     const made = making instanceof Promise ? await making : making;
     if (made.kind === "refused") return { facts: untriedFacts(made.refusal), untried, senderIsOwn: false };
     untried = false;
-    const facts = await upstream.attempt(options.lastDoor ? { ...made.delivery, lastDoor: true } : made.delivery, signal);
-    const { notServed, senderIsOwn } = made;
-    return { facts: notServed.length === 0 ? facts : { ...facts, recipients: [...facts.recipients, ...notServed] }, untried, senderIsOwn };
+    const delivery = options.lastDoor ? { ...made.delivery, lastDoor: true } : made.delivery;
+    const facts = withOurs(await upstream.attempt(delivery, signal), made.notServed, made.note);
+    return { facts, untried, senderIsOwn: made.senderIsOwn };
   } catch (error) {
     const refusal: Refusal = { stage: "final", fault: { code: "EXCEPTION", detail: describeError(error) } };
     return { facts: untriedFacts(refusal), untried, senderIsOwn: false };
   }
+}
+
+/** The door's facts with what was decided before it was asked. */
+function withOurs(facts: AttemptFacts, notServed: readonly RecipientFact[], note: string | undefined): AttemptFacts {
+  if (notServed.length === 0 && note === undefined) return facts;
+  const notes = facts.note === undefined ? note : note === undefined ? facts.note : `${note}; ${facts.note}`;
+  return { ...facts, note: notes, recipients: [...facts.recipients, ...notServed] };
 }
 
 function untriedFacts(refusal: Refusal): AttemptFacts {

@@ -134,6 +134,22 @@ describe("auto", () => {
   });
 });
 
+test.each([
+  [
+    "auto",
+    PRINTER,
+    "From: printer@contoso.com rewritten to scanner@contoso.com; reverse-path printer@contoso.com replaced by scanner@contoso.com",
+  ],
+  ["auto", "", "From: printer@contoso.com rewritten to scanner@contoso.com; null reverse-path replaced by scanner@contoso.com"],
+  [
+    "on-behalf-of",
+    PRINTER,
+    "reverse-path printer@contoso.com replaced by scanner@contoso.com; sent on behalf of From: by scanner@contoso.com",
+  ],
+] as const)("with %s and the sender <%s> the history says what was changed", async (mode, reversePath, note) => {
+  expect(await outgoing(claimOf(mail(`From: ${PRINTER}`), { reversePath }), door({ mode }), OPTIONS)).toMatchObject({ note });
+});
+
 describe("rewrite", () => {
   const rewriting = door({ mode: "rewrite", address: "noreply@contoso.com" });
 

@@ -14,6 +14,7 @@ import { readHeader, withHeader } from "../mime/header-block.ts";
 import type { MessageContent } from "../mime/header-block.ts";
 import { LineLengths } from "../mime/line-lengths.ts";
 import { withShortLines } from "../mime/long-lines.ts";
+import { LONGEST_LINE } from "../mime/words.ts";
 import type { Claim } from "../queue/queue.ts";
 import type { Delivery, RecipientFact, Refusal, Upstream } from "../upstream/upstream.ts";
 import { editSender, type OwnNames } from "./sender-header.ts";
@@ -28,6 +29,8 @@ export type Outgoing =
       readonly notServed: readonly RecipientFact[];
       /** Envelope and From: are the door's own address: there is nothing more to rewrite. */
       readonly senderIsOwn: boolean;
+      /** What was changed, in plain words for the history; undefined: nothing. */
+      readonly note: string | undefined;
     }
   | { readonly kind: "refused"; readonly refusal: Refusal };
 
@@ -61,7 +64,7 @@ export function outgoing(claim: Claim, upstream: Upstream, options: OutgoingOpti
   const plan = planSender(message, upstream, options.domains, options.force === "rewrite");
   if (plan.needsHeader || message.longLines !== false) return editedOrCorrupt(claim, upstream, plan, notServed, options);
   const delivery = deliveryOf(claim, plan.reversePath, notServed, claim.content, message.sizeBytes);
-  return { kind: "delivery", delivery, notServed, senderIsOwn: isOwnSender(message, upstream, plan.reversePath, false) };
+  return { kind: "delivery", delivery, notServed, senderIsOwn: isOwnSender(message, upstream, plan.reversePath, false), note: undefined };
 }
 
 const NOT_SERVED: Refusal = {
@@ -135,6 +138,7 @@ async function edited(
   let { sizeBytes, eightBit } = message;
   let { reversePath } = plan;
   let fromRewritten = false;
+  const notes: string[] = [];
   if (plan.needsHeader) {
     const header = await readHeader(content);
     if (header === undefined) throw new Error("the stored message has no header that could be read");
@@ -149,6 +153,7 @@ async function edited(
     ({ fromRewritten } = verdict);
     // What the envelope did not tell shows in the header: then the reverse-path goes with it.
     if (fromRewritten && message.reversePath !== "" && plan.from !== undefined) reversePath = plan.from.address;
+    notes.push(...senderNotes(message, plan, reversePath, fromRewritten));
     if (header.isChanged) {
       const parts = header.parts();
       content = withHeader(content, header.octets.length, parts);
@@ -157,12 +162,23 @@ async function edited(
     }
   }
   if (message.longLines ?? (await hasLongLines(content))) {
+    notes.push(`lines over ${LONGEST_LINE} octets broken`);
     content = withShortLines(content, message.signed ?? false);
     sizeBytes = content.inMemory?.length ?? (await sizeOf(content));
   }
   const delivery = deliveryOf(claim, reversePath, notServed, content, sizeBytes, eightBit);
   const senderIsOwn = options.force === "rewrite" || isOwnSender(message, upstream, reversePath, fromRewritten);
-  return { kind: "delivery", delivery, notServed, senderIsOwn };
+  return { kind: "delivery", delivery, notServed, senderIsOwn, note: notes.length === 0 ? undefined : notes.join("; ") };
+}
+
+function senderNotes(message: AcceptedMessage, plan: SenderPlan, reversePath: string, fromRewritten: boolean): string[] {
+  const notes: string[] = [];
+  if (fromRewritten && plan.from !== undefined) notes.push(`From: ${message.headerFrom ?? "(none)"} rewritten to ${plan.from.address}`);
+  if (message.reversePath !== "" && !sameAddress(reversePath, message.reversePath))
+    notes.push(`reverse-path ${message.reversePath} replaced by ${reversePath}`);
+  if (plan.automatic) notes.push(`null reverse-path replaced by ${reversePath === "" ? "the sender's mailbox" : reversePath}`);
+  if (plan.sender !== undefined && plan.sender !== "drop") notes.push(`sent on behalf of From: by ${plan.sender.address}`);
+  return notes;
 }
 
 async function hasLongLines(content: MessageContent): Promise<boolean> {

@@ -64,7 +64,13 @@ test("a message refused for its sender goes once more, rewritten, and the histor
   expect(queue.states()).toEqual(["delivered"]);
   expect(upstream.deliveries.map(({ reversePath }) => reversePath)).toEqual([PRINTER, SCANNER]);
   expect(Buffer.from(upstream.deliveries[1]?.content.inMemory ?? []).toString()).toContain(`<${SCANNER}>\r\n`);
-  expect(queue.attempts).toMatchObject([{ outcome: "deferred", reply: { code: 554, enhanced: "5.2.252" } }, { outcome: "delivered" }]);
+  expect(queue.attempts).toMatchObject([
+    { outcome: "deferred", reply: { code: 554, enhanced: "5.2.252" } },
+    {
+      outcome: "delivered",
+      note: "From: printer@contoso.com rewritten to scanner@contoso.com; reverse-path printer@contoso.com replaced by scanner@contoso.com",
+    },
+  ]);
   expect(events.find(({ type }) => type === "recipient.deferred")).toMatchObject({
     cause: expect.stringContaining("goes once more, rewritten to scanner@contoso.com"),
   });
