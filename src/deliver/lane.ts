@@ -30,7 +30,8 @@ const NOT_GIVEN_MS = 1_000;
 const TIMER_SLACK_MS = 10;
 /** Mail that waits for a budget is offered to other doors this often. */
 const SPILL_EVERY_MS = 5_000;
-const NOWHERE = { refused: () => undefined, open: () => undefined };
+/** Of a door that is alone. */
+const NOWHERE: Elsewhere = { refused: () => undefined, open: () => undefined, fallbackAfterMs: Infinity };
 /** Commits of outcomes that may be under way before new attempts wait for the disk. */
 const MOST_SETTLING = 512;
 
@@ -466,7 +467,7 @@ export class Lane {
   /** The other doors of a claim's recipients. */
   #elsewhere(claim: Claim): Elsewhere {
     const { router, fallbackAfterMs } = this.#options;
-    if (!this.#hasCompanions) return { ...NOWHERE, fallbackAfterMs };
+    if (!this.#hasCompanions) return NOWHERE;
     const another = ({ address, passed, ambiguous }: ClaimedRecipient, orClosed: boolean): string | undefined =>
       router.another(claim.message, address, { lane: this.name, passed, ambiguous }, orClosed);
     return { refused: (recipient) => another(recipient, true), open: (recipient) => another(recipient, false), fallbackAfterMs };
