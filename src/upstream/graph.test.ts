@@ -650,6 +650,18 @@ describe("reaching Graph", () => {
     expect(posts(stranger.graph)).toBe(0);
   });
 
+  test("a connection that rested for seconds is not trusted with a message", async () => {
+    const { graph, door, clock } = await scene();
+    const send = async (): Promise<boolean> => (await door.attempt(mail(), never)).reusedConnection;
+
+    const reused = [await send(), await send()];
+    clock.advance(3_001);
+    reused.push(await send());
+
+    expect(reused).toEqual([false, true, false]);
+    expect(new Set(graph.asked.map(({ clientPort }) => clientPort)).size).toBe(2);
+  });
+
   test("a kept connection that the server closed is not used", async () => {
     const { graph, door } = await scene({ answer: () => ({ status: 202, headers: { connection: "close" } }) });
 

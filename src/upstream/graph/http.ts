@@ -72,8 +72,13 @@ export interface GraphExchange {
 /** Answers are JSON of a few hundred octets. */
 const MOST_ANSWER_OCTETS = 64 * 1024;
 
+/** A connection that rested longer may have been closed at the other end: a message that goes out on it then is neither sent nor unsent. */
+const MOST_IDLE_MS = 3_000;
+
 interface Connection {
   readonly client: Client;
+  /** When its last request was over, in the clock's monotonic ms. */
+  idleSince: number;
   address: string | undefined;
   tls: string | undefined;
   /** Connected before the request under way. */
@@ -120,7 +125,7 @@ export class GraphHttp {
   /** Never rejects. Aborting ends the connection and gives the fault `ABORTED`. */
   async exchange(request: GraphRequest, signal: AbortSignal): Promise<GraphExchange> {
     const { clock, timeouts } = this.#options;
-    const connection = this.#idle.pop() ?? this.#newConnection();
+    const connection = this.#takeIdle() ?? this.#newConnection();
     let reused = connection.isOpen;
     const startedAt = clock.monotonic();
     let readyAt = reused ? startedAt : undefined;
@@ -227,6 +232,14 @@ export class GraphHttp {
     this.#idle.length = 0;
   }
 
+  /** The one used last. Not left to undici's timer: that is late where the event loop is busy. */
+  #takeIdle(): Connection | undefined {
+    const kept = this.#idle.pop();
+    if (kept === undefined || this.#options.clock.monotonic() - kept.idleSince <= MOST_IDLE_MS) return kept;
+    for (const old of [kept, ...this.#idle.splice(0)]) this.#release(old, false);
+    return undefined;
+  }
+
   #newConnection(): Connection {
     const { clock, emit, upstream, origin } = this.#options;
     const connection: Connection = {
@@ -253,6 +266,7 @@ export class GraphHttp {
           });
         },
       }),
+      idleSince: 0,
       address: undefined,
       tls: undefined,
       isOpen: false,
@@ -264,8 +278,10 @@ export class GraphHttp {
   }
 
   #release(connection: Connection, isClean: boolean): void {
-    if (isClean && this.#all.has(connection)) this.#idle.push(connection);
-    else {
+    if (isClean && this.#all.has(connection)) {
+      connection.idleSince = this.#options.clock.monotonic();
+      this.#idle.push(connection);
+    } else {
       this.#all.delete(connection);
       connection.client.destroy().catch(() => undefined);
     }
