@@ -195,3 +195,58 @@ test.skipIf(!installed("openssl"))("openssl verifies chain and name of the certi
 
   expect(output).toContain("221 2.0.0 Service closing transmission channel");
 });
+
+test.skipIf(!installed("openssl"))("openssl delivers to the outside with the connector's certificate and its chain", async () => {
+  const pair = await simulator.issueClientCertificate({ names: ["contoso.com"] });
+  const files = { chain: path.join(directory, "connector.pem"), key: path.join(directory, "connector-key.pem") };
+  writeFileSync(files.chain, pair.chainPem);
+  writeFileSync(files.key, pair.keyPem, { mode: 0o600 });
+  const target = [
+    "-connect",
+    `127.0.0.1:${simulator.ports.mx}`,
+    "-starttls",
+    "smtp",
+    "-name",
+    "relay.contoso.com",
+    "-CAfile",
+    simulator.caFile,
+  ];
+  const verify = ["-verify_hostname", "contoso-com.mail.protection.outlook.com", "-verify_return_error", "-quiet", "-ign_eof"];
+  // -cert takes the first certificate of the file alone; the chain has an option of its own.
+  const shown = ["-cert", files.chain, "-cert_chain", files.chain, "-key", files.key];
+  const dialogue = [
+    "EHLO relay.contoso.com",
+    "MAIL FROM:<erp@contoso.com>",
+    "rcpt TO:<openssl@example.org>",
+    "DATA",
+    `${CONTENT}.`,
+    "QUIT",
+    "",
+  ];
+
+  const { output } = await run("openssl", ["s_client", ...target, ...verify, ...shown], dialogue.join("\r\n"));
+
+  expect(output).toMatch(/250 2\.6\.0 .* Queued mail for delivery/);
+  expect(simulator.messages({ recipient: "openssl@example.org" })).toMatchObject([{ door: "connector", method: "certificate" }]);
+});
+
+test.skipIf(!installed("curl"))("curl delivers to a mailbox by Direct Send", async () => {
+  const server = ["-sS", "--ssl-reqd", "--cacert", simulator.caFile, `smtp://localhost:${simulator.ports.mx}/relay.contoso.com`];
+  const message = ["--mail-from", "erp@contoso.com", "--mail-rcpt", "anna@contoso.com", "-T", path.join(directory, "message.eml")];
+
+  const { code } = await run("curl", [...server, ...message]);
+
+  expect(code).toBe(0);
+  expect(simulator.messages({ reversePath: "erp@contoso.com", recipient: "anna@contoso.com" })).toMatchObject([{ door: "direct-send" }]);
+});
+
+test.skipIf(!installed("curl"))("curl delivers by High Volume Email", async () => {
+  const server = ["-sS", "--ssl-reqd", "--cacert", simulator.caFile, `smtp://localhost:${simulator.ports.hve}/relay.contoso.com`];
+  writeFileSync(path.join(directory, "hve.eml"), CONTENT.replace("scanner@", "hve@"));
+  const message = ["--mail-from", "hve@contoso.com", "--mail-rcpt", "anna@contoso.com", "-T", path.join(directory, "hve.eml")];
+
+  const { code } = await run("curl", [...server, "--user", "hve@contoso.com", "--oauth2-bearer", token, ...message]);
+
+  expect(code).toBe(0);
+  expect(simulator.messages({ reversePath: "hve@contoso.com" })).toMatchObject([{ door: "hve", method: "XOAUTH2" }]);
+});

@@ -67,12 +67,12 @@ export class SmtpConnection {
   get peerCertificates(): X509Certificate[] {
     const chain: X509Certificate[] = [];
     if (!(this.#socket instanceof TLSSocket)) return chain;
-    for (
-      let next = this.#socket.getPeerX509Certificate();
-      next !== undefined && chain.length < CHAIN_MAX && !chain.some((known) => known.fingerprint256 === next?.fingerprint256);
-      next = next.issuerCertificate
-    )
+    // Some clients send their own certificate twice, and a root names itself: only the bound ends the walk.
+    let next = this.#socket.getPeerX509Certificate();
+    for (let depth = 0; next !== undefined && depth < CHAIN_MAX; depth += 1) {
       chain.push(next);
+      next = next.issuerCertificate;
+    }
     return chain;
   }
 
