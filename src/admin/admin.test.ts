@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { NO_DEVICES } from "../../test/fakes/no-devices.ts";
 import type { PosternEvent } from "../mail/events.ts";
 import { PosternError } from "../mail/errors.ts";
-import type { ActResult, MessageView, OperatorAct, QueueEntry, QueueFilter } from "../queue/queue.ts";
+import type { ActResult, FoundMessage, MessageQuery, MessageView, OperatorAct, QueueEntry, QueueFilter } from "../queue/queue.ts";
 import type { Admin, Readiness, StatusView } from "./admin.ts";
 import { controlSocketPath, startAdmin } from "./admin.ts";
 
@@ -20,6 +20,11 @@ class FakeQueue {
 
   list(filter: QueueFilter, limit: number, after?: string): Promise<QueueEntry[]> {
     this.asked.push({ filter, limit, after });
+    return Promise.resolve([]);
+  }
+
+  find(query: MessageQuery, limit: number): Promise<FoundMessage[]> {
+    this.asked.push({ query, limit });
     return Promise.resolve([]);
   }
 

@@ -7,12 +7,13 @@ import type { ActResult, OperatorAct, QueueReader } from "../queue/queue.ts";
 import type { VersionView } from "../platform/version.ts";
 import type { DeviceSource } from "./api/devices.ts";
 import { addDeviceRoutes } from "./api/devices.ts";
+import { addMessageRoutes } from "./api/messages.ts";
 import { readFilter, readIds, readInteger, readJsonObject, readText, RequestFault } from "./bodies.ts";
 import type { Readiness, StatusView } from "./views.ts";
 
 /** What the applications look at and act on. */
 export interface AdminSources {
-  readonly queue: Pick<QueueReader, "list" | "show"> & { act(act: OperatorAct): Promise<ActResult> };
+  readonly queue: Pick<QueueReader, "list" | "show" | "find"> & { act(act: OperatorAct): Promise<ActResult> };
   readonly devices: DeviceSource;
   status(): Promise<StatusView>;
   ready(): Readiness;
@@ -44,6 +45,7 @@ export function createControlApp(sources: AdminSources): Hono {
     if (view === undefined) throw new RequestFault(404, "E_NO_SUCH_MESSAGE", `no message has the queue id ${id}`);
     return c.json(view);
   });
+  addMessageRoutes(app, sources.queue);
   addDeviceRoutes(app, sources.devices);
   for (const verb of VERBS) app.post(`/api/v1/queue/${verb}`, (c) => act(sources, verb, c));
   return app;

@@ -13,7 +13,8 @@ import type { GlobalOptions } from "./options.ts";
 import { readConfig } from "./settings.ts";
 import { formatDuration, formatSize, formatTime, harmless, paint, print, printJson, renderPairs, renderTable } from "./table.ts";
 
-interface Known {
+/** What is known of devices. */
+export interface Known {
   readonly devices: readonly Device[];
   readonly allowed: readonly AllowedDevice[];
 }
@@ -164,7 +165,6 @@ export async function forgetDeviceCommand(options: GlobalOptions, address: strin
 }
 
 /** From the running daemon, else what it last wrote. */
-/** What the running daemon knows, else what its files hold. */
 export async function readKnownDevices(config: Config): Promise<Known> {
   try {
     return (await openControlClient(controlSocketPath(config.data_dir)).get("/api/v1/devices")) as Known;

@@ -90,7 +90,7 @@ test("with a daemon it shows how the doors are, and takes the one that is open",
   const admin = await startAdmin({
     listen: [],
     controlSocket: controlSocketPath(join(directory, "data")),
-    queue: { list: async () => [], show: async () => undefined, act: async () => ({ changed: [], busy: 0 }) },
+    queue: { list: async () => [], show: async () => undefined, find: async () => [], act: async () => ({ changed: [], busy: 0 }) },
     devices: NO_DEVICES,
     status: async () => status,
     ready: () => ({ ok: true, reasons: [] }),

@@ -176,6 +176,7 @@ async function startDaemon(): Promise<void> {
         return Promise.resolve([ENTRY]);
       },
       show: (id) => Promise.resolve(id === ID ? MESSAGE : undefined),
+      find: () => Promise.resolve([]),
       act: (act) => {
         acts.push(act);
         return Promise.resolve({ changed: [{ queueId: ID, recipient: "anna@contoso.com", lane: "scans" }], busy: 1 });

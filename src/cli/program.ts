@@ -86,6 +86,12 @@ export function buildProgram(finish: (exitCode: number) => void): Command {
     );
   addExplainCommand(program, globals, finish);
   addQueueCommands(program, globals, finish);
+  command(program, "trace", "what became of a mail: by queue id, Message-ID, device, address, time (9:14, yesterday, 2h) or a word")
+    .argument("<words...>", "what is known of it; all of it must fit")
+    .option("--limit <count>", "most messages to list", "20")
+    .action(async (words: string[], options: { limit: string }) =>
+      finish(await (await import("./trace.ts")).traceCommand(globals(), words, options)),
+    );
   addDeviceCommands(program, globals, finish);
   command(program, "status", "how the running relay is doing").action(async () =>
     finish(await (await import("./status.ts")).statusCommand(globals())),
@@ -139,6 +145,12 @@ function addQueueCommands(program: Command, globals: () => GlobalOptions, finish
   command(queue, "show", "everything known of one message")
     .argument("<id>", "queue id")
     .action(async (id: string) => finish(await (await import("./queue.ts")).showCommand(globals(), id)));
+  command(queue, "export", "write a message as it is stored (.eml) to standard output or a file")
+    .argument("<id>", "queue id")
+    .option("--output <file>", "write to this file, which must not exist")
+    .action(async (id: string, options: { output?: string }) =>
+      finish(await (await import("./export.ts")).exportCommand(globals(), id, options.output)),
+    );
   for (const [verb, description] of Object.entries(VERBS) as [keyof typeof VERBS, string][]) {
     const entry = withFilters(command(queue, verb, description))
       .argument("[ids...]", "queue ids")

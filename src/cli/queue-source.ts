@@ -2,12 +2,16 @@
 import { join } from "node:path";
 import { controlSocketPath } from "../admin/control-socket.ts";
 import type { Config } from "../config/config.ts";
-import type { MessageView, QueueEntry, QueueFilter } from "../queue/queue.ts";
+import { PosternError } from "../mail/errors.ts";
+import type { FoundMessage, MessageQuery, MessageView, QueueEntry, QueueFilter } from "../queue/queue.ts";
 import { isUnavailable, openControlClient } from "./control-client.ts";
 
 export interface QueueSource {
   list(filter: QueueFilter, limit: number): Promise<readonly QueueEntry[]>;
   show(queueId: string): Promise<MessageView | undefined>;
+  find(query: MessageQuery, limit: number): Promise<readonly FoundMessage[]>;
+  /** The stored content row by row. @throws PosternError when there is none (any more), or it is damaged */
+  content(queueId: string): AsyncGenerator<Uint8Array>;
 }
 
 /** Asks the daemon; when none is running, opens the file read-only for the one question. */
@@ -26,6 +30,13 @@ export function queueSource(config: Pick<Config, "data_dir">): QueueSource {
         async () => (await client.get(`/api/v1/queue/${queueId}`)) as MessageView,
         (reader) => reader.show(queueId),
       ),
+    find: async (query, limit) =>
+      withoutDaemon(
+        config,
+        async () => ((await client.get(`/api/v1/messages?${toMessageQuery(query, limit)}`)) as { messages: FoundMessage[] }).messages,
+        (reader) => reader.find(query, limit),
+      ),
+    content: (queueId) => readContent(config, queueId),
   };
 }
 
@@ -45,8 +56,38 @@ async function withoutDaemon<T>(config: Pick<Config, "data_dir">, ask: () => Pro
   }
 }
 
+/** Straight from the file, daemon or not: what is stored never changes, and a large scan need not pass through another process. */
+async function* readContent(config: Pick<Config, "data_dir">, queueId: string): AsyncGenerator<Uint8Array> {
+  const reader = await openReader(join(config.data_dir, "queue"));
+  try {
+    if ((await reader.show(queueId)) === undefined) throw new PosternError("E_NO_SUCH_MESSAGE", `no message has the queue id ${queueId}`);
+    for (let place = 0; ; place++) {
+      const row = await reader.contentRow(queueId, place);
+      if (row === undefined) {
+        if (place === 0)
+          throw new PosternError(
+            "E_NO_SUCH_MESSAGE",
+            `the content of ${queueId} is not stored any more: it was deleted with its last recipient`,
+          );
+        return;
+      }
+      yield row;
+    }
+  } finally {
+    await reader.close();
+  }
+}
+
 async function openReader(directory: string) {
   return (await import("../queue/reader.ts")).openQueueReader(directory);
+}
+
+/** A question as the control API takes it. */
+function toMessageQuery(query: MessageQuery, limit: number): string {
+  const parameters = new URLSearchParams({ limit: String(limit) });
+  for (const [key, value] of Object.entries(query) as [string, string | number | undefined][])
+    if (value !== undefined) parameters.set(key, String(value));
+  return parameters.toString();
 }
 
 /** A filter as the control API takes it. */

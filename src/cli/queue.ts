@@ -4,15 +4,16 @@ import { controlSocketPath } from "../admin/control-socket.ts";
 import { PosternError } from "../mail/errors.ts";
 import { WAITING_STATES } from "../mail/message.ts";
 import { formatReply } from "../mail/reply.ts";
-import type { ActResult, MessageView, OperatorAct, QueueEntry } from "../queue/queue.ts";
+import type { ActResult, OperatorAct, QueueEntry } from "../queue/queue.ts";
 import { openControlClient } from "./control-client.ts";
 import { operatorName } from "./operator.ts";
 import type { GlobalOptions } from "./options.ts";
 import type { QueueOptions } from "./queue-filter.ts";
 import { readQueueId, toFilter } from "./queue-filter.ts";
 import { queueSource } from "./queue-source.ts";
+import { paintState, renderMessage } from "./message-view.ts";
 import { readConfig } from "./settings.ts";
-import { formatDuration, formatSize, formatTime, harmless, paint, print, printJson, renderPairs, renderTable } from "./table.ts";
+import { formatSize, formatTime, harmless, print, printJson, renderTable } from "./table.ts";
 
 const MOST_LISTED = 1000;
 
@@ -63,13 +64,6 @@ function listRow(entry: QueueEntry, timeZone: string): string[] {
   ];
 }
 
-function paintState(entry: QueueEntry): string {
-  const text = entry.heldBy === undefined ? entry.state : `${entry.state} (${entry.heldBy})`;
-  if (entry.state === "delivered") return paint("green", text);
-  if (entry.state === "queued" || entry.state === "delivering") return text;
-  return paint(entry.state === "bounced" || entry.state === "expired" ? "red" : "yellow", text);
-}
-
 /** `queue show ID`. */
 export async function showCommand(options: GlobalOptions, id: string): Promise<number> {
   const queueId = readQueueId(id);
@@ -79,52 +73,6 @@ export async function showCommand(options: GlobalOptions, id: string): Promise<n
   if (options.json) printJson(view);
   else print(...renderMessage(view, config.organization.time_zone));
   return 0;
-}
-
-/** A message as lines for people. */
-function renderMessage(view: MessageView, timeZone: string): string[] {
-  const { message } = view;
-  const { origin } = message;
-  const time = (ms: number): string => formatTime(ms, timeZone);
-  const lines = renderPairs([
-    ["queue id", message.queueId],
-    [
-      "accepted",
-      `${time(message.acceptedAt)} from ${origin.device === "" ? "Postern itself" : `${origin.device} (client ${origin.client}, listener ${origin.listener})`}`,
-    ],
-    ["from", harmless(message.reversePath === "" ? "<>" : message.reversePath)],
-    ...(message.originalSender === undefined ? [] : [["given as", harmless(message.originalSender)] as const]),
-    ["message-id", harmless(message.messageId)],
-    ...(message.subject === undefined ? [] : [["subject", harmless(message.subject)] as const]),
-    ["size", `${formatSize(message.sizeBytes)}${view.hasContent ? "" : ", content deleted"}`],
-    ...(message.repairs.length === 0 ? [] : [["repaired", message.repairs.join(", ")] as const]),
-  ]);
-  lines.push("", paint("bold", "Recipients"));
-  for (const entry of view.entries) {
-    const due = entry.dueAt === undefined ? "" : `, next attempt ${time(entry.dueAt)}`;
-    lines.push(`  ${harmless(entry.recipient)}: ${paintState(entry)} on ${entry.lane}${due}`);
-    const reason = entry.reply === undefined ? entry.cause : formatReply(entry.reply);
-    if (reason !== undefined) lines.push(`    ${harmless(reason, 1000)}`);
-  }
-  if (view.attempts.length > 0) lines.push("", paint("bold", "Attempts"));
-  for (const attempt of view.attempts) {
-    const { delays } = attempt;
-    const took = `${formatDuration(delays.inQueueMs)} in queue, ${Math.round(delays.connectMs)} ms to connect, ${Math.round(delays.transmitMs)} ms to transmit`;
-    const via =
-      attempt.remote === undefined
-        ? attempt.upstream
-        : `${attempt.upstream} (${attempt.remote}${attempt.tls === undefined ? "" : `, ${attempt.tls}`})`;
-    lines.push(`  ${attempt.number}. ${time(attempt.startedAt)} by ${via}: ${attempt.outcome} at ${attempt.stage}; ${took}`);
-    if (attempt.reply !== undefined) lines.push(`    ${harmless(formatReply(attempt.reply), 1000)}`);
-    if (attempt.fault !== undefined) lines.push(`    ${harmless(attempt.fault, 1000)}`);
-    if (attempt.upstreamId !== undefined) lines.push(`    id there: ${harmless(attempt.upstreamId)}`);
-    if (attempt.note !== undefined) lines.push(`    note: ${harmless(attempt.note, 1000)}`);
-    if (attempt.remedy !== undefined) lines.push(`    remedy: ${harmless(attempt.remedy, 1000)}`);
-  }
-  if (view.history.length > 0) lines.push("", paint("bold", "History"));
-  for (const { at, what, by } of view.history)
-    lines.push(`  ${time(at)} ${harmless(what)}${by === undefined ? "" : ` by ${harmless(by)}`}`);
-  return lines;
 }
 
 /** `queue retry|hold|release|delete`. Needs the daemon, which owns the queue. */

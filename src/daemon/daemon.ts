@@ -205,10 +205,11 @@ const MOST_LOOKED_AT = 1000;
  * The queue as the operator acts on it: a retry also tries the doors that the mail waits for, closed or paused, instead of leaving that to
  * the next probe.
  */
-function operated(queue: Queue, deliverer: Deliverer): Pick<Queue, "list" | "show" | "act"> {
+function operated(queue: Queue, deliverer: Deliverer): Pick<Queue, "list" | "show" | "find" | "act"> {
   return {
     list: (filter, limit, after) => queue.list(filter, limit, after),
     show: (queueId) => queue.show(queueId),
+    find: (query, limit) => queue.find(query, limit),
     act: async (act) => {
       const result = await queue.act(act);
       if (act.verb === "retry") {

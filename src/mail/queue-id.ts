@@ -22,6 +22,11 @@ function encodeTime(ms: number): string {
   return text;
 }
 
+/** The first queue id that could be made at a moment: ids below it are older. @param ms - since the epoch */
+export function queueIdAt(ms: number): string {
+  return encodeTime(Math.max(0, Math.floor(ms))) + "0".repeat(RANDOM_CHARACTERS);
+}
+
 /**
  * A source of queue ids that never go back: within one millisecond, and while the clock stands or is set back, the random part
  * counts up instead. Random bits come from the system's generator, so ids of other messages cannot be guessed from one's own.

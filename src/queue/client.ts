@@ -17,9 +17,11 @@ import type {
   Claim,
   ClaimRequest,
   ExpressLane,
+  FoundMessage,
   GeneratedMessage,
   LaneHold,
   LaneState,
+  MessageQuery,
   MessageView,
   MessageWriter,
   OperatorAct,
@@ -566,6 +568,14 @@ export class SqliteQueue implements Queue, LinkListener {
 
   show(queueId: string): Promise<MessageView | undefined> {
     return this.#reading.ask<MessageView | undefined>({ what: "show", queueId });
+  }
+
+  find(query: MessageQuery, limit: number): Promise<FoundMessage[]> {
+    return this.#reading.ask<FoundMessage[]>({ what: "find", query, limit });
+  }
+
+  contentRow(queueId: string, place: number): Promise<Uint8Array | undefined> {
+    return this.#reading.ask<Uint8Array | undefined>({ what: "contentRow", queueId, place });
   }
 
   async statistics(): Promise<QueueStatistics> {

@@ -357,6 +357,35 @@ export interface QueueEntry {
   readonly reply: Reply | undefined;
 }
 
+/** What somebody remembers of a message; all that is given must fit. Texts are parts of it, in any case of letters. */
+export interface MessageQuery {
+  /** Without angle brackets. */
+  readonly messageId?: string | undefined;
+  readonly device?: string | undefined;
+  /** Of the sender, given or replaced, or of a recipient. */
+  readonly address?: string | undefined;
+  /** Subject, client, listener, HELO name, user; or of an attempt the upstream's name, its id of the message, its reply. */
+  readonly text?: string | undefined;
+  /** ms since the epoch; from inclusive, until exclusive. */
+  readonly acceptedFrom?: number | undefined;
+  readonly acceptedUntil?: number | undefined;
+}
+
+/** A message that was found. */
+export interface FoundMessage {
+  readonly queueId: string;
+  readonly acceptedAt: number;
+  readonly reversePath: string;
+  readonly recipients: readonly string[];
+  readonly device: string;
+  readonly client: string;
+  readonly messageId: string;
+  readonly subject: string | undefined;
+  readonly sizeBytes: number;
+  /** How many recipients are in which state. */
+  readonly states: Readonly<Partial<Record<RecipientState, number>>>;
+}
+
 /** Everything known of one message. */
 export interface MessageView {
   readonly message: AcceptedMessage;
@@ -388,6 +417,14 @@ export interface QueueStatistics {
 export interface QueueReader {
   list(filter: QueueFilter, limit: number, after?: string): Promise<QueueEntry[]>;
   show(queueId: string): Promise<MessageView | undefined>;
+  /** Messages that fit, the newest first, at most `limit`. */
+  find(query: MessageQuery, limit: number): Promise<FoundMessage[]>;
+  /**
+   * One row of a message's stored content by its place, from 0; undefined after the last one, and when there is no content (any more).
+   *
+   * @throws PosternError E_CONTENT_CORRUPT when its checksum does not agree
+   */
+  contentRow(queueId: string, place: number): Promise<Uint8Array | undefined>;
   statistics(): Promise<QueueStatistics>;
   close(): Promise<void>;
 }

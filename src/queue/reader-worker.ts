@@ -2,13 +2,15 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { describeError } from "../mail/errors.ts";
 import { openForReading } from "./connection.ts";
-import type { QueueFilter } from "./queue.ts";
+import type { MessageQuery, QueueFilter } from "./queue.ts";
 import { QueueFileReader } from "./reader.ts";
 
 /** What can be asked. */
 export type Question =
   | { readonly what: "list"; readonly filter: QueueFilter; readonly limit: number; readonly after: string | undefined }
   | { readonly what: "show"; readonly queueId: string }
+  | { readonly what: "find"; readonly query: MessageQuery; readonly limit: number }
+  | { readonly what: "contentRow"; readonly queueId: string; readonly place: number }
   | { readonly what: "select"; readonly filter: QueueFilter }
   | { readonly what: "movable"; readonly after: number; readonly limit: number; readonly lane: string | undefined };
 
@@ -21,6 +23,10 @@ function answerTo(reader: QueueFileReader, question: Question): unknown {
       return reader.list(question.filter, question.limit, question.after);
     case "show":
       return reader.show(question.queueId);
+    case "find":
+      return reader.find(question.query, question.limit);
+    case "contentRow":
+      return reader.contentRow(question.queueId, question.place);
     case "select":
       return reader.select(question.filter);
     case "movable":

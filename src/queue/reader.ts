@@ -3,11 +3,24 @@ import { statfsSync } from "node:fs";
 import { access } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
+import { crc32 } from "node:zlib";
 import { describeError, PosternError } from "../mail/errors.ts";
 import type { AcceptedMessage } from "../mail/message.ts";
 import type { Reply } from "../mail/reply.ts";
 import { FILE_NAME, openForReading } from "./connection.ts";
-import type { AttemptRecord, LaneHold, LaneState, MessageView, QueueEntry, QueueFilter, QueueReader, QueueStatistics } from "./queue.ts";
+import { findMessages } from "./finding.ts";
+import type {
+  AttemptRecord,
+  FoundMessage,
+  LaneHold,
+  LaneState,
+  MessageQuery,
+  MessageView,
+  QueueEntry,
+  QueueFilter,
+  QueueReader,
+  QueueStatistics,
+} from "./queue.ts";
 import {
   CONTENT_SPAN,
   FINAL_NAMES,
@@ -196,6 +209,22 @@ export class QueueFileReader {
     };
   }
 
+  find(query: MessageQuery, limit: number): FoundMessage[] {
+    return findMessages(this.#db, query, limit);
+  }
+
+  /** @throws PosternError E_CONTENT_CORRUPT */
+  contentRow(queueId: string, place: number): Uint8Array | undefined {
+    const id = Number(this.#rows("SELECT id FROM message WHERE queue_id = ?", queueId)[0]?.[0] ?? -1);
+    if (id < 0 || place >= CONTENT_SPAN || this.#rows("SELECT 1 FROM sweep WHERE message = ?", id).length > 0) return undefined;
+    const row = this.#rows("SELECT crc, data FROM content WHERE k = ?", id * CONTENT_SPAN + place)[0] as [number, Uint8Array] | undefined;
+    if (row === undefined) return undefined;
+    const [crc, data] = row;
+    if (crc32(data) !== crc)
+      throw new PosternError("E_CONTENT_CORRUPT", `row ${place + 1} of the content of ${queueId} fails its checksum`);
+    return data;
+  }
+
   /** The next messages with recipients that wait and are not being delivered; of one lane those that wait for time or for its door. */
   movable(after: number, limit: number, lane: string | undefined): Movable[] {
     const waiting = lane === undefined ? "r.line IS NOT NULL" : `r.line IN (${LINE_TIME}, ${LINE_DOOR}) AND r.lane = ?`;
@@ -286,6 +315,8 @@ export async function openQueueReader(directory: string): Promise<QueueReader> {
     return {
       list: async (filter, limit, after) => reader.list(filter, limit, after),
       show: async (queueId) => reader.show(queueId),
+      find: async (query, limit) => reader.find(query, limit),
+      contentRow: async (queueId, place) => reader.contentRow(queueId, place),
       statistics: async () => reader.statistics(),
       close: async () => reader.close(),
     };
