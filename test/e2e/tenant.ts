@@ -7,7 +7,7 @@ import { formatFinding } from "../../src/config/finding.ts";
 import { startDaemon, type Daemon } from "../../src/daemon/daemon.ts";
 import type { EventName, EventOf, PosternEvent } from "../../src/mail/events.ts";
 import { createObserver, type Observer } from "../../src/observe/observer.ts";
-import { startSimulator, type Simulator } from "../../src/simulator/simulator.ts";
+import { startSimulator, type Simulator, type SimulatorOptions } from "../../src/simulator/simulator.ts";
 import { CONNECTOR_ADDRESS, DEFAULT_CLIENT_ID, DEFAULT_SECRET } from "../../src/simulator/tenant.ts";
 import { tempDir } from "../support/temp-dir.ts";
 import { MovingClock } from "./moving-clock.ts";
@@ -37,6 +37,10 @@ export interface ContosoOptions {
   readonly upstreams?: ((sim: Simulator) => Readonly<Record<string, Readonly<Record<string, unknown>>>>) | undefined;
   /** Default: everything by `scans`. */
   readonly routes?: readonly unknown[] | undefined;
+  /** How the stand-in starts, besides the usual. */
+  readonly standIn?: Partial<SimulatorOptions> | undefined;
+  /** Done with the stand-in and the configuration's file before the relay starts. */
+  readonly beforehand?: ((sim: Simulator, configFile: string) => Promise<void>) | undefined;
   /** Changes the stand-in before the relay starts. */
   readonly prepare?: ((sim: Simulator) => void) | undefined;
 }
@@ -75,6 +79,7 @@ export async function startContoso(options: ContosoOptions = {}): Promise<Contos
     demoCredentials: options.credential === "client-certificate",
     clock,
     submission: { tarpitMs: 0 },
+    ...options.standIn,
   });
   options.prepare?.(sim);
   const secretFile = join(folder.path, "secret");
@@ -82,6 +87,7 @@ export async function startContoso(options: ContosoOptions = {}): Promise<Contos
   if (options.secret !== null) await writeSecret(options.secret ?? DEFAULT_SECRET);
   const configFile = join(folder.path, "postern.yaml");
   await writeFile(configFile, JSON.stringify(configuration(sim, options)));
+  await options.beforehand?.(sim, configFile);
 
   const lines: string[] = [];
   const events: PosternEvent[] = [];
