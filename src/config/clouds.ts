@@ -51,9 +51,6 @@ export const CLOUD_ENDPOINTS: Readonly<Record<Cloud, CloudEndpoints>> = {
   },
 };
 
-/** What asking for a token takes besides it: a refresh token, for those that a person signed in. */
-export const OFFLINE_ACCESS = "offline_access";
-
 /** The scope of one cloud's service for a kind of credential; several are separated by spaces. */
 export function scopeOf(cloud: Cloud, service: "exchange" | "graph", delegated: boolean): string {
   const { exchange, graphHost } = CLOUD_ENDPOINTS[cloud];

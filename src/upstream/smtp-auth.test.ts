@@ -2,7 +2,7 @@ import https from "node:https";
 import { createPrivateKey, generateKeyPairSync, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { startScriptedSmtp } from "../../test/fakes/scripted-smtp.ts";
 import type { ScriptedReplies, ScriptedSmtp } from "../../test/fakes/scripted-smtp.ts";
 import { makeTestAuthority } from "../../test/fakes/test-ca.ts";
@@ -388,4 +388,51 @@ test("a probe signs in, and its connection serves the next attempt", async () =>
   expect(await upstream.probe(never)).toBeUndefined();
   expect((await upstream.attempt(mail(), never)).reusedConnection).toBe(true);
   expect(logins(hop)).toHaveLength(1);
+});
+
+describe("with a password", () => {
+  const password = { type: "password", username: "alerts@contoso.com", password: async () => SECRET } as const;
+  const base64 = (text: string): string => Buffer.from(text).toString("base64");
+
+  test("LOGIN is used, because Exchange Online takes nothing else, and no token is asked for", async () => {
+    const { hop, entra, upstream } = await scene({
+      auth: "AUTH PLAIN LOGIN XOAUTH2",
+      replies: { auth: "334 VXNlcm5hbWU6", "auth-response": ["334 UGFzc3dvcmQ6", "235 2.7.0 Authentication successful"] },
+      options: { credential: password },
+    });
+
+    const facts = await upstream.attempt(mail(), never);
+
+    expect(facts).toMatchObject({ tls: "TLSv1.3", accepted: { code: 250 } });
+    expect(hop.sessions[0]?.commands.slice(-7, -3)).toEqual([
+      "AUTH LOGIN",
+      base64("alerts@contoso.com"),
+      base64(SECRET),
+      expect.any(String),
+    ]);
+    expect(entra.asked).toHaveLength(0);
+  });
+
+  test("where LOGIN is not offered another mechanism will do", async () => {
+    const { hop, upstream } = await scene({ auth: "AUTH PLAIN", options: { credential: password } });
+
+    expect((await upstream.attempt(mail(), never)).accepted?.code).toBe(250);
+    expect(logins(hop)[0]).toMatch(/^AUTH PLAIN/);
+  });
+
+  test("a wrong one is tried once: more would lock the account", async () => {
+    const refusal = "535 5.7.139 Authentication unsuccessful, the user credentials were incorrect. [HOST]";
+    const { hop, upstream, events } = await scene({ auth: "AUTH PLAIN", replies: { auth: refusal }, options: { credential: password } });
+
+    expect((await upstream.attempt(mail(), never)).refusal).toMatchObject({ stage: "auth", reply: { code: 535, enhanced: "5.7.139" } });
+    expect(logins(hop)).toHaveLength(1);
+    expect(JSON.stringify(events)).not.toContain(SECRET);
+    expect(JSON.stringify(events)).not.toContain(base64(SECRET));
+  });
+
+  test("its last day is known", async () => {
+    const { upstream } = await scene({ options: { credential: { ...password, expiresAt: 1_900_000_000_000 } } });
+
+    expect(upstream.credentialExpiresAt).toBe(1_900_000_000_000);
+  });
 });
