@@ -404,12 +404,9 @@ describe("with a password", () => {
     const facts = await upstream.attempt(mail(), never);
 
     expect(facts).toMatchObject({ tls: "TLSv1.3", accepted: { code: 250 } });
-    expect(hop.sessions[0]?.commands.slice(-7, -3)).toEqual([
-      "AUTH LOGIN",
-      base64("alerts@contoso.com"),
-      base64(SECRET),
-      expect.any(String),
-    ]);
+    const commands = hop.sessions[0]?.commands ?? [];
+    const at = commands.indexOf("AUTH LOGIN");
+    expect(commands.slice(at, at + 3)).toEqual(["AUTH LOGIN", base64("alerts@contoso.com"), base64(SECRET)]);
     expect(entra.asked).toHaveLength(0);
   });
 
