@@ -32,10 +32,21 @@ export interface ListenerTls {
   readonly min_version: TlsVersion;
 }
 
+/** What devices need beyond the defaults; what is undefined is as the next wider one has it. */
+export interface QuirksConfig {
+  readonly auth?: "hide" | "offer" | undefined;
+  readonly auth_equals?: boolean | undefined;
+  readonly ehlo_hide?: readonly ("SIZE" | "PIPELINING" | "8BITMIME" | "SMTPUTF8" | "ENHANCEDSTATUSCODES")[] | undefined;
+  readonly lenient_end_of_data?: boolean | undefined;
+  /** ms, or `none` where the client takes back what the listener says. */
+  readonly suppress_repeats_within?: number | "none" | undefined;
+}
+
 export interface ListenerConfig {
   /** One or more. A host `::` that was written out means IPv6 only. */
   readonly listen: readonly Endpoint[];
   readonly tls: ListenerTls;
+  readonly quirks?: QuirksConfig | undefined;
 }
 
 export interface ClientConfig {
@@ -53,6 +64,7 @@ export interface ClientConfig {
   /** Octets. */
   readonly max_message_size: number;
   readonly priority: Priority;
+  readonly quirks?: QuirksConfig | undefined;
   readonly allow_public: boolean;
 }
 

@@ -233,7 +233,11 @@ describe("single faults", () => {
       '{ listen: ":25", tls: { certificate: a.pem } }',
       "8:50 listeners.printers.tls.certificate: expected a key with the certificate",
     ],
-    ['{ listen: ":25" }', '{ listen: ":25", auth: required }', "8:30 listeners.printers.auth: unknown key; known here: listen, tls"],
+    [
+      '{ listen: ":25" }',
+      '{ listen: ":25", auth: required }',
+      "8:30 listeners.printers.auth: unknown key; known here: listen, tls, quirks",
+    ],
     [
       "hostname:",
       'admin: { listen: "0.0.0.0:8025" }\nhostname:',

@@ -53,10 +53,11 @@ export function resolveConfig(file: ParsedFile, folder: string): Config {
   };
 }
 
-function resolveListener({ listen, tls }: ParsedFile["listeners"][string], folder: string): ListenerConfig {
-  if (tls === undefined) return { listen, tls: { mode: "none", certificate: undefined, key: undefined, min_version: "TLSv1.2" } };
+function resolveListener({ listen, tls, quirks }: ParsedFile["listeners"][string], folder: string): ListenerConfig {
+  if (tls === undefined) return { listen, quirks, tls: { mode: "none", certificate: undefined, key: undefined, min_version: "TLSv1.2" } };
   return {
     listen,
+    quirks,
     tls: { mode: tls.mode, certificate: absolute(folder, tls.certificate), key: absolute(folder, tls.key), min_version: tls.min_version },
   };
 }

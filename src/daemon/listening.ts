@@ -1,12 +1,13 @@
 /** Builds the receiving stage's options from the configuration. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Config, ListenerConfig } from "../config/config.ts";
+import type { Config, ListenerConfig, QuirksConfig } from "../config/config.ts";
 import type { Router } from "../deliver/routes.ts";
 import { describeError, PosternError } from "../mail/errors.ts";
 import type { Envelope } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
 import { ensureSelfMadeCertificate, listenerAddresses } from "../receive/certificate.ts";
+import type { QuirkOverrides } from "../receive/quirks.ts";
 import type { CertificatePair, ClientOptions, ListenerOptions, SizeLimit } from "../receive/receiver.ts";
 import { certificateExpiresAt, certificateFault } from "../receive/tls.ts";
 import type { Upstream } from "../upstream/upstream.ts";
@@ -35,7 +36,7 @@ export async function buildListeners(
     const endpoints = listener.listen.map(({ host, port }) => ({ host, port }));
     const { mode, min_version: minVersion } = listener.tls;
     if (mode === "none") {
-      listeners.push({ name, endpoints, tls: { mode } });
+      listeners.push({ name, endpoints, tls: { mode }, quirks: quirkOverrides(listener.quirks) });
       continue;
     }
     const given = await readCertificate(name, listener);
@@ -48,7 +49,7 @@ export async function buildListeners(
         clock,
       ));
     certificates.push({ name, expiresAt: certificateExpiresAt(certificate.certPem) });
-    listeners.push({ name, endpoints, tls: { mode, minVersion, certificate } });
+    listeners.push({ name, endpoints, tls: { mode, minVersion, certificate }, quirks: quirkOverrides(listener.quirks) });
   }
   return { listeners, certificates };
 }
@@ -81,7 +82,20 @@ export function buildClients(config: Config): ClientOptions[] {
     fallbackSender: client.fallback_sender,
     maxMessageSizeBytes: client.max_message_size,
     priority: client.priority,
+    quirks: quirkOverrides(client.quirks),
   }));
+}
+
+function quirkOverrides(quirks: QuirksConfig | undefined): QuirkOverrides | undefined {
+  if (quirks === undefined) return undefined;
+  const { suppress_repeats_within: within } = quirks;
+  return {
+    auth: quirks.auth,
+    authEquals: quirks.auth_equals,
+    ehloHide: quirks.ehlo_hide,
+    lenientEndOfData: quirks.lenient_end_of_data,
+    suppressRepeatsWithinMs: within === "none" ? 0 : within,
+  };
 }
 
 /** The largest message that a door of a recipient's route takes; before there is one, the largest that any door takes. */

@@ -28,8 +28,10 @@ export interface QuirkSeen {
   readonly kind: string;
   readonly count: number;
   readonly lastAt: number;
-  /** An example, as the device sent it. */
+  /** An example, as the device sent it; of a message its queue id. */
   readonly example: string;
+  /** When a log line last told of it. */
+  readonly toldAt?: number | undefined;
 }
 
 /** Everything known of one device. Lists are bounded, the latest are kept. */

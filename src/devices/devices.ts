@@ -38,6 +38,7 @@ export class Devices {
       () => clock.now(),
       () => this.#store.changed(),
       (address) => this.#names.want(address),
+      emit,
     );
     this.#store = new DeviceStore(
       options.directory,

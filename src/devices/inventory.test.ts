@@ -5,17 +5,20 @@ import { Inventory, MOST_DEVICES, MOST_REFUSED } from "./inventory.ts";
 
 const START = Date.UTC(2026, 10, 2, 9, 0);
 
-function start(): { inventory: Inventory; at: (ms: number) => void; met: string[] } {
+function start(): { inventory: Inventory; at: (ms: number) => void; met: string[]; told: PosternEvent[] } {
   let now = START;
   const met: string[] = [];
+  const told: PosternEvent[] = [];
   return {
     inventory: new Inventory(
       () => now,
       () => {},
       (address) => met.push(address),
+      (event) => told.push(event),
     ),
     at: (ms) => (now = START + ms),
     met,
+    told,
   };
 }
 
@@ -109,8 +112,44 @@ describe("a device", () => {
           remedy: "add it",
         },
       ],
-      quirks: [{ kind: "empty-helo", count: 1, lastAt: START + 1000, example: "HELO" }],
+      quirks: [{ kind: "empty-helo", count: 1, lastAt: START + 1000, example: "HELO", toldAt: START + 1000 }],
     });
+  });
+
+  test("that needs a repair, of a command or of a message, is told of once a day for each kind, over restarts too", () => {
+    const { inventory, at, told } = start();
+    const repaired: PosternEvent = {
+      type: "session.repaired",
+      session: "s-1",
+      listener: "printers",
+      device: "10.20.3.7",
+      quirk: "missing-brackets",
+      detail: "MAIL FROM:a@contoso.com",
+    };
+    const message = { ...accepted("10.20.3.7", "a@contoso.com"), repairs: ["date-added"] } as PosternEvent;
+
+    inventory.observe(opened("10.20.3.7"));
+    for (const event of [repaired, message, repaired, message]) inventory.observe(event);
+    at(86_399_999);
+    inventory.observe(repaired);
+    const seen = inventory.list();
+    const next = start();
+    next.inventory.restore(seen);
+    next.at(86_400_000);
+    for (const event of [repaired, repaired, message]) next.inventory.observe(event);
+
+    expect(told).toEqual([
+      expect.objectContaining({ type: "device.repaired", device: "10.20.3.7", client: "floor", quirk: "missing-brackets", times: 1 }),
+      expect.objectContaining({ quirk: "date-added", times: 1, detail: expect.stringMatching(/^queue id \S+$/) }),
+    ]);
+    expect(next.told).toEqual([
+      expect.objectContaining({ quirk: "missing-brackets", times: 4 }),
+      expect.objectContaining({ quirk: "date-added", times: 3 }),
+    ]);
+    expect(next.inventory.get("10.20.3.7")?.quirks).toMatchObject([
+      { kind: "missing-brackets", count: 5 },
+      { kind: "date-added", count: 3, example: expect.stringMatching(/^queue id/) },
+    ]);
   });
 
   test("that was refused and is listed since is an allowed one, and keeps its past", () => {

@@ -5,7 +5,7 @@
  * each kind the one that was seen longest ago leaves first.
  */
 import { formatReply } from "../mail/reply.ts";
-import type { EventOf, PosternEvent } from "../mail/events.ts";
+import type { Emit, EventOf, PosternEvent } from "../mail/events.ts";
 import type { Device, QuirkSeen, Refusal, Verdict } from "./device.ts";
 
 export const MOST_DEVICES = 10_000;
@@ -14,6 +14,8 @@ const MOST_NAMES = 5;
 const MOST_SENDERS = 10;
 const MOST_REFUSALS = 10;
 const MOST_QUIRKS = 50;
+/** How often a log line tells of a kind of repair that a device needs. */
+const TELL_EVERY_MS = 86_400_000;
 
 /** A device as the inventory keeps it. */
 type Entry = { -readonly [K in keyof Device]: Device[K] };
@@ -29,15 +31,18 @@ export class Inventory {
   readonly #changed: () => void;
   /** Told of an address that was never seen before, so that its name may be looked up. */
   readonly #met: (address: string) => void;
+  readonly #emit: Emit;
 
   /**
    * @param now - ms since the epoch
    * @param changed - called for each change; must be cheap
+   * @param emit - told of each kind of repair that a device needs, once a day
    */
-  constructor(now: () => number, changed: () => void = () => {}, met: (address: string) => void = () => {}) {
+  constructor(now: () => number, changed: () => void = () => {}, met: (address: string) => void = () => {}, emit: Emit = () => {}) {
     this.#now = now;
     this.#changed = changed;
     this.#met = met;
+    this.#emit = emit;
   }
 
   /** Takes note of an event; most are none of its business. */
@@ -53,7 +58,7 @@ export class Inventory {
         this.#rejected(event);
         break;
       case "session.repaired":
-        this.#repaired(event);
+        this.#repaired(event.device, event.quirk, event.detail);
         break;
       case "message.accepted":
         this.#accepted(event);
@@ -128,7 +133,7 @@ export class Inventory {
     this.#changed();
   }
 
-  #accepted({ origin, reversePath, originalSender, recipients, sizeBytes }: EventOf<"message.accepted">): void {
+  #accepted({ queueId, origin, reversePath, originalSender, recipients, sizeBytes, repairs }: EventOf<"message.accepted">): void {
     const entry = this.#known.get(origin.device);
     if (entry === undefined) return;
     const now = this.#now();
@@ -139,6 +144,7 @@ export class Inventory {
     entry.lastSeen = now;
     entry.senders = withLatest(entry.senders, originalSender ?? reversePath, MOST_SENDERS);
     if (origin.user !== undefined) entry.users = withLatest(entry.users, origin.user, MOST_NAMES);
+    for (const repair of repairs) this.#repaired(origin.device, repair, `queue id ${queueId}`);
     this.#changed();
   }
 
@@ -156,13 +162,16 @@ export class Inventory {
     this.#changed();
   }
 
-  #repaired({ device, quirk, detail }: EventOf<"session.repaired">): void {
+  #repaired(device: string, quirk: string, example: string): void {
     const entry = this.#known.get(device);
     if (entry === undefined) return;
+    const now = this.#now();
     const seen = entry.quirks.find(({ kind }) => kind === quirk);
-    const next: QuirkSeen = { kind: quirk, count: (seen?.count ?? 0) + 1, lastAt: this.#now(), example: detail };
+    const tell = seen?.toldAt === undefined || now - seen.toldAt >= TELL_EVERY_MS;
+    const next: QuirkSeen = { kind: quirk, count: (seen?.count ?? 0) + 1, lastAt: now, example, toldAt: tell ? now : seen.toldAt };
     entry.quirks = [...entry.quirks.filter((other) => other !== seen), next].slice(-MOST_QUIRKS);
     this.#changed();
+    if (tell) this.#emit({ type: "device.repaired", device, client: entry.client, quirk, detail: example, times: next.count });
   }
 
   /** The entry of an address, moved to where its verdict and its last sight put it. */

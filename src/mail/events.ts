@@ -87,6 +87,43 @@ export type PosternEvent =
       readonly quirk: string;
       readonly detail: string;
     }
+  /** A device needed a repair, of its syntax or of a message. Once a day for each device and kind. */
+  | {
+      readonly type: "device.repaired";
+      readonly device: string;
+      readonly client?: string | undefined;
+      /** The word of `session.repaired` and of a message's `repairs`. */
+      readonly quirk: string;
+      readonly detail: string;
+      /** How often it was seen since the device is known. */
+      readonly times: number;
+    }
+  /** A message never came to its end: the device went silent, or left, in the middle of it. Nothing was accepted. */
+  | {
+      readonly type: "session.unfinished";
+      readonly session: string;
+      readonly listener: string;
+      readonly client: string;
+      readonly device: string;
+      readonly reversePath: string;
+      readonly recipients: readonly string[];
+      /** Octets of content until then. */
+      readonly octets: number;
+      readonly cause: string;
+      readonly remedy?: string | undefined;
+    }
+  /** A message was answered with the queue id of an earlier one that is the same, and dropped. */
+  | {
+      readonly type: "message.repeated";
+      /** The earlier one's. */
+      readonly queueId: string;
+      readonly session: string;
+      readonly listener: string;
+      readonly client: string;
+      readonly device: string;
+      readonly reversePath: string;
+      readonly recipients: readonly string[];
+    }
   | {
       readonly type: "message.accepted";
       readonly queueId: string;

@@ -68,6 +68,12 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
   "device.allowed": { when: "An operator let a device in for good.", level: "info" },
   "device.forgotten": { when: "An operator dropped what was known of a device; a permission to send goes with it.", level: "info" },
   "session.repaired": { when: "A device's syntax was repaired; once for each session and kind.", level: "debug" },
+  "device.repaired": { when: "A device's syntax or a message of it needed a repair; once a day for each device and kind.", level: "info" },
+  "session.unfinished": {
+    when: "A device went silent or left in the middle of a message; nothing was accepted.",
+    level: "warn",
+  },
+  "message.repeated": { when: "An exact repeat was answered with the earlier message's queue id and dropped.", level: "info" },
   "message.accepted": {
     when: "A message is durable and was answered with 250.",
     level: "info",

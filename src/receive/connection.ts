@@ -56,6 +56,7 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
   #ended = false;
   #opened = false;
   #closedEmitted = false;
+  #timedOut = false;
   #tlsFaultEmitted = false;
   #stopHandshakeTimer: (() => void) | undefined;
   /** The uppermost socket, whose idle time is watched. */
@@ -85,7 +86,7 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
   protected abstract secured(): void;
   /** The connection is gone: drop what was under way. */
   protected abstract dropped(): void;
-  abstract firstOctets(chunk: Buffer): boolean;
+  abstract firstOctets(octets: Buffer): boolean | undefined;
   abstract line(line: string, done: () => void): void;
   abstract lineTooLong(): void;
   abstract content(chunk: Buffer, start: number): number;
@@ -101,6 +102,11 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
   /** The client will send no more. */
   protected get inputEnded(): boolean {
     return this.#ended;
+  }
+
+  /** Nothing came for too long, and we ended it. */
+  protected get timedOut(): boolean {
+    return this.#timedOut;
   }
 
   protected get input(): SessionInput {
@@ -220,7 +226,10 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
   override _onTimeout(): void {
     if (this._closing) this.destroy();
     else if (this.committing || this._handlerPending) this._armTimeout();
-    else this.hangUp(REPLIES.idle);
+    else {
+      this.#timedOut = true;
+      this.hangUp(REPLIES.idle);
+    }
   }
 
   override _armTimeout(socket: Socket = this._socket): void {

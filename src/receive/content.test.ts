@@ -77,8 +77,47 @@ test("a lone CR in the header section is a space, in the body a line end", () =>
 });
 
 test("findings name what was repaired", () => {
-  expect(decode([Buffer.from("a\r\nb\r\n.\r\n")]).findings).toEqual({ bareLf: false, loneCr: false, extraCr: false });
-  expect(decode([Buffer.from("a\nb\rc\r\r\n.\r\n")]).findings).toEqual({ bareLf: true, loneCr: true, extraCr: true });
+  const none = { bareLf: false, loneCr: false, extraCr: false, lenientEnd: false };
+  expect(decode([Buffer.from("a\r\nb\r\n.\r\n")]).findings).toEqual(none);
+  expect(decode([Buffer.from("a\nb\rc\r\r\n.\r\n")]).findings).toEqual({ ...none, bareLf: true, loneCr: true, extraCr: true });
+});
+
+test.each(["\n.\n", "\n.\r\n", "\r\n.\n", "\r\n.\r\n"])("a lenient decoder takes %j for the end, wherever the stream is cut", (end) => {
+  const wire = Buffer.from(`a${end}QUIT`);
+  for (let cut = 0; cut <= wire.length; cut += 1) {
+    const collector = new Collector();
+    const decoder = new ContentDecoder(collector, true);
+    decoder.endHeader();
+    const first = decoder.feed(Buffer.from(wire.subarray(0, cut)), 0);
+    const at = first >= 0 ? first : cut + decoder.feed(Buffer.from(wire.subarray(cut)), 0);
+
+    expect([collector.text, wire.toString("latin1", at)]).toEqual(["a\r\n", "QUIT"]);
+    expect(decoder.findings.lenientEnd).toBe(end !== "\r\n.\r\n");
+  }
+});
+
+test("a lenient decoder does not take CR forms for the end, nor a line that only starts with a dot", () => {
+  for (const text of ["a\r.\r", "a\n.b\n", "a\n..\n", "a\r.\rb"]) {
+    const decoder = new ContentDecoder(new Collector(), true);
+
+    expect(decoder.feed(Buffer.from(text), 0)).toBe(-1);
+  }
+});
+
+test.each([
+  ["a\n.\n", true],
+  ["a\r\n.\n", true],
+  ["a\n.\r\n", true],
+  ["a\r\n.\r", true],
+  ["a\r\n.", true],
+  ["a\n.\nb", false],
+  ["a\n..\n", false],
+  ["a\r\n", false],
+])("%j ends with a dot alone: %s", (text, expected) => {
+  const decoder = new ContentDecoder(new Collector());
+  for (const octet of Buffer.from(text)) decoder.feed(Buffer.from([octet]), 0);
+
+  expect(decoder.endsWithDot).toBe(expected);
 });
 
 const wires = fc

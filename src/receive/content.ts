@@ -4,7 +4,7 @@
  * Only CR LF . CR LF ends DATA (RFC 5321 §4.1.1.4), wherever the network cut the stream; every other form (LF . LF, CR . CR …) is
  * content, which is what keeps a message from smuggling commands. A line end is CR* LF and leaves as CR LF; a lone CR becomes CR LF in
  * the body and a space in the header section. A dot that starts a line is removed when another dot follows, after a bare LF as well:
- * clients that write bare LF stuff dots by the same idea of a line.
+ * clients that write bare LF stuff dots by the same idea of a line. One listener or client may be lenient about the end (quirks.ts).
  */
 
 import { LineEndScan } from "./line-ends.ts";
@@ -32,22 +32,34 @@ export interface ContentFindings {
   bareLf: boolean;
   loneCr: boolean;
   extraCr: boolean;
+  /** The end was taken although it was not CR LF . CR LF. */
+  lenientEnd: boolean;
 }
 
 type State = "line" | "line-start" | "dot" | "dot-cr" | "cr";
 
 /** Decodes one message. Feed it chunks until it says where the content ended. */
 export class ContentDecoder {
-  readonly findings: ContentFindings = { bareLf: false, loneCr: false, extraCr: false };
+  readonly findings: ContentFindings = { bareLf: false, loneCr: false, extraCr: false, lenientEnd: false };
   readonly #consumer: ContentConsumer;
+  readonly #lenient: boolean;
   #state: State = "line-start";
   /** Whether the line now starting was preceded by CR LF; the start of DATA counts as that. */
   #afterCrlf = true;
   #crs = 0;
   #inHeader = true;
+  /** The last whole line was a dot alone, and did not end DATA. */
+  #dotLine = false;
 
-  constructor(consumer: ContentConsumer) {
+  /** @param lenient - LF . LF, LF . CR LF and CR LF . LF end DATA too: for a device that cannot do better, at its operator's word */
+  constructor(consumer: ContentConsumer, lenient = false) {
     this.#consumer = consumer;
+    this.#lenient = lenient;
+  }
+
+  /** The content so far ends with a dot on a line of its own: whoever says no more probably takes it for the end of DATA. */
+  get endsWithDot(): boolean {
+    return this.#dotLine || this.#state === "dot" || this.#state === "dot-cr";
   }
 
   /** The header section ends here although no empty line came; what follows is body. */
@@ -98,6 +110,7 @@ export class ContentDecoder {
           break;
         }
         case "line-start":
+          this.#dotLine = false;
           if (chunk[pos] !== DOT) {
             this.#state = "line";
           } else {
@@ -109,11 +122,15 @@ export class ContentDecoder {
           break;
         case "dot": {
           const octet = chunk[pos];
-          if (octet === CR && this.#afterCrlf) {
+          if (octet === CR && (this.#afterCrlf || this.#lenient)) {
             pos += 1;
             from = pos;
             this.#state = "dot-cr";
+          } else if (octet === LF && this.#lenient) {
+            this.findings.lenientEnd = true;
+            return pos + 1;
           } else {
+            if (octet === LF || octet === CR) this.#dotLine = true;
             // Two dots: the first was the stuffing and is gone. One dot: a client that does not stuff; the line stays as it is.
             if (octet !== DOT) consumer.octets(DOT_OCTET, 0, 1);
             this.#state = "line";
@@ -122,7 +139,10 @@ export class ContentDecoder {
           break;
         }
         case "dot-cr":
-          if (chunk[pos] === LF) return pos + 1;
+          if (chunk[pos] === LF) {
+            if (!this.#afterCrlf) this.findings.lenientEnd = true;
+            return pos + 1;
+          }
           consumer.octets(DOT_OCTET, 0, 1);
           this.#crs = 1;
           this.#state = "cr";

@@ -63,8 +63,9 @@ interface Survey {
  * Edits one header section.
  *
  * @param header - canonical lines without the empty one; a UUCP line is not among them
+ * @param found - words of what was repaired before; the trace header names them beside our own
  */
-export function editHeader(header: Buffer, facts: EditFacts): EditedHeader {
+export function editHeader(header: Buffer, facts: EditFacts, found: readonly string[] = []): EditedHeader {
   const survey = surveyHeader(header, facts);
   const repairs: string[] = [];
   const added: Buffer[] = [Buffer.from(`${facts.received}X-Postern-Id: ${facts.queueId}\r\n`, "latin1")];
@@ -88,6 +89,9 @@ export function editHeader(header: Buffer, facts: EditFacts): EditedHeader {
     added.push(fieldOctets("Message-ID", messageId));
     repairs.push("message-id-added");
   }
+  const words = [...found, ...repairs];
+  // Right below the lines that every mail gets; what is repaired in the body is only known once this has left.
+  if (words.length > 0) added.splice(1, 0, fieldOctets("X-Postern-Repaired", words.join(", ")));
   const tooMany = survey.received > facts.receivedLimit;
   return {
     parts: [...added, ...changedFields(header, changes)],

@@ -7,7 +7,9 @@ import type { TlsFacts } from "./connection.ts";
 import { Intake, LOCAL_ERROR } from "./intake.ts";
 import type { ContentRefusal } from "./intake.ts";
 import type { ClientOptions, SessionContext } from "./options.ts";
+import type { Quirks } from "./quirks.ts";
 import { escapeForTrace } from "./repair.ts";
+import { repeatKey } from "./repeats.ts";
 import { receivedField } from "./trace.ts";
 
 /** A mail transaction, from MAIL to the reply after its content. */
@@ -28,6 +30,7 @@ export interface SessionFacts {
   readonly id: string;
   readonly device: string;
   readonly client: ClientOptions;
+  readonly quirks: Quirks;
   readonly helo: string | undefined;
   /** True once the client said EHLO. */
   readonly extended: boolean;
@@ -39,7 +42,8 @@ export interface SessionFacts {
 /** Content that was taken in, ready to be committed. */
 export type Completed =
   | { readonly refusal: ContentRefusal; readonly envelope?: undefined }
-  | { readonly refusal?: undefined; readonly envelope: Envelope };
+  /** `repeatKey` tells the message apart from others, where repeats are looked for. */
+  | { readonly refusal?: undefined; readonly envelope: Envelope; readonly repeatKey: string | undefined };
 
 export class IncomingMessage {
   readonly #transaction: Transaction;
@@ -80,6 +84,7 @@ export class IncomingMessage {
         wantSubject: options.logSubjects === true,
       },
       { contentBytes: transaction.limitBytes, headerBytes: limits.headerBytes },
+      { lenientEndOfData: session.quirks.lenientEndOfData, digest: session.quirks.suppressRepeatsWithinMs > 0 },
     );
   }
 
@@ -103,7 +108,7 @@ export class IncomingMessage {
 
   /** What came of the content. Call after `feed` returned an end. */
   complete(): Completed {
-    const { refusal, header, sizeBytes, eightBit, longLines, repairs } = this.#intake.result();
+    const { refusal, header, sizeBytes, eightBit, longLines, repairs, digest } = this.#intake.result();
     if (refusal !== undefined || header === undefined) return { refusal: refusal ?? { reply: LOCAL_ERROR, reason: "spool" } };
     const { sender, recipients, originalSender } = this.#transaction;
     const { client, device, helo, tls, startedAt } = this.#session;
@@ -133,7 +138,43 @@ export class IncomingMessage {
       repairs,
       sessionStartedAt: startedAt,
     };
-    return { envelope };
+    return { envelope, repeatKey: digest === undefined ? undefined : repeatKey(device, sender, recipients, digest) };
+  }
+
+  /** What the stage tells of a message that never came to its end. */
+  unfinished(cause: string): PosternEvent {
+    const { id, client, device, quirks } = this.#session;
+    const dot = this.#intake.endsWithDot;
+    return {
+      type: "session.unfinished",
+      session: id,
+      listener: this.#context.listener.name,
+      client: client.name,
+      device,
+      reversePath: this.#transaction.sender,
+      recipients: this.#transaction.recipients,
+      octets: this.#intake.receivedBytes,
+      cause: dot ? `${cause} after a line with a dot that was not ended by CR LF . CR LF` : cause,
+      remedy:
+        dot && !quirks.lenientEndOfData
+          ? `if all mail of this device ends so, give it a client of its own with quirks: { lenient_end_of_data: true }`
+          : undefined,
+    };
+  }
+
+  /** What the stage tells of an exact repeat. */
+  repeated(queueId: string): PosternEvent {
+    const { id, client, device } = this.#session;
+    return {
+      type: "message.repeated",
+      queueId,
+      session: id,
+      listener: this.#context.listener.name,
+      client: client.name,
+      device,
+      reversePath: this.#transaction.sender,
+      recipients: this.#transaction.recipients,
+    };
   }
 
   /** Resolves once the message is ours. @throws PosternError when the spool failed */

@@ -14,8 +14,8 @@ const COMMANDS_PER_TURN = 100;
 
 /** The session's side of the input. */
 export interface InputConsumer {
-  /** The first octets of a connection. False closes the input: it is not SMTP. */
-  firstOctets(chunk: Buffer): boolean;
+  /** The first octets of a connection. False closes the input: it is not SMTP. Asked again with more of them while it gives undefined. */
+  firstOctets(octets: Buffer): boolean | undefined;
   /** One line, without its end; `done` continues with the next, now or later. */
   line(line: string, done: () => void): void;
   lineTooLong(): void;
@@ -45,7 +45,8 @@ export class SessionInput extends SMTPStream {
   /** The source was told to wait too. */
   #sourceWaits = false;
   #running = false;
-  #started = false;
+  /** The first octets, until it is clear that they are SMTP. */
+  #opening: Buffer | undefined = NOTHING;
   #finished = false;
   #turn = 0;
 
@@ -86,10 +87,7 @@ export class SessionInput extends SMTPStream {
     }
     this.#chunk = chunk;
     this.#pos = 0;
-    if (!this.#started) {
-      this.#started = true;
-      if (!this.#consumer.firstOctets(chunk)) this.isClosed = true;
-    }
+    if (this.#opening !== undefined && !this.#looksRight(chunk, this.#opening)) this.isClosed = true;
     this.#run();
     if (this.#pos >= this.#chunk.length || this.isClosed) this.#chunk = NOTHING;
     else this.#chunk = Buffer.from(chunk.subarray(this.#pos));
@@ -98,6 +96,13 @@ export class SessionInput extends SMTPStream {
     // Content goes on coming while the spool is slow; after a command or the end of content most clients wait for the answer.
     this.#sourceWaits = this._dataMode || this.#chunk.length > 0;
     return !this.#sourceWaits;
+  }
+
+  #looksRight(chunk: Buffer, before: Buffer): boolean {
+    const octets = before.length === 0 ? chunk : Buffer.concat([before, chunk]);
+    const verdict = this.#consumer.firstOctets(octets);
+    this.#opening = verdict === undefined ? Buffer.from(octets) : undefined;
+    return verdict !== false;
   }
 
   /** The client will send no more. */

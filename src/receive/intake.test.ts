@@ -21,6 +21,12 @@ const facts: EditFacts = {
   wantSubject: true,
 };
 
+/** The trace header as it stands for these repairs, folded where it must be. */
+function repairedLine(repairs: readonly string[]): string {
+  const line = `X-Postern-Repaired: ${repairs.join(", ")}`;
+  return `${line.length <= 78 ? line : line.replace(/^(.{1,77}) /, "$1\r\n ")}\r\n`;
+}
+
 interface Taken {
   readonly text: string;
   readonly repairs: readonly string[];
@@ -101,7 +107,7 @@ test.each([
 
   expect(
     taken.text.startsWith(
-      `${ADDED}From: scanner@contoso.com\r\nDate: Mon, 5 Jan 2026 10:00:00 +0100\r\nMessage-ID: <ID@relay.contoso.com>\r\n`,
+      `${ADDED}${repairedLine(taken.repairs)}From: scanner@contoso.com\r\nDate: Mon, 5 Jan 2026 10:00:00 +0100\r\nMessage-ID: <ID@relay.contoso.com>\r\n`,
     ),
   ).toBe(true);
   expect(taken.text.endsWith(end)).toBe(true);
@@ -122,7 +128,7 @@ test("headers that must not leave are removed, with their folding", () => {
 
   const taken = take(`${bad[0]}${GOOD}${bad.slice(1).join("")}${kept}\r\nBcc: in the body\r\n`);
 
-  expect(taken.text).toBe(`${ADDED}${GOOD}${kept}\r\nBcc: in the body\r\n`);
+  expect(taken.text).toBe(`${ADDED}${repairedLine(taken.repairs)}${GOOD}${kept}\r\nBcc: in the body\r\n`);
   expect(taken.repairs).toEqual([
     "bcc-removed",
     "resent-bcc-removed",
@@ -134,7 +140,7 @@ test("headers that must not leave are removed, with their folding", () => {
 
 test("a UUCP line is dropped", () => {
   expect(take(`From root Mon Jan  5 10:00:00 2026\r\n${GOOD}\r\nb\r\n`)).toMatchObject({
-    text: `${ADDED}${GOOD}\r\nb\r\n`,
+    text: `${ADDED}X-Postern-Repaired: uucp-line-removed\r\n${GOOD}\r\nb\r\n`,
     repairs: ["uucp-line-removed"],
   });
 });
@@ -160,7 +166,7 @@ test.each([
 test("of several From the first stays", () => {
   const taken = take(`${GOOD}From: b@contoso.com\r\nFROM: c@contoso.com\r\n\r\n`);
 
-  expect(taken.text).toBe(`${ADDED}${GOOD}\r\n`);
+  expect(taken.text).toBe(`${ADDED}X-Postern-Repaired: from-reduced\r\n${GOOD}\r\n`);
   expect(taken.repairs).toEqual(["from-reduced"]);
 });
 
@@ -231,7 +237,8 @@ test("more than 50 Received fields are a loop", () => {
 test("bare LF, lone CR and NUL are repaired in header and body", () => {
   const taken = take("From: a@contoso.com\nDate: x\nMessage-ID: <1@b>\nX: a\rb\0c\n\nbody\r\r\na\rb\0\n\r\n");
 
-  expect(taken.text).toBe(`${ADDED}From: a@contoso.com\r\nDate: x\r\nMessage-ID: <1@b>\r\nX: a b c\r\n\r\nbody\r\na\r\nb \r\n\r\n`);
+  const line = "X-Postern-Repaired: bare-lf, lone-cr, nul-replaced\r\n"; // extra-cr came with the body only
+  expect(taken.text).toBe(`${ADDED}${line}From: a@contoso.com\r\nDate: x\r\nMessage-ID: <1@b>\r\nX: a b c\r\n\r\nbody\r\na\r\nb \r\n\r\n`);
   expect(taken.repairs).toEqual(["bare-lf", "extra-cr", "lone-cr", "nul-replaced"]);
 });
 

@@ -6,6 +6,8 @@
  * connection for a network fault and sends again.
  */
 import { isAscii } from "node:buffer";
+import { createHash } from "node:crypto";
+import type { Hash } from "node:crypto";
 import { describeError, PosternError } from "../mail/errors.ts";
 import type { Reply } from "../mail/reply.ts";
 import { fieldNameLength } from "../mime/fields.ts";
@@ -34,6 +36,15 @@ export interface IntakeResult {
   readonly longLines: boolean;
   /** Octets written, added lines included. */
   readonly sizeBytes: number;
+  /** Of the content as the device sent it, dots and line ends apart; where it was asked for. */
+  readonly digest: string | undefined;
+}
+
+/** What a session wants of its messages beyond the rule. */
+export interface IntakeWishes {
+  /** As `ContentDecoder` has it. */
+  readonly lenientEndOfData?: boolean | undefined;
+  readonly digest?: boolean | undefined;
 }
 
 /** Bounds of one message. */
@@ -72,13 +83,25 @@ export class Intake implements ContentConsumer {
   #eightBit = false;
   readonly #lineLengths = new LineLengths();
   #nulReplaced = false;
+  readonly #digest: Hash | undefined;
   #backPressure: Promise<void> | undefined;
 
-  constructor(writer: MessageWriter, facts: EditFacts, limits: IntakeLimits) {
+  constructor(writer: MessageWriter, facts: EditFacts, limits: IntakeLimits, wishes: IntakeWishes = {}) {
     this.#writer = writer;
     this.#facts = facts;
     this.#limits = limits;
-    this.#decoder = new ContentDecoder(this);
+    this.#decoder = new ContentDecoder(this, wishes.lenientEndOfData);
+    this.#digest = wishes.digest === true ? createHash("sha256") : undefined;
+  }
+
+  /** Octets of content so far. */
+  get receivedBytes(): number {
+    return this.#received;
+  }
+
+  /** What came so far ends with a dot on a line of its own. */
+  get endsWithDot(): boolean {
+    return this.#decoder.endsWithDot;
   }
 
   /**
@@ -102,12 +125,7 @@ export class Intake implements ContentConsumer {
 
   /** What came in. Call after `feed` returned an end. */
   result(): IntakeResult {
-    const { bareLf, extraCr, loneCr } = this.#decoder.findings;
-    const repairs = [...this.#repairs, ...(this.#edited?.repairs ?? [])];
-    if (bareLf) repairs.push("bare-lf");
-    if (extraCr) repairs.push("extra-cr");
-    if (loneCr) repairs.push("lone-cr");
-    if (this.#nulReplaced) repairs.push("nul-replaced");
+    const repairs = [...this.#repairs, ...(this.#edited?.repairs ?? []), ...this.#octetRepairs()];
     return {
       refusal: this.#refusal,
       header: this.#edited,
@@ -115,7 +133,20 @@ export class Intake implements ContentConsumer {
       eightBit: this.#eightBit,
       longLines: this.#lineLengths.end(),
       sizeBytes: this.#written,
+      digest: this.#digest?.digest("base64"),
     };
+  }
+
+  /** Repairs of single octets so far, wherever they stood. */
+  #octetRepairs(): string[] {
+    const { bareLf, extraCr, loneCr, lenientEnd } = this.#decoder.findings;
+    const repairs: string[] = [];
+    if (bareLf) repairs.push("bare-lf");
+    if (extraCr) repairs.push("extra-cr");
+    if (loneCr) repairs.push("lone-cr");
+    if (this.#nulReplaced) repairs.push("nul-replaced");
+    if (lenientEnd) repairs.push("lenient-end-of-data");
+    return repairs;
   }
 
   /** Drops the message. */
@@ -130,6 +161,7 @@ export class Intake implements ContentConsumer {
       this.#refuse({ reply: tooLarge(this.#limits.contentBytes), reason: "size" });
       return;
     }
+    this.#digest?.update(source.subarray(start, end));
     if (this.#header !== undefined) this.#collect(source, start, end);
     else this.#append(source, start, end);
   }
@@ -210,7 +242,7 @@ export class Intake implements ContentConsumer {
 
   #edit(header: Buffer): EditedHeader | undefined {
     try {
-      return editHeader(header, this.#facts);
+      return editHeader(header, this.#facts, [...this.#repairs, ...this.#octetRepairs()]);
     } catch (error) {
       this.#fail(error, "internal");
       return undefined;

@@ -5,6 +5,8 @@ import type { Emit } from "../mail/events.ts";
 import type { Priority } from "../mail/message.ts";
 import type { MessageSink } from "../queue/queue.ts";
 import type { ClientPolicy, Domains } from "./policy.ts";
+import type { QuirkOverrides } from "./quirks.ts";
+import type { Repeats } from "./repeats.ts";
 
 /** Lowest TLS version taken. `TLSv1` and `TLSv1.1` switch OpenSSL to security level 0 on that listener. */
 export type TlsVersion = "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
@@ -34,6 +36,7 @@ export interface ListenerOptions {
   readonly name: string;
   readonly endpoints: readonly Endpoint[];
   readonly tls: ListenerTls;
+  readonly quirks?: QuirkOverrides | undefined;
 }
 
 /** A named group of networks and what it may do. */
@@ -46,6 +49,8 @@ export interface ClientOptions extends ClientPolicy {
   readonly recipients: readonly AddressPattern[];
   readonly maxMessageSizeBytes: number;
   readonly priority: Priority;
+  /** Absent, or absent in it: as the listener has it. */
+  readonly quirks?: QuirkOverrides | undefined;
 }
 
 /** Bounds of what one client can make us do. */
@@ -132,4 +137,6 @@ export interface SessionContext {
   readonly limits: ReceiverLimits;
   /** Formats Date and Received. */
   readonly formatDate: (at: number) => string;
+  /** Of all listeners together: a device may send again on another. */
+  readonly repeats: Repeats;
 }

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { Acceptor, Places } from "./accept.ts";
 import { DEFAULT_LIMITS } from "./options.ts";
 import type { ReceiverOptions } from "./options.ts";
+import { Repeats } from "./repeats.ts";
 import { MailDate } from "./trace.ts";
 
 export type {
@@ -64,9 +65,10 @@ class ReceivingStage implements Receiver {
     const date = new MailDate(options.timeZone);
     const formatDate = (at: number): string => date.format(at);
     const nextId = sessionIds();
+    const repeats = new Repeats();
     this.#acceptors = options.listeners.map((listener) => ({
       name: listener.name,
-      acceptor: new Acceptor({ listener, options, limits, formatDate }, options.clients, this.#places, nextId),
+      acceptor: new Acceptor({ listener, options, limits, formatDate, repeats }, options.clients, this.#places, nextId),
     }));
   }
 

@@ -40,6 +40,7 @@ export const REPLIES = {
   idle: reply(421, "4.4.2", "Nothing came for too long, closing the connection"),
   tooManyUnknown: reply(421, "4.7.0", "Too many unknown commands"),
   tooManyCommands: reply(421, "4.7.0", "Too many commands without a mail"),
+  contentUnasked: reply(421, "4.7.0", "Message text came after DATA was refused"),
   talksTls: reply(554, "5.5.1", "TLS on a plain port"),
   talksHttp: reply(554, "5.5.1", "HTTP on a mail port"),
   talksProxy: reply(554, "5.5.1", "PROXY header not expected"),

@@ -17,13 +17,17 @@ import { IncomingMessage } from "./incoming.ts";
 import type { Transaction } from "./incoming.ts";
 import { LOCAL_ERROR, tooLarge } from "./intake.ts";
 import { judgeRecipient, judgeSender } from "./policy.ts";
+import { quirksOf } from "./quirks.ts";
+import type { Quirks } from "./quirks.ts";
 import { escapeForTrace, repairCommand } from "./repair.ts";
 import type { Command, CommandFault, Quirk } from "./repair.ts";
 import { queuedAs, REPLIES } from "./replies.ts";
 
 const HTTP_REQUEST = /^(?:OPTIONS|GET|HEAD|POST|PUT|DELETE|TRACE|CONNECT|PATCH) \S+ HTTP\/\d/i;
-/** The PROXY protocol, version 1 and 2. */
-const PROXY_SIGNATURES = [Buffer.from("PROXY "), Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1")];
+const HEADER_LINE = /^(?!(?:MAIL FROM|RCPT TO):)[!-9;-~]+[ \t]*:/i;
+/** The PROXY protocol, versions 1 and 2. */
+const PROXY_LINE = /^PROXY (?:TCP[46]|UNKNOWN)\b/;
+const PROXY_SIGNATURE = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
 
 /** A session on one connection. */
 export class Session extends Connection {
@@ -40,11 +44,17 @@ export class Session extends Connection {
   #unknown = 0;
   #accepted = 0;
   #stopping = false;
-  #quirks: Set<Quirk> | undefined;
+  /** No line but blank ones came so far. */
+  #opening = true;
+  /** Content was refused before it came; what is no command may be its beginning. */
+  #dataRefused = false;
+  #noted: Set<Quirk> | undefined;
+  readonly #quirks: Quirks;
 
   constructor(server: SessionServer, socket: Socket, peer: Peer, owner: ConnectionOwner) {
     super(server, socket, peer, owner);
     this.#startedAt = server.context.options.clock.now();
+    this.#quirks = quirksOf(server.context.listener.quirks, peer.client.quirks);
   }
 
   protected get committing(): boolean {
@@ -85,33 +95,45 @@ export class Session extends Connection {
   }
 
   protected dropped(): void {
+    if (this.#incoming !== undefined) this.context.options.emit(this.#incoming.unfinished(this.#whyUnfinished()));
     this.#dropTransaction();
+  }
+
+  #whyUnfinished(): string {
+    if (this.timedOut) return `nothing came for ${this.context.limits.dataIdleMs / 1000} s`;
+    return this.#stopping ? "the relay was stopped" : "the device ended the connection";
   }
 
   // ---- input ------------------------------------------------------------------------------------------------------------
 
-  firstOctets(chunk: Buffer): boolean {
-    // EHLO, HELO: nearly always.
-    const first = (chunk[0] ?? 0) | 0x20;
-    if (first === 0x65 || (first === 0x68 && ((chunk[2] ?? 0) | 0x20) === 0x6c)) return true;
-    if (chunk[0] === 0x16 && this.tls === undefined) {
+  firstOctets(octets: Buffer): boolean | undefined {
+    // A record of a TLS handshake, or the hello of SSL 2 that old devices begin with.
+    const isTls = octets[0] === 0x16 || ((octets[0] ?? 0) >= 0x80 && octets[2] === 0x01);
+    if (isTls && this.tls === undefined) {
       return this.#wrongProtocol("tls-on-plain-port", REPLIES.talksTls, "speaks TLS on a plain port: use 465 or switch encryption off");
     }
-    if (PROXY_SIGNATURES.some((signature) => chunk.subarray(0, signature.length).equals(signature))) {
-      return this.#wrongProtocol(
-        "proxy-header",
-        REPLIES.talksProxy,
-        "sends a PROXY header: list the balancer under proxy_protocol, or switch it off there",
-      );
-    }
-    if (HTTP_REQUEST.test(chunk.toString("latin1", 0, Math.min(chunk.length, 2048)).split("\n", 1)[0] ?? "")) {
-      return this.#wrongProtocol(
-        "http",
-        REPLIES.talksHttp,
-        "speaks HTTP on a mail port: a browser, a scanner, or a wrong port in the device",
-      );
-    }
-    return true;
+    if (octets[0] !== PROXY_SIGNATURE[0]) return true;
+    const length = Math.min(octets.length, PROXY_SIGNATURE.length);
+    if (octets.compare(PROXY_SIGNATURE, 0, length, 0, length) !== 0) return true;
+    return length < PROXY_SIGNATURE.length ? undefined : this.#wrongProxy();
+  }
+
+  /** A line that no client of SMTP begins with ends the connection: what a browser or a balancer sends next must not be read as commands. */
+  #begins(line: string): boolean {
+    if (line === "") return true;
+    this.#opening = false;
+    if (PROXY_LINE.test(line)) return this.#wrongProxy();
+    if (!HTTP_REQUEST.test(line)) return true;
+    return this.#wrongProtocol(
+      "http",
+      REPLIES.talksHttp,
+      "speaks HTTP on a mail port: a browser, a scanner, or a wrong port in the device",
+    );
+  }
+
+  #wrongProxy(): false {
+    const remedy = "sends a PROXY header: list the balancer under proxy_protocol, or switch it off there";
+    return this.#wrongProtocol("proxy-header", REPLIES.talksProxy, remedy);
   }
 
   #wrongProtocol(reason: string, reply: Reply, remedy: string): false {
@@ -133,6 +155,7 @@ export class Session extends Connection {
 
   /** Answers one line; true when `done` is called by somebody else. What goes wrong is our fault and temporary: a 451, and the session goes on. */
   #answer(line: string, done: () => void): boolean {
+    if (this.#opening && !this.#begins(line)) return false;
     const prompt = this.#prompt;
     if (prompt !== undefined) {
       this.#prompt = undefined;
@@ -152,11 +175,17 @@ export class Session extends Connection {
 
   lineTooLong(): void {
     this.#prompt = undefined;
-    this.#unknownCommand(REPLIES.lineTooLong, "");
+    if (this.#dataRefused) this.#contentUnasked();
+    else this.#unknownCommand(REPLIES.lineTooLong, "");
   }
 
   #command(command: Command, line: string, done: () => void): boolean {
     if (command.quirks.length > 0) this.#noteQuirks(command.quirks, line);
+    if (command.verb !== "fault") this.#dataRefused = false;
+    else if (this.#dataRefused && HEADER_LINE.test(line)) {
+      this.#contentUnasked();
+      return false;
+    }
     switch (command.verb) {
       case "MAIL":
         this.#mail(command);
@@ -175,8 +204,10 @@ export class Session extends Connection {
         else this.refuse("syntax", faultReply(command.of, command.fault), line);
         return false;
       case "BDAT":
+        // We never offer it. What follows it are octets of a message, no commands.
+        this.#refuseData("syntax", REPLIES.notImplemented, "BDAT");
+        return false;
       case "EXPN":
-        // After BDAT octets would follow that are no commands; we never offer it.
         this.refuse("syntax", REPLIES.notImplemented, command.verb);
         return false;
       default:
@@ -232,8 +263,14 @@ export class Session extends Connection {
     else this.reply(reply);
   }
 
+  /** A client that did not wait for the answer to DATA sends a message: none of its lines may be taken for a command. */
+  #contentUnasked(): void {
+    this.rejected("content-refused", REPLIES.contentUnasked, "a line of a message came after refused data");
+    this.hangUp(REPLIES.contentUnasked);
+  }
+
   #noteQuirks(quirks: readonly Quirk[], line: string): void {
-    const seen = (this.#quirks ??= new Set());
+    const seen = (this.#noted ??= new Set());
     for (const quirk of quirks) {
       if (seen.has(quirk)) continue;
       seen.add(quirk);
@@ -261,8 +298,20 @@ export class Session extends Connection {
       return;
     }
     const startTls = (listener.tls.mode === "opportunistic" || listener.tls.mode === "required") && this.tls === undefined;
-    const keywords = [`SIZE ${this.#sizeLimit(undefined, [])}`, "PIPELINING", "8BITMIME", "SMTPUTF8", ...(startTls ? ["STARTTLS"] : [])];
-    this.write(`250-${options.hostname}\r\n${keywords.map((keyword) => `250-${keyword}\r\n`).join("")}250 ENHANCEDSTATUSCODES\r\n`);
+    const { auth, authEquals, ehloHide } = this.#quirks;
+    const keywords = [
+      `SIZE ${this.#sizeLimit(undefined, [])}`,
+      "PIPELINING",
+      "8BITMIME",
+      "SMTPUTF8",
+      ...(startTls ? ["STARTTLS"] : []),
+      ...(auth === "offer" ? ["AUTH LOGIN PLAIN"] : []),
+      ...(auth === "offer" && authEquals ? ["AUTH=LOGIN PLAIN"] : []),
+      "ENHANCEDSTATUSCODES",
+    ];
+    const hidden: readonly string[] = ehloHide;
+    const lines = [options.hostname, ...keywords.filter((keyword) => !hidden.includes(keyword.split(" ", 1)[0] ?? ""))];
+    this.write(lines.map((text, at) => `250${at < lines.length - 1 ? "-" : " "}${text}\r\n`).join(""));
   }
 
   #sizeLimit(sender: string | undefined, recipients: readonly string[]): number {
@@ -334,6 +383,7 @@ export class Session extends Connection {
       id,
       device: peer.device,
       client: peer.client,
+      quirks: this.#quirks,
       helo: this.#helo,
       extended: this.#extended,
       tls,
@@ -348,7 +398,10 @@ export class Session extends Connection {
   #refuseData(reason: string, reply: Reply, detail = "DATA"): void {
     this.refuse(reason, reply, detail);
     // A client that did not wait for the answer is sending content now, which must never be read as commands.
-    if (this.input.buffered === 0 && this._socket.readableLength === 0) return;
+    if (this.input.buffered === 0 && this._socket.readableLength === 0) {
+      this.#dataRefused = true;
+      return;
+    }
     this.flush();
     this.close();
   }
@@ -372,18 +425,36 @@ export class Session extends Connection {
     this.#incoming = undefined;
     if (incoming === undefined) return done();
     const lastOctetAt = this.context.options.clock.monotonic();
-    const { envelope, refusal } = incoming.complete();
-    if (refusal !== undefined) {
+    const completed = incoming.complete();
+    if (completed.refusal !== undefined) {
+      const { refusal } = completed;
       this.refuse(refusal.reason, refusal.reply, refusal.detail);
       this.#settled(done);
       return;
     }
     this.#committing = true;
-    void this.#commit(incoming, envelope, lastOctetAt, done);
+    if (completed.repeatKey === undefined) void this.#commit(incoming, completed.envelope, lastOctetAt, done);
+    else void this.#commitOnce(incoming, completed.envelope, completed.repeatKey, lastOctetAt, done);
+  }
+
+  /** Commits unless the same message came a short while ago and is ours: then its queue id is the answer again. Never rejects. */
+  async #commitOnce(incoming: IncomingMessage, envelope: Envelope, key: string, lastOctetAt: number, done: () => void): Promise<void> {
+    const { repeats, options } = this.context;
+    const earlier = repeats.find(key, options.clock.monotonic(), this.#quirks.suppressRepeatsWithinMs);
+    if (earlier === undefined || !(await earlier.accepted)) {
+      const accepted = this.#commit(incoming, envelope, lastOctetAt, done);
+      repeats.remember(key, incoming.queueId, options.clock.monotonic(), accepted);
+      return;
+    }
+    incoming.abort();
+    this.#committing = false;
+    this.#answered(earlier.queueId);
+    this.#settled(done);
+    options.emit(incoming.repeated(earlier.queueId));
   }
 
   /** The 250 is said after the commit and not before; whoever is gone by then, the message is ours. Never rejects. */
-  async #commit(incoming: IncomingMessage, envelope: Envelope, lastOctetAt: number, done: () => void): Promise<void> {
+  async #commit(incoming: IncomingMessage, envelope: Envelope, lastOctetAt: number, done: () => void): Promise<boolean> {
     let failure: unknown;
     let failed = false;
     try {
@@ -397,15 +468,20 @@ export class Session extends Connection {
       const reply = failure instanceof PosternError ? failure.reply : LOCAL_ERROR;
       this.refuse("spool", reply, failure instanceof PosternError ? failure.code : describeError(failure));
     } else {
-      this.#accepted += 1;
-      this.#nonMail = 0;
-      this.#unknown = 0;
-      this.write(queuedAs(incoming.queueId));
+      this.#answered(incoming.queueId);
     }
     this.#settled(done);
-    if (failed) return;
+    if (failed) return false;
     const { clock, emit } = this.context.options;
     emit(incoming.accepted(envelope, (clock.monotonic() - lastOctetAt) / 1000));
+    return true;
+  }
+
+  #answered(queueId: string): void {
+    this.#accepted += 1;
+    this.#nonMail = 0;
+    this.#unknown = 0;
+    this.write(queuedAs(queueId));
   }
 
   /** A message got its reply: on with commands, or out. */

@@ -2,7 +2,23 @@
 import { PRIORITIES } from "../../mail/message.ts";
 import { z } from "./engine.ts";
 import { readMoment } from "../values.ts";
-import { about, address, boolean, endpoint, host, listOf, name, network, oneOf, path, pattern, size, text } from "./fields.ts";
+import {
+  about,
+  address,
+  boolean,
+  duration,
+  endpoint,
+  host,
+  listOf,
+  name,
+  network,
+  oneOf,
+  orNone,
+  path,
+  pattern,
+  size,
+  text,
+} from "./fields.ts";
 
 export const TLS_MODES = ["none", "opportunistic", "required", "implicit"] as const;
 
@@ -33,6 +49,45 @@ const ListenerTls = z.strictObject({
   }),
 });
 
+/** Keywords of EHLO that can be hidden; as in `receive/quirks.ts`, which cannot be read from here. */
+const HIDEABLE_KEYWORDS = ["SIZE", "PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"] as const;
+
+/** The same for a listener and for a client; the client's word goes first. */
+const Quirks = z.strictObject({
+  auth: about(oneOf(["hide", "offer"]).optional(), {
+    description:
+      "offer: EHLO says AUTH LOGIN PLAIN, for devices that send a password only when they are asked for one; any will do, none is kept. Credentials are accepted either way.",
+    default_text: "the listener's, else hide",
+    apply: "restart",
+  }),
+  auth_equals: about(boolean().optional(), {
+    description: "Where AUTH is offered, also says AUTH=LOGIN PLAIN, as devices older than RFC 2554 read it. Confuses others.",
+    default_text: "the listener's, else false",
+    apply: "restart",
+  }),
+  ehlo_hide: about(listOf(oneOf(HIDEABLE_KEYWORDS)).optional(), {
+    description: "Keywords that EHLO leaves out, for devices that use one of them badly. STARTTLS is hidden by tls.mode: none.",
+    default_text: "the listener's, else none",
+    samples: [["PIPELINING", "SMTPUTF8"]],
+    apply: "restart",
+  }),
+  lenient_end_of_data: about(boolean().optional(), {
+    description:
+      "true: a dot between bare line feeds ends a message too, for devices that never send CR LF . CR LF. Only for a device that writes all of its mail itself: in mail of others a dot alone could start commands of theirs.",
+    default_text: "the listener's, else false",
+    apply: "restart",
+  }),
+  suppress_repeats_within: about(orNone(duration("1s", "1d")).optional(), {
+    description:
+      "A message that is octet for octet one of this span, from the same address with the same sender and recipients, is answered with 250 and not delivered again: for devices that give up on our answer too early and send anew.",
+    default_text: "the listener's, else none",
+    samples: ["10m"],
+    apply: "restart",
+  }),
+});
+
+const QUIRKS_FIELD = { description: "What this needs beyond the defaults, for devices that nobody can repair.", apply: "restart" } as const;
+
 const Listener = z.strictObject({
   listen: about(listOf(endpoint()), {
     description:
@@ -45,6 +100,7 @@ const Listener = z.strictObject({
     default_text: "mode none",
     apply: "restart",
   }),
+  quirks: about(Quirks.optional(), { ...QUIRKS_FIELD, default_text: "none" }),
 });
 
 export const Listeners = z.record(
@@ -113,6 +169,7 @@ const Client = z.strictObject({
       "Whose mail goes first by an upstream whose limits make mail wait: interactive (somebody waits beside the scanner) ahead of normal ahead of bulk (statements, newsletters). They take turns, so that bulk is never starved; when little is left of a day's recipients, bulk waits for the rest.",
     apply: "restart",
   }),
+  quirks: about(Quirks.optional(), { ...QUIRKS_FIELD, default_text: "the listener's" }),
   allow_public: about(boolean().prefault(false), {
     description: "Must be true when a public network wider than /24 (IPv6 /48) is listed: everybody in it may send through this relay.",
     apply: "restart",
