@@ -130,6 +130,7 @@ const ADMITTED: Readonly<Record<NonNullable<Explanation["admittedBy"]>, string>>
   allowed: "allowed by an operator",
   learned: "while the client learns",
   named: "by its name",
+  user: "as the user signs in",
 };
 
 function render(explanation: Explanation, doors: readonly UpstreamView[] | undefined): string[] {

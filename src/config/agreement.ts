@@ -1,5 +1,6 @@
 /** What must agree between keys: references, overlaps, limits. The schema has checked each value by itself. */
 import { routeDisagreements } from "./agreement-routes.ts";
+import { userDisagreements } from "./agreement-users.ts";
 import { upstreamDisagreements } from "./agreement-upstreams.ts";
 import { error, unknownName, warning } from "./disagreement.ts";
 import type { Disagreement } from "./disagreement.ts";
@@ -19,6 +20,7 @@ export function disagreements(file: Readable): Disagreement[] {
     ...endpoints(file),
     ...clients(file),
     ...networks(file),
+    ...userDisagreements(file),
     ...upstreams(file),
     ...routeDisagreements(file),
     ...retry(file),
@@ -94,7 +96,12 @@ function* clients(file: Readable): Generator<Disagreement> {
     for (const key of ["senders", "recipients"] as const) {
       if (client[key].length === 0) yield error([...path, key], "expected at least one: with an empty list this client can send nothing");
     }
-    if (client.networks.length === 0 && client.hosts.length === 0 && (client.learn?.networks ?? []).length === 0)
+    if (
+      client.networks.length === 0 &&
+      client.hosts.length === 0 &&
+      client.users.length === 0 &&
+      (client.learn?.networks ?? []).length === 0
+    )
       yield error([...path, "networks"], "expected at least one: with an empty list this client can never connect");
     yield* learning(name, client, file.organization?.time_zone);
     if (client.listeners?.length === 0)

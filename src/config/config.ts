@@ -47,6 +47,8 @@ export interface ListenerConfig {
   readonly listen: readonly Endpoint[];
   readonly tls: ListenerTls;
   readonly quirks?: QuirksConfig | undefined;
+  readonly auth: "none" | "offered" | "required";
+  readonly auth_without_tls: boolean;
 }
 
 export interface ClientConfig {
@@ -56,6 +58,8 @@ export interface ClientConfig {
   readonly hosts: readonly string[];
   /** Unknown addresses of `networks` are let in until then, ms since the epoch. */
   readonly learn: { readonly networks: readonly string[]; readonly until: number } | undefined;
+  /** Users of whom one has to sign in; empty: none has to. */
+  readonly users: readonly string[];
   /** Names of listeners; all of them when the file names none. */
   readonly listeners: readonly string[];
   readonly senders: readonly AddressPattern[];
@@ -242,6 +246,7 @@ export interface Config {
   };
   readonly listeners: Readonly<Record<string, ListenerConfig>>;
   readonly clients: Readonly<Record<string, ClientConfig>>;
+  readonly users: Readonly<Record<string, { readonly password_hash: string }>>;
   readonly upstreams: Readonly<Record<string, UpstreamConfig>>;
   /** In order; the last has no match. */
   readonly routes: readonly RouteConfig[];

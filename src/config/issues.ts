@@ -41,7 +41,8 @@ function objectionsOf(issue: Issue, prefix: KeyPath, root: unknown, knownKeys: (
   const seen = valueAt(root, path);
   if (seen === UNREADABLE) return [];
   if (issue.code === "unrecognized_keys") return issue.keys.map((key) => unknownKey([...path, key], knownKeys(path)));
-  if (issue.code === "invalid_key") return [{ path, atKey: true, key: formatKey(path.slice(0, -1)), message: NAME_EXPECTED }];
+  if (issue.code === "invalid_key")
+    return [{ path, atKey: true, key: formatKey(path.slice(0, -1)), message: issue.issues[0]?.message ?? NAME_EXPECTED }];
   if (issue.code === "invalid_union") {
     // A secret given literally must not be taken for a misspelt file name.
     if (issue.message === SECRET_EXPECTED) return [{ path, atKey: false, key: formatKey(path), message: SECRET_EXPECTED }];

@@ -235,8 +235,8 @@ describe("single faults", () => {
     ],
     [
       '{ listen: ":25" }',
-      '{ listen: ":25", auth: required }',
-      "8:30 listeners.printers.auth: unknown key; known here: listen, tls, quirks",
+      '{ listen: ":25", sasl: required }',
+      "8:30 listeners.printers.sasl: unknown key; known here: listen, tls, auth, auth_without_tls, quirks",
     ],
     [
       "hostname:",

@@ -126,6 +126,7 @@ function salvage(document: ParsedDocument): Readable {
     organization: read(shape.organization, valueAt(document.value, ["organization"])),
     listeners: readEach("listeners", shape.listeners.valueType),
     clients: readEach("clients", shape.clients.valueType),
+    users: read(shape.users, valueAt(document.value, ["users"])),
     upstreams: readEach("upstreams", shape.upstreams.valueType),
     routes: Array.isArray(routes) ? routes.map((route) => read(shape.routes.element, route)) : [],
     hasRoutes: Array.isArray(routes),

@@ -24,16 +24,41 @@ export async function hashPassword(password: string): Promise<string> {
   return `scrypt$ln=${COST.logN},r=${COST.r},p=${COST.p}$${base64(salt)}$${base64(key)}`;
 }
 
+/** Parameters of a hash. */
+interface Parsed {
+  readonly logN: number;
+  readonly r: number;
+  readonly p: number;
+  readonly salt: Buffer;
+  readonly key: Buffer;
+}
+
+/** Undefined for a text that is no hash of ours, or asks for more than 128 MiB or too much time. */
+function parse(hash: string): Parsed | undefined {
+  const match = FORM.exec(hash);
+  if (match === null) return undefined;
+  const [logN, r, p] = [Number(match[1]), Number(match[2]), Number(match[3])];
+  if (Math.min(logN, r, p) < 1 || memoryOf(logN, r) > MAX_MEMORY_OCTETS || p > 16) return undefined;
+  return { logN, r, p, salt: Buffer.from(match[4] ?? "", "base64"), key: Buffer.from(match[5] ?? "", "base64") };
+}
+
+/** True for a hash that `verifyPassword` can check. */
+export function isPasswordHash(text: string): boolean {
+  return parse(text) !== undefined;
+}
+
+/** A hash that no password is known for and that takes as long to check as the given one: for users that there are not. */
+export function decoyHash(hash: string): string {
+  const { logN, r, p, key } = parse(hash) ?? { ...COST, key: Buffer.alloc(KEY_OCTETS) };
+  return `scrypt$ln=${logN},r=${r},p=${p}$${base64(randomBytes(SALT_OCTETS))}$${base64(randomBytes(key.length))}`;
+}
+
 /** Whether the password has this hash. False for a text that is no hash of ours, or asks for more than 128 MiB. */
 export async function verifyPassword(password: string, hash: string): Promise<boolean> {
-  const match = FORM.exec(hash);
-  if (match === null || Buffer.byteLength(password) > MAX_PASSWORD_OCTETS) return false;
-  const [, logN, r, p, saltText = "", keyText = ""] = match;
-  const parameters = [Number(logN), Number(r), Number(p)] as const;
-  if (parameters.some((value) => value < 1) || memoryOf(parameters[0], parameters[1]) > MAX_MEMORY_OCTETS || parameters[2] > 16)
-    return false;
-  const wanted = Buffer.from(keyText, "base64");
-  return timingSafeEqual(await derive(password, Buffer.from(saltText, "base64"), wanted.length, ...parameters), wanted);
+  const parsed = parse(hash);
+  if (parsed === undefined || Buffer.byteLength(password) > MAX_PASSWORD_OCTETS) return false;
+  const { logN, r, p, salt, key } = parsed;
+  return timingSafeEqual(await derive(password, salt, key.length, logN, r, p), key);
 }
 
 function memoryOf(logN: number, r: number): number {

@@ -7,6 +7,8 @@ export interface Readable {
   readonly organization?: ParsedFile["organization"] | undefined;
   readonly listeners: Named<ParsedFile["listeners"][string]>;
   readonly clients: Named<ParsedFile["clients"][string]>;
+  /** Undefined where the section is faulty. */
+  readonly users?: ParsedFile["users"] | undefined;
   readonly upstreams: Named<ParsedFile["upstreams"][string]>;
   /** By position; undefined where one is faulty. */
   readonly routes: readonly (ParsedFile["routes"][number] | undefined)[];

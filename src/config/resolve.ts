@@ -34,6 +34,7 @@ export function resolveConfig(file: ParsedFile, folder: string): Config {
     },
     listeners: mapValues(file.listeners, (listener) => resolveListener(listener, folder)),
     clients,
+    users: file.users,
     upstreams: mapValues(file.upstreams, (upstream) => resolveUpstream(upstream, { file, folder, network: ownNetwork, defaultSender })),
     routes: file.routes.map(({ name, match, via: [first = "", ...others], spread, spill }): RouteConfig => ({
       name,
@@ -53,13 +54,11 @@ export function resolveConfig(file: ParsedFile, folder: string): Config {
   };
 }
 
-function resolveListener({ listen, tls, quirks }: ParsedFile["listeners"][string], folder: string): ListenerConfig {
-  if (tls === undefined) return { listen, quirks, tls: { mode: "none", certificate: undefined, key: undefined, min_version: "TLSv1.2" } };
-  return {
-    listen,
-    quirks,
-    tls: { mode: tls.mode, certificate: absolute(folder, tls.certificate), key: absolute(folder, tls.key), min_version: tls.min_version },
-  };
+function resolveListener({ listen, tls, auth, auth_without_tls, quirks }: ParsedFile["listeners"][string], folder: string): ListenerConfig {
+  const plain = { mode: "none", certificate: undefined, key: undefined, min_version: "TLSv1.2" } as const;
+  const { mode, certificate, key, min_version } = tls ?? plain;
+  const own = { mode, certificate: absolute(folder, certificate), key: absolute(folder, key), min_version };
+  return { listen, tls: own, auth, auth_without_tls, quirks };
 }
 
 function resolveClient(

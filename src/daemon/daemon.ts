@@ -32,6 +32,7 @@ import { buildUpstreams, placeOf } from "./doors.ts";
 import { buildClients, buildListeners, doorLimits } from "./listening.ts";
 import { buildRouter } from "./routing.ts";
 import type { ListenerCertificate } from "./listening.ts";
+import { Users } from "./users.ts";
 
 /** Sessions that are sending a message may finish it for this long. */
 const RECEIVE_GRACE_MS = 10_000;
@@ -133,6 +134,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     listeners,
     clients: buildClients(config),
     admissions: devices,
+    authenticator: new Users(config.users, clock),
     sizeLimit: doorLimits(router, upstreams),
     timeZone: config.organization.time_zone,
     logSubjects: config.log.subjects,

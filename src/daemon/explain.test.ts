@@ -15,13 +15,18 @@ organization: { domains: [contoso.com], postmaster: it@contoso.com, default_send
 listeners:
   printers: { listen: ":25" }
   submission: { listen: ":587" }
+  apps: { listen: ":2587", tls: { mode: required }, auth: required }
 clients:
+  sap: { networks: [10.40.0.1], users: [sap], listeners: [apps], recipients: any }
   floor: { networks: [10.20.0.0/16], listeners: [printers] }
   erp: { networks: [10.30.1.5], recipients: any, max_message_size: 10MiB }
 upstreams:
   inside: { type: smart-host, host: a.example }
   small: { type: smart-host, host: b.example }
   scans: { type: smart-host, host: c.example }
+users:
+  batch: { password_hash: "scrypt$ln=15,r=8,p=1$F/j8ZBAgAGNcN8+ZzLgqkA$+I7fUHTXtc0wKmqdooGlEjk4AknPAZ/0irmnUD27pD0" }
+  sap: { password_hash: "scrypt$ln=15,r=8,p=1$F/j8ZBAgAGNcN8+ZzLgqkA$+I7fUHTXtc0wKmqdooGlEjk4AknPAZ/0irmnUD27pD0" }
 routes:
   - { name: night, match: { user: batch }, via: [scans] }
   - { name: outside, match: { client: erp, recipients: external }, via: [inside, scans] }
@@ -84,6 +89,18 @@ test("an address that no client has is told the greeting it would get", async ()
     client: undefined,
     refusal: "554 5.7.1 relay.contoso.com 192.0.2.9 is not allowed to relay; ask the administrator to add it",
   });
+});
+
+test("where users sign in, the user decides too", async () => {
+  const listener = "apps";
+
+  expect(await ask({ listener, ip: "10.40.0.1" })).toMatchObject({ accepted: false, refusal: "530 5.7.0 Authentication required" });
+  expect(await ask({ listener, ip: "10.40.0.1", user: "sap" })).toMatchObject({ accepted: true, client: "sap" });
+  expect(await ask({ listener, ip: "10.40.0.1", user: "batch" })).toMatchObject({
+    accepted: false,
+    refusal: expect.stringMatching(/^535 /),
+  });
+  expect(await ask({ listener, ip: "10.30.1.5", user: "batch" })).toMatchObject({ accepted: true, client: "erp" });
 });
 
 test("the listener decides which clients there are; IPv4 in IPv6 is IPv4", async () => {

@@ -10,12 +10,12 @@ import { planSender } from "../deliver/sender-plan.ts";
 import { canonicalAddress, isNonAscii } from "../mail/address.ts";
 import type { Envelope } from "../mail/message.ts";
 import { formatReply, type Reply } from "../mail/reply.ts";
-import { clientTable } from "../receive/client-table.ts";
+import { Directory } from "../receive/directory.ts";
 import { tooLarge } from "../receive/intake.ts";
 import { canonicalPeer } from "../receive/networks.ts";
 import type { ClientOptions } from "../receive/options.ts";
 import { judgeRecipient, judgeSender } from "../receive/policy.ts";
-import { notAllowed } from "../receive/replies.ts";
+import { notAllowed, REPLIES } from "../receive/replies.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { buildClients, doorLimits } from "./listening.ts";
 import { buildRouter } from "./routing.ts";
@@ -71,9 +71,9 @@ export interface Explanation {
   readonly address: string;
   readonly listener: string;
   readonly client: string | undefined;
-  /** How the address is let in: by the client's networks, an operator's word, learning, or a name. */
-  readonly admittedBy: "network" | Admission["how"] | undefined;
-  /** The greeting where it is refused. */
+  /** How the address is let in: by the client's networks, an operator's word, learning, a name, or only because somebody signs in. */
+  readonly admittedBy: "network" | "user" | Admission["how"] | undefined;
+  /** The greeting where it is refused, or what MAIL is answered before somebody signed in. */
   readonly refusal: string | undefined;
   readonly sender: {
     readonly given: string;
@@ -91,10 +91,10 @@ export interface Explanation {
 export async function explain(request: ExplainRequest, sources: ExplainSources): Promise<Explanation> {
   const { config } = sources;
   const address = canonicalPeer(request.ip);
-  const found = await findClient(address, request.listener, sources);
+  const found = await findClient(address, request, sources);
   const nothing = { given: request.from, sender: undefined, replaces: undefined, refusal: undefined };
   if (found.client === undefined) {
-    const refusal = formatReply(notAllowed(config.hostname, address));
+    const refusal = formatReply(found.refusal ?? notAllowed(config.hostname, address));
     const { listener } = found;
     return {
       accepted: false,
@@ -172,22 +172,46 @@ interface FoundClient {
   readonly listener: string;
   readonly client: ClientOptions | undefined;
   readonly admittedBy: Explanation["admittedBy"];
+  /** Where the connection is taken, but nothing before somebody signed in. */
+  readonly refusal?: Reply | undefined;
 }
 
-/** The client on the wanted listener, else on the first that lets the address in. */
-async function findClient(address: string, wanted: string | undefined, { config, admit }: ExplainSources): Promise<FoundClient> {
+/** The client on the wanted listener, else on the first that lets the address, or its user, in. */
+async function findClient(
+  address: string,
+  { listener: wanted, user }: ExplainRequest,
+  { config, admit }: ExplainSources,
+): Promise<FoundClient> {
   const clients = buildClients(config);
-  const listeners = wanted === undefined ? Object.keys(config.listeners) : [wanted];
-  for (const listener of listeners) {
-    const client = clientTable(clients, listener).find(address);
-    if (client !== undefined) return { listener, client, admittedBy: "network" };
+  const names = wanted === undefined ? Object.keys(config.listeners) : [wanted];
+  const directories = names.map((name) => new Directory(name, config.listeners[name]?.auth ?? "none", clients));
+  const found: FoundClient[] = [];
+  for (const [index, directory] of directories.entries()) {
+    const listener = names[index] ?? "";
+    const client = directory.find(address);
+    if (client !== undefined) found.push(entered(directory, { listener, client, admittedBy: "network" }, user));
   }
-  for (const listener of listeners) {
+  const known = found.length > 0;
+  for (const [index, directory] of directories.entries()) {
+    if (known) break;
+    const listener = names[index] ?? "";
     const admission = await admit(address, listener);
-    const client = clients.find(({ name }) => name === admission?.client);
-    if (client !== undefined) return { listener, client, admittedBy: admission?.how };
+    const client = admission === undefined ? undefined : directory.named(admission.client);
+    found.push(entered(directory, { listener, client, admittedBy: admission?.how }, user));
   }
-  return { listener: listeners[0] ?? "", client: undefined, admittedBy: undefined };
+  const best = found.find(({ client }) => client !== undefined) ?? found.find(({ refusal }) => refusal !== undefined);
+  return best ?? found[0] ?? { listener: names[0] ?? "", client: undefined, admittedBy: undefined };
+}
+
+/** What an address is on a listener once its user, if there is one, signed in. */
+function entered(directory: Directory, place: FoundClient, user: string | undefined): FoundClient {
+  const standing = directory.standing(place.client);
+  if ("refused" in standing) return { ...place, client: undefined, admittedBy: undefined };
+  const signedIn = user === undefined ? undefined : standing.signIn?.clientOf(user);
+  if (signedIn !== undefined) return { ...place, client: signedIn, admittedBy: signedIn === place.client ? place.admittedBy : "user" };
+  if (standing.client !== undefined) return { ...place, client: standing.client };
+  const refusal = user === undefined ? REPLIES.authRequired : REPLIES.authFailed;
+  return { ...place, client: undefined, admittedBy: undefined, refusal };
 }
 
 function envelopeOf(

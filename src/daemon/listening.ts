@@ -35,8 +35,9 @@ export async function buildListeners(
   for (const [name, listener] of Object.entries(config.listeners)) {
     const endpoints = listener.listen.map(({ host, port }) => ({ host, port }));
     const { mode, min_version: minVersion } = listener.tls;
+    const auth = { auth: listener.auth, authWithoutTls: listener.auth_without_tls };
     if (mode === "none") {
-      listeners.push({ name, endpoints, tls: { mode }, quirks: quirkOverrides(listener.quirks) });
+      listeners.push({ name, endpoints, tls: { mode }, ...auth, quirks: quirkOverrides(listener.quirks) });
       continue;
     }
     const given = await readCertificate(name, listener);
@@ -49,7 +50,7 @@ export async function buildListeners(
         clock,
       ));
     certificates.push({ name, expiresAt: certificateExpiresAt(certificate.certPem) });
-    listeners.push({ name, endpoints, tls: { mode, minVersion, certificate }, quirks: quirkOverrides(listener.quirks) });
+    listeners.push({ name, endpoints, tls: { mode, minVersion, certificate }, ...auth, quirks: quirkOverrides(listener.quirks) });
   }
   return { listeners, certificates };
 }
@@ -76,6 +77,8 @@ export function buildClients(config: Config): ClientOptions[] {
   return Object.entries(config.clients).map(([name, client]) => ({
     name,
     networks: client.networks,
+    users: client.users,
+    anyAddress: client.networks.length === 0 && client.hosts.length === 0 && client.learn === undefined,
     listeners: client.listeners,
     senders: client.senders,
     recipients: client.recipients,

@@ -51,6 +51,12 @@ export class Inventory {
       case "session.opened":
         this.#opened(event);
         break;
+      case "session.auth.succeeded":
+        this.#signedIn(event);
+        break;
+      case "session.auth.failed":
+        this.#signInFailed(event);
+        break;
       case "session.closed":
         this.#closed(event);
         break;
@@ -116,10 +122,33 @@ export class Inventory {
   // ---- events -----------------------------------------------------------------------------------------------------------
 
   #opened({ device, client, listener, admission }: EventOf<"session.opened">): void {
+    // Anybody may come as far as signing in: it is a device of ours once somebody did.
+    if (admission === "user") return;
     const entry = this.#seen(device, admission === "learned" ? "learned" : "allowed", this.#now());
     entry.client = client;
     entry.listeners = withLatest(entry.listeners, listener, MOST_NAMES);
     entry.sessions += 1;
+    this.#changed();
+  }
+
+  #signedIn({ device, client, listener, user }: EventOf<"session.auth.succeeded">): void {
+    const old = this.#known.get(device);
+    const entry = this.#seen(device, old?.verdict ?? "allowed", this.#now());
+    entry.client = client;
+    entry.listeners = withLatest(entry.listeners, listener, MOST_NAMES);
+    entry.users = withLatest(entry.users, user, MOST_NAMES);
+    if (old === undefined) entry.sessions += 1;
+    this.#changed();
+  }
+
+  #signInFailed({ device, listener, reply, cause, remedy }: EventOf<"session.auth.failed">): void {
+    const now = this.#now();
+    const entry = this.#known.get(device) ?? this.#seen(device, "refused", now);
+    entry.triedAuth = true;
+    entry.listeners = withLatest(entry.listeners, listener, MOST_NAMES);
+    entry.refusals += 1;
+    const refusal: Refusal = { at: now, listener, reason: "credentials", reply: formatReply(reply), detail: cause, remedy };
+    entry.lastRefusals = [...entry.lastRefusals.slice(-(MOST_REFUSALS - 1)), refusal];
     this.#changed();
   }
 

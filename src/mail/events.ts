@@ -34,11 +34,36 @@ export type PosternEvent =
       readonly type: "session.opened";
       readonly session: string;
       readonly listener: string;
-      readonly client: string;
+      /** Absent while somebody has to sign in first. */
+      readonly client?: string | undefined;
       readonly device: string;
       readonly implicitTls: boolean;
-      /** How the device got in: by a listed network, or by what was decided or found out since. */
-      readonly admission: "network" | "allowed" | "learned" | "named";
+      /** How the device got in: by a listed network, by what was decided or found out since, or only as far as signing in (`user`). */
+      readonly admission: "network" | "allowed" | "learned" | "named" | "user";
+    }
+  /** A user signed in; `client` is whose rules hold from now on. */
+  | {
+      readonly type: "session.auth.succeeded";
+      readonly session: string;
+      readonly listener: string;
+      readonly device: string;
+      readonly client: string;
+      readonly user: string;
+      readonly mechanism: string;
+    }
+  | {
+      readonly type: "session.auth.failed";
+      readonly session: string;
+      readonly listener: string;
+      readonly device: string;
+      /** Only a name that is in the configuration: people type passwords into the wrong field. */
+      readonly user?: string | undefined;
+      readonly mechanism: string;
+      readonly cause: string;
+      /** Wrong passwords of this address lately. */
+      readonly failures: number;
+      readonly reply: Reply;
+      readonly remedy?: string | undefined;
     }
   | {
       readonly type: "session.secured";

@@ -45,6 +45,30 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
   "listener.bound": { when: "A listener accepts connections.", level: "info" },
   "session.opened": { when: "An allowed device connected.", level: "info" },
   "session.secured": { when: "TLS was negotiated with a device.", level: "debug" },
+  "session.auth.succeeded": {
+    when: "A user signed in at a listener.",
+    level: "info",
+    count: (event, metrics) => metrics.count("smtp_auth_total", 1, event.listener, "ok"),
+  },
+  "session.auth.failed": {
+    when: "Somebody could not sign in at a listener; the next attempt from that address has to wait.",
+    level: "warn",
+    fields: (event) => ({
+      session: event.session,
+      listener: event.listener,
+      device: event.device,
+      user: event.user,
+      mechanism: event.mechanism,
+      cause: event.cause,
+      failures: event.failures,
+      ...replyFields(event.reply),
+      remedy: event.remedy,
+    }),
+    count: (event, metrics) => {
+      metrics.count("smtp_auth_total", 1, event.listener, "failed");
+      metrics.count("smtp_rejects_total", 1, event.listener, "credentials");
+    },
+  },
   "session.closed": {
     when: "A session ended; on level info when it brought no message, else debug.",
     level: (event) => (event.messages === 0 ? "info" : "debug"),

@@ -60,6 +60,7 @@ export const METRICS = {
     help: "SMTP sessions that ended, by TLS version; tls is none on a plain connection.",
     labels: ["listener", "tls"],
   },
+  smtp_auth_total: { type: "counter", help: "Sign-ins of users at a listener, by result (ok, failed).", labels: ["listener", "result"] },
   smtp_rejects_total: { type: "counter", help: "Connections, commands and messages refused, by reason.", labels: ["listener", "reason"] },
   devices: {
     type: "gauge",

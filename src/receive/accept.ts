@@ -5,10 +5,10 @@
 import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 import type { Reply } from "../mail/reply.ts";
-import { clientTable } from "./client-table.ts";
 import type { Connection, ConnectionOwner } from "./connection.ts";
+import { Directory } from "./directory.ts";
+import type { Standing } from "./directory.ts";
 import { canonicalPeer } from "./networks.ts";
-import type { NetworkTable } from "./networks.ts";
 import type { AdmissionKind, Admissions, ClientOptions, Endpoint, SessionContext } from "./options.ts";
 import { notAllowed, REPLIES, wireReply } from "./replies.ts";
 import { RelayServer } from "./server.ts";
@@ -97,9 +97,7 @@ export class Acceptor {
   readonly #context: SessionContext;
   readonly #places: Places;
   readonly #server: RelayServer;
-  readonly #clients: NetworkTable<ClientOptions>;
-  /** Those that may use this listener. */
-  readonly #byName = new Map<string, ClientOptions>();
+  readonly #directory: Directory;
   readonly #bound: { server: Server; address: AddressInfo }[] = [];
   readonly #refused = new Set<Socket>();
   readonly #nextId: () => string;
@@ -113,10 +111,7 @@ export class Acceptor {
     this.#server = new RelayServer(context);
     // Faults of a session's handshake are its own events; what else smtp-server reports must not end the process.
     this.#server.on("error", () => undefined);
-    this.#clients = clientTable(clients, context.listener.name);
-    for (const client of clients) {
-      if (client.listeners === undefined || client.listeners.includes(context.listener.name)) this.#byName.set(client.name, client);
-    }
+    this.#directory = new Directory(context.listener.name, context.listener.auth ?? "none", clients);
   }
 
   /** Addresses bound, in the order of the endpoints. */
@@ -159,25 +154,32 @@ export class Acceptor {
       socket.destroy();
       return;
     }
-    const client = this.#clients.find(device);
-    if (client !== undefined) return this.#enter(socket, device, client, "network");
+    const client = this.#directory.find(device);
+    if (client !== undefined) return this.#stand(socket, device, client, "network");
     const { admissions } = this.#context.options;
     const admission = this.#clientOf(admissions?.admit(device, this.#context.listener.name));
-    if (admission !== undefined) return this.#enter(socket, device, admission.client, admission.how);
+    if (admission !== undefined) return this.#stand(socket, device, admission.client, admission.how);
     // Whoever is refused in great numbers does not get to wait.
     const again =
       this.#refused.size >= this.#context.limits.sessions ? undefined : admissions?.lookAgain(device, this.#context.listener.name);
-    if (again === undefined) this.#refuseUnlisted(socket, device);
-    else void this.#enterAfter(socket, device, again);
+    if (again === undefined) this.#stand(socket, device, undefined, "user");
+    else void this.#standAfter(socket, device, again);
+  }
+
+  /** Lets a device in as far as its address goes on this listener, or refuses it. */
+  #stand(socket: Socket, device: string, client: ClientOptions | undefined, admission: AdmissionKind): void {
+    const standing = this.#directory.standing(client);
+    if ("refused" in standing) this.#refuseUnlisted(socket, device, standing.remedy);
+    else this.#enter(socket, device, standing, standing.client === undefined ? "user" : admission);
   }
 
   #clientOf(found: ReturnType<Admissions["admit"]>): { client: ClientOptions; how: AdmissionKind } | undefined {
-    const client = found === undefined ? undefined : this.#byName.get(found.client);
+    const client = found === undefined ? undefined : this.#directory.named(found.client);
     return found === undefined || client === undefined ? undefined : { client, how: found.how };
   }
 
   /** Lets a device in once its name is known to belong to this address; nothing is read before. */
-  async #enterAfter(socket: Socket, device: string, again: Promise<ReturnType<Admissions["admit"]>>): Promise<void> {
+  async #standAfter(socket: Socket, device: string, again: Promise<ReturnType<Admissions["admit"]>>): Promise<void> {
     socket.pause();
     this.#refused.add(socket);
     const late = Promise.withResolvers<undefined>();
@@ -187,18 +189,20 @@ export class Acceptor {
     this.#refused.delete(socket);
     if (socket.destroyed) return;
     const admission = this.#clientOf(found);
-    if (admission === undefined) this.#refuseUnlisted(socket, device);
-    else this.#enter(socket, device, admission.client, admission.how);
+    this.#stand(socket, device, admission?.client, admission?.how ?? "user");
   }
 
-  #refuseUnlisted(socket: Socket, device: string): void {
+  #refuseUnlisted(socket: Socket, device: string, known: string | undefined): void {
     const { options, listener } = this.#context;
-    const remedy = `add ${device} to the networks of a client that may use listener ${listener.name}, or: postern devices allow ${device} --client NAME`;
+    const remedy =
+      known ??
+      `add ${device} to the networks of a client that may use listener ${listener.name}, or: postern devices allow ${device} --client NAME`;
     this.#refuse(socket, device, "unlisted", notAllowed(options.hostname, device), undefined, remedy);
   }
 
-  #enter(socket: Socket, device: string, client: ClientOptions, admission: AdmissionKind): void {
+  #enter(socket: Socket, device: string, standing: Standing, admission: AdmissionKind): void {
     const { limits } = this.#context;
+    const { client } = standing;
     if (this.#stopping) {
       this.#refuse(socket, device, "stopping", REPLIES.shuttingDown, client);
       return;
@@ -207,18 +211,19 @@ export class Acceptor {
       this.#refuse(socket, device, "sessions", REPLIES.tooManySessions, client);
       return;
     }
-    if (this.#places.of(device) >= limits.sessionsPerDevice) this.#wait(socket, device, client, admission);
-    else this.#admit(socket, device, client, admission);
+    if (this.#places.of(device) >= limits.sessionsPerDevice) this.#wait(socket, device, standing, admission);
+    else this.#admit(socket, device, standing, admission);
   }
 
-  #admit(socket: Socket, device: string, client: ClientOptions, admission: AdmissionKind): void {
-    const session = this.#server.open(socket, { id: this.#nextId(), device, client, admission }, this.#places);
+  #admit(socket: Socket, device: string, standing: Standing, admission: AdmissionKind): void {
+    const session = this.#server.open(socket, { id: this.#nextId(), device, standing, admission }, this.#places);
     this.#places.take(session);
     session.init();
   }
 
   /** Nothing is read and nothing is said until a session of the same device ends. */
-  #wait(socket: Socket, device: string, client: ClientOptions, admission: AdmissionKind): void {
+  #wait(socket: Socket, device: string, standing: Standing, admission: AdmissionKind): void {
+    const { client } = standing;
     socket.pause();
     const leave = (): void => {
       stopTimer();
@@ -229,7 +234,7 @@ export class Acceptor {
       socket,
       admit: () => {
         leave();
-        this.#admit(socket, device, client, admission);
+        this.#admit(socket, device, standing, admission);
       },
       cancel: () => {
         leave();

@@ -12,6 +12,7 @@ import { describeError } from "../mail/errors.ts";
 import type { Reply } from "../mail/reply.ts";
 import { SessionInput } from "./input.ts";
 import type { InputConsumer } from "./input.ts";
+import type { Standing } from "./directory.ts";
 import type { AdmissionKind, ClientOptions, SessionContext } from "./options.ts";
 import { readThrough } from "./read-buffer.ts";
 import { escapeForTrace } from "./repair.ts";
@@ -22,7 +23,7 @@ export interface Peer {
   readonly id: string;
   /** Canonical address. */
   readonly device: string;
-  readonly client: ClientOptions;
+  readonly standing: Standing;
   readonly admission: AdmissionKind;
 }
 
@@ -82,6 +83,8 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
   /** The last HELO name, escaped and cut; for the account of the session. */
   protected abstract readonly heloName: string | undefined;
   protected abstract readonly triedAuth: boolean;
+  /** Whose rules hold now; undefined before somebody signed in who has to. */
+  protected abstract readonly client: ClientOptions | undefined;
   /** TLS is on: nothing that was said in clear counts (RFC 3207 §4.2). */
   protected abstract secured(): void;
   /** The connection is gone: drop what was under way. */
@@ -124,7 +127,7 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
         type: "session.opened",
         session: this.id,
         listener: listener.name,
-        client: this.peer.client.name,
+        client: this.client?.name,
         device: this.peer.device,
         implicitTls: listener.tls.mode === "implicit",
         admission: this.peer.admission,
@@ -326,7 +329,7 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
       type: "session.rejected",
       session: this.id,
       listener: this.context.listener.name,
-      client: this.peer.client.name,
+      client: this.client?.name,
       device: this.peer.device,
       reason,
       reply,

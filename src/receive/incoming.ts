@@ -31,6 +31,8 @@ export interface SessionFacts {
   readonly device: string;
   readonly client: ClientOptions;
   readonly quirks: Quirks;
+  /** Who signed in. */
+  readonly user: string | undefined;
   readonly helo: string | undefined;
   /** True once the client said EHLO. */
   readonly extended: boolean;
@@ -73,6 +75,7 @@ export class IncomingMessage {
           queueId: writer.queueId,
           extended: session.extended,
           tls: session.tls,
+          authenticated: session.user !== undefined,
           date,
         }),
         date,
@@ -111,7 +114,7 @@ export class IncomingMessage {
     const { refusal, header, sizeBytes, eightBit, longLines, repairs, digest } = this.#intake.result();
     if (refusal !== undefined || header === undefined) return { refusal: refusal ?? { reply: LOCAL_ERROR, reason: "spool" } };
     const { sender, recipients, originalSender } = this.#transaction;
-    const { client, device, helo, tls, startedAt } = this.#session;
+    const { client, user, device, helo, tls, startedAt } = this.#session;
     const envelope: Envelope = {
       reversePath: sender,
       recipients,
@@ -120,6 +123,8 @@ export class IncomingMessage {
         listener: this.#context.listener.name,
         client: client.name,
         device,
+        // Only where it is so: this is stored with every message.
+        ...(user === undefined ? {} : { user }),
         helo: helo === undefined ? undefined : escapeForTrace(helo),
         tls: tls?.protocol,
       },

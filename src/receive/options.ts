@@ -7,6 +7,7 @@ import type { MessageSink } from "../queue/queue.ts";
 import type { ClientPolicy, Domains } from "./policy.ts";
 import type { QuirkOverrides } from "./quirks.ts";
 import type { Repeats } from "./repeats.ts";
+import type { Authenticator, SignIns } from "./sign-in.ts";
 
 /** Lowest TLS version taken. `TLSv1` and `TLSv1.1` switch OpenSSL to security level 0 on that listener. */
 export type TlsVersion = "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
@@ -32,17 +33,31 @@ export interface Endpoint {
   readonly port: number;
 }
 
+/**
+ * Whether clients may sign in. `none`: who is let in by its address, is in, whatever credentials it shows. `offered`: EHLO says AUTH, users
+ * may sign in, and devices of listed addresses need not. `required`: nothing is taken before a user signed in.
+ */
+export type ListenerAuth = "none" | "offered" | "required";
+
 export interface ListenerOptions {
   readonly name: string;
   readonly endpoints: readonly Endpoint[];
   readonly tls: ListenerTls;
   readonly quirks?: QuirkOverrides | undefined;
+  /** Absent: `none`. */
+  readonly auth?: ListenerAuth | undefined;
+  /** Passwords are taken without TLS too. */
+  readonly authWithoutTls?: boolean | undefined;
 }
 
-/** A named group of networks and what it may do. */
+/** A named group of networks or users and what it may do. */
 export interface ClientOptions extends ClientPolicy {
   /** CIDR, or single addresses. The longest prefix wins; one prefix twice on a listener is an error. */
   readonly networks: readonly string[];
+  /** Users of whom one has to sign in; absent or empty: the address is enough. */
+  readonly users?: readonly string[] | undefined;
+  /** Its users may come from any address: it names none at all. */
+  readonly anyAddress?: boolean | undefined;
   /** Names of listeners; absent means all. */
   readonly listeners?: readonly string[] | undefined;
   readonly senders: readonly AddressPattern[];
@@ -66,6 +81,10 @@ export interface ReceiverLimits {
   readonly dataIdleMs: number;
   /** A TLS handshake, from the connection or the reply to STARTTLS on. */
   readonly tlsHandshakeMs: number;
+  /** Wrong passwords in one session. */
+  readonly authFailures: number;
+  /** Wait after the first wrong password of an address; doubled with each further one. */
+  readonly authDelayMs: number;
   /** Commands other than MAIL, RCPT and DATA since the last accepted mail. */
   readonly nonMailCommands: number;
   readonly unknownCommands: number;
@@ -83,6 +102,8 @@ export const DEFAULT_LIMITS: ReceiverLimits = {
   commandIdleMs: 300_000,
   dataIdleMs: 300_000,
   tlsHandshakeMs: 30_000,
+  authFailures: 3,
+  authDelayMs: 1_000,
   nonMailCommands: 100,
   unknownCommands: 20,
   recipients: 1000,
@@ -99,13 +120,13 @@ export const DEFAULT_LIMITS: ReceiverLimits = {
  */
 export type SizeLimit = (client: string, sender: string | undefined, recipients: readonly string[]) => number;
 
-/** How a device got in. */
-export type AdmissionKind = "network" | "allowed" | "learned" | "named";
+/** How a device got in; `user`: only as far as signing in. */
+export type AdmissionKind = "network" | "allowed" | "learned" | "named" | "user";
 
 /** Asked about addresses that no client's networks name. */
 export interface Admissions {
   /** The client, by name, that lets the address in on this listener. Asked for every such connection: must be cheap. */
-  admit(device: string, listener: string): { readonly client: string; readonly how: AdmissionKind } | undefined;
+  admit(device: string, listener: string): { readonly client: string; readonly how: Exclude<AdmissionKind, "user"> } | undefined;
   /** Where looking again could help, what came of it. May take as long as it likes; the connection waits for a bounded time. */
   lookAgain(device: string, listener: string): Promise<ReturnType<Admissions["admit"]>> | undefined;
 }
@@ -118,6 +139,8 @@ export interface ReceiverOptions {
   readonly clients: readonly ClientOptions[];
   /** Absent: only the clients' networks let anybody in. */
   readonly admissions?: Admissions | undefined;
+  /** Absent: there are no users. */
+  readonly authenticator?: Authenticator | undefined;
   /** Absent: only the client's own limit counts. */
   readonly sizeLimit?: SizeLimit | undefined;
   /** IANA name for Date and Received; absent: the system's. */
@@ -135,6 +158,7 @@ export interface SessionContext {
   readonly listener: ListenerOptions;
   readonly options: ReceiverOptions;
   readonly limits: ReceiverLimits;
+  readonly signIns: SignIns;
   /** Formats Date and Received. */
   readonly formatDate: (at: number) => string;
   /** Of all listeners together: a device may send again on another. */

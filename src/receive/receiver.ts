@@ -5,12 +5,15 @@ import { Acceptor, Places } from "./accept.ts";
 import { DEFAULT_LIMITS } from "./options.ts";
 import type { ReceiverOptions } from "./options.ts";
 import { Repeats } from "./repeats.ts";
+import type { Authenticator } from "./sign-in.ts";
+import { SignIns } from "./sign-in.ts";
 import { MailDate } from "./trace.ts";
 
 export type {
   CertificatePair,
   ClientOptions,
   Endpoint,
+  ListenerAuth,
   ListenerOptions,
   ListenerTls,
   ReceiverLimits,
@@ -18,6 +21,8 @@ export type {
   SizeLimit,
   TlsVersion,
 } from "./options.ts";
+
+export type { Authenticator } from "./sign-in.ts";
 
 /** Where a listener is bound. */
 export interface BoundAddress {
@@ -54,6 +59,8 @@ export function createReceiver(options: ReceiverOptions): Receiver {
   return new ReceivingStage(options);
 }
 
+const NOBODY: Authenticator = { isUser: () => false, remembers: () => false, check: () => Promise.resolve(false) };
+
 class ReceivingStage implements Receiver {
   readonly #places = new Places();
   readonly #acceptors: { readonly name: string; readonly acceptor: Acceptor }[];
@@ -64,11 +71,12 @@ class ReceivingStage implements Receiver {
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
     const date = new MailDate(options.timeZone);
     const formatDate = (at: number): string => date.format(at);
+    const signIns = new SignIns(options.authenticator ?? NOBODY, options.clock, { firstDelayMs: limits.authDelayMs });
     const nextId = sessionIds();
     const repeats = new Repeats();
     this.#acceptors = options.listeners.map((listener) => ({
       name: listener.name,
-      acceptor: new Acceptor({ listener, options, limits, formatDate, repeats }, options.clients, this.#places, nextId),
+      acceptor: new Acceptor({ listener, options, limits, signIns, formatDate, repeats }, options.clients, this.#places, nextId),
     }));
   }
 

@@ -11,17 +11,22 @@ import type { Socket } from "node:net";
 import { describeError, PosternError } from "../mail/errors.ts";
 import type { Envelope } from "../mail/message.ts";
 import type { Reply } from "../mail/reply.ts";
+import { beginAuth } from "./auth-exchange.ts";
+import type { AuthStep } from "./auth-exchange.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionOwner, Peer, SessionServer } from "./connection.ts";
 import { IncomingMessage } from "./incoming.ts";
 import type { Transaction } from "./incoming.ts";
 import { LOCAL_ERROR, tooLarge } from "./intake.ts";
+import type { SignIn } from "./directory.ts";
+import type { ClientOptions } from "./options.ts";
 import { judgeRecipient, judgeSender } from "./policy.ts";
 import { quirksOf } from "./quirks.ts";
 import type { Quirks } from "./quirks.ts";
 import { escapeForTrace, repairCommand } from "./repair.ts";
 import type { Command, CommandFault, Quirk } from "./repair.ts";
 import { queuedAs, REPLIES } from "./replies.ts";
+import type { Credentials } from "./sign-in.ts";
 
 const HTTP_REQUEST = /^(?:OPTIONS|GET|HEAD|POST|PUT|DELETE|TRACE|CONNECT|PATCH) \S+ HTTP\/\d/i;
 const HEADER_LINE = /^(?!(?:MAIL FROM|RCPT TO):)[!-9;-~]+[ \t]*:/i;
@@ -39,7 +44,11 @@ export class Session extends Connection {
   #transaction: Transaction | undefined;
   #incoming: IncomingMessage | undefined;
   #committing = false;
-  #prompt: ((line: string) => Reply) | undefined;
+  /** Takes the next line as an answer; true when `done` is called by somebody else. */
+  #prompt: ((line: string, done: () => void) => boolean) | undefined;
+  #client: ClientOptions | undefined;
+  #user: string | undefined;
+  #authFailures = 0;
   #nonMail = 0;
   #unknown = 0;
   #accepted = 0;
@@ -49,12 +58,13 @@ export class Session extends Connection {
   /** Content was refused before it came; what is no command may be its beginning. */
   #dataRefused = false;
   #noted: Set<Quirk> | undefined;
-  readonly #quirks: Quirks;
+  #quirks: Quirks;
 
   constructor(server: SessionServer, socket: Socket, peer: Peer, owner: ConnectionOwner) {
     super(server, socket, peer, owner);
+    this.#client = peer.standing.client;
     this.#startedAt = server.context.options.clock.now();
-    this.#quirks = quirksOf(server.context.listener.quirks, peer.client.quirks);
+    this.#quirks = quirksOf(server.context.listener.quirks, peer.standing.client?.quirks);
   }
 
   protected get committing(): boolean {
@@ -71,6 +81,10 @@ export class Session extends Connection {
 
   protected get heloName(): string | undefined {
     return this.#lastHelo === undefined ? undefined : escapeForTrace(this.#lastHelo);
+  }
+
+  protected get client(): ClientOptions | undefined {
+    return this.#client;
   }
 
   protected get triedAuth(): boolean {
@@ -92,6 +106,9 @@ export class Session extends Connection {
     this.#dropTransaction();
     this.#helo = undefined;
     this.#prompt = undefined;
+    this.#user = undefined;
+    this.#client = this.peer.standing.client;
+    this.#quirks = quirksOf(this.context.listener.quirks, this.#client?.quirks);
   }
 
   protected dropped(): void {
@@ -159,8 +176,7 @@ export class Session extends Connection {
     const prompt = this.#prompt;
     if (prompt !== undefined) {
       this.#prompt = undefined;
-      this.reply(prompt(line));
-      return false;
+      return prompt(line, done);
     }
     const command = repairCommand(line);
     try {
@@ -180,7 +196,8 @@ export class Session extends Connection {
   }
 
   #command(command: Command, line: string, done: () => void): boolean {
-    if (command.quirks.length > 0) this.#noteQuirks(command.quirks, line);
+    // The line of AUTH may hold a password.
+    if (command.quirks.length > 0) this.#noteQuirks(command.quirks, command.verb === "AUTH" ? `AUTH ${command.mechanism}` : line);
     if (command.verb !== "fault") this.#dataRefused = false;
     else if (this.#dataRefused && HEADER_LINE.test(line)) {
       this.#contentUnasked();
@@ -245,8 +262,7 @@ export class Session extends Connection {
         this.reply(REPLIES.help);
         return false;
       case "AUTH":
-        this.#auth(command.mechanism, command.initial);
-        return false;
+        return this.#auth(command.mechanism, command.initial, done);
       case "STARTTLS":
         return this.#startTls(done);
       default:
@@ -299,14 +315,17 @@ export class Session extends Connection {
     }
     const startTls = (listener.tls.mode === "opportunistic" || listener.tls.mode === "required") && this.tls === undefined;
     const { auth, authEquals, ehloHide } = this.#quirks;
+    const usersMay = (listener.auth ?? "none") !== "none" && this.#passwordsMayPass;
+    const offersAuth = usersMay || (auth === "offer" && this.#client !== undefined);
+    const largest = this.#sizeLimit(undefined, []);
     const keywords = [
-      `SIZE ${this.#sizeLimit(undefined, [])}`,
+      Number.isFinite(largest) ? `SIZE ${largest}` : "SIZE",
       "PIPELINING",
       "8BITMIME",
       "SMTPUTF8",
       ...(startTls ? ["STARTTLS"] : []),
-      ...(auth === "offer" ? ["AUTH LOGIN PLAIN"] : []),
-      ...(auth === "offer" && authEquals ? ["AUTH=LOGIN PLAIN"] : []),
+      ...(offersAuth ? ["AUTH LOGIN PLAIN"] : []),
+      ...(offersAuth && authEquals ? ["AUTH=LOGIN PLAIN"] : []),
       "ENHANCEDSTATUSCODES",
     ];
     const hidden: readonly string[] = ehloHide;
@@ -315,8 +334,8 @@ export class Session extends Connection {
   }
 
   #sizeLimit(sender: string | undefined, recipients: readonly string[]): number {
-    const own = this.peer.client.maxMessageSizeBytes;
-    const doors = this.context.options.sizeLimit?.(this.peer.client.name, sender, recipients);
+    const own = this.#client?.maxMessageSizeBytes ?? Infinity;
+    const doors = this.context.options.sizeLimit?.(this.#client?.name ?? "", sender, recipients);
     return doors === undefined ? own : Math.min(own, doors);
   }
 
@@ -324,10 +343,12 @@ export class Session extends Connection {
     const { listener, options } = this.context;
     this.#dropTransaction();
     if (listener.tls.mode === "required" && this.tls === undefined) return this.refuse("tls-required", REPLIES.tlsRequired);
+    const client = this.#client;
+    if (client === undefined) return this.#refuseUnknown();
     const size = command.parameters.get("SIZE");
     // A size that is not a number is no size: the count decides.
     const declaredBytes = size !== undefined && /^\d{1,20}$/.test(size) ? Number(size) : undefined;
-    const verdict = judgeSender(command.path, this.peer.client, options.domains);
+    const verdict = judgeSender(command.path, client, options.domains);
     if (verdict.kind === "refused")
       return this.refuse("sender", verdict.reply, command.path, "add the address to the client's senders, or correct it in the device");
     const limitBytes = this.#sizeLimit(verdict.sender, []);
@@ -349,9 +370,10 @@ export class Session extends Connection {
 
   #rcpt(path: string): void {
     const transaction = this.#transaction;
-    if (transaction === undefined) return this.refuse("order", REPLIES.needMail, "RCPT");
+    const client = this.#client;
+    if (transaction === undefined || client === undefined) return this.refuse("order", REPLIES.needMail, "RCPT");
     const { limits, options } = this.context;
-    const verdict = judgeRecipient(path, this.peer.client, options.domains);
+    const verdict = judgeRecipient(path, client, options.domains);
     if (verdict.kind === "refused") {
       transaction.refusedRecipients += 1;
       return this.refuse("recipient", verdict.reply, path, "add the address to the client's recipients, or correct it in the device");
@@ -372,7 +394,8 @@ export class Session extends Connection {
 
   #data(): void {
     const transaction = this.#transaction;
-    if (transaction === undefined) return this.#refuseData("order", REPLIES.needMail);
+    const client = this.#client;
+    if (transaction === undefined || client === undefined) return this.#refuseData("order", REPLIES.needMail);
     if (transaction.recipients.length === 0) {
       return this.#refuseData("order", transaction.refusedRecipients > 0 ? REPLIES.noValidRecipient : REPLIES.needRecipient);
     }
@@ -382,7 +405,8 @@ export class Session extends Connection {
     const facts = {
       id,
       device: peer.device,
-      client: peer.client,
+      client,
+      user: this.#user,
       quirks: this.#quirks,
       helo: this.#helo,
       extended: this.#extended,
@@ -503,29 +527,128 @@ export class Session extends Connection {
 
   // ---- AUTH and STARTTLS ------------------------------------------------------------------------------------------------
 
+  /** Passwords are not readable on the wire, or the listener says that they may be. */
+  get #passwordsMayPass(): boolean {
+    return this.tls !== undefined || this.context.listener.authWithoutTls === true;
+  }
+
+  /** What signing in means here; undefined where credentials are not looked at. */
+  get #signInHere(): SignIn | undefined {
+    return this.#passwordsMayPass ? this.peer.standing.signIn : undefined;
+  }
+
+  /** MAIL before a client is known. */
+  #refuseUnknown(): void {
+    const tlsFirst = !this.#passwordsMayPass;
+    this.refuse(
+      tlsFirst ? "tls-required" : "auth-required",
+      tlsFirst ? REPLIES.tlsRequired : REPLIES.authRequired,
+      undefined,
+      "the device has to sign in with a user of the configuration, or its address has to belong to a client without users",
+    );
+  }
+
   /**
-   * A client is admitted by its address; devices that insist on a password get their 235. What they send is neither kept nor looked at.
+   * Devices that are admitted by their address and insist on a password get their 235: what they send is neither kept nor looked at. Where users
+   * sign in, credentials are checked.
    */
-  #auth(mechanism: string, initial: string | undefined): void {
+  #auth(mechanism: string, initial: string | undefined, done: () => void): boolean {
     this.#triedAuth = true;
-    if (this.#transaction !== undefined) return this.refuse("order", REPLIES.inTransaction, "AUTH");
-    const last = (line: string): Reply => (line.trim() === "*" ? REPLIES.authAborted : REPLIES.authenticated);
-    if (mechanism === "PLAIN") {
-      if (initial !== undefined) return this.reply(REPLIES.authenticated);
-      this.#prompt = last;
-      return this.reply(REPLIES.emptyPrompt);
+    if (this.#transaction !== undefined || this.#user !== undefined) {
+      this.refuse("order", this.#user === undefined ? REPLIES.inTransaction : REPLIES.authDone, "AUTH");
+      return false;
     }
-    if (mechanism !== "LOGIN") return this.refuse("auth", REPLIES.authMechanism, mechanism);
-    if (initial !== undefined) {
-      this.#prompt = last;
-      return this.reply(REPLIES.passwordPrompt);
+    if (this.peer.standing.signIn?.needed === true && !this.#passwordsMayPass) {
+      this.refuse("tls-required", REPLIES.tlsRequired, "AUTH");
+      return false;
     }
-    this.#prompt = (line) => {
-      if (line.trim() === "*") return REPLIES.authAborted;
-      this.#prompt = last;
-      return REPLIES.passwordPrompt;
+    return this.#authStep(beginAuth(mechanism, initial), mechanism, done);
+  }
+
+  #authStep(step: AuthStep, mechanism: string, done: () => void): boolean {
+    switch (step.kind) {
+      case "prompt":
+        this.#prompt = (line, next) => this.#authStep(step.next(line), mechanism, next);
+        this.reply(step.reply);
+        return false;
+      case "ended":
+        if (step.fault) this.refuse("auth", step.reply, mechanism);
+        else this.reply(step.reply);
+        return false;
+      case "credentials":
+        return this.#credentials(step.credentials, mechanism, done);
+      default:
+        step satisfies never;
+        return false;
+    }
+  }
+
+  #credentials(credentials: Credentials | undefined, mechanism: string, done: () => void): boolean {
+    const signIn = this.#signInHere;
+    const { signIns } = this.context;
+    const known = credentials !== undefined && signIns.isUser(credentials.user);
+    if (signIn === undefined || (!signIn.needed && (!known || signIn.clientOf(credentials.user) === undefined))) {
+      this.reply(REPLIES.authenticated);
+      return false;
+    }
+    if (credentials === undefined) {
+      this.refuse("auth", REPLIES.authSyntax, mechanism);
+      return false;
+    }
+    void this.#signIn(credentials, known, signIn.clientOf(credentials.user), mechanism, done);
+    return true;
+  }
+
+  /** Waits for the check of a password; the idle time-out waits too. Never rejects. */
+  async #signIn(
+    credentials: Credentials,
+    known: boolean,
+    client: ClientOptions | undefined,
+    mechanism: string,
+    done: () => void,
+  ): Promise<void> {
+    const { options, listener, signIns, limits } = this.context;
+    const { device } = this.peer;
+    this._handlerPending = true;
+    const result = await signIns.attempt(device, credentials, client !== undefined);
+    this._handlerPending = false;
+    const about = { session: this.id, listener: listener.name, device, mechanism };
+    const user = known ? credentials.user : undefined;
+    const gone = this._closing || this._closed;
+    if (result === "right" && client !== undefined) {
+      if (gone) return done();
+      this.#user = credentials.user;
+      this.#client = client;
+      this.#quirks = quirksOf(listener.quirks, client.quirks);
+      options.emit({ type: "session.auth.succeeded", ...about, user: credentials.user, client: client.name });
+      this.reply(REPLIES.authenticated);
+    } else {
+      this.#authFailures += result === "wrong" ? 1 : 0;
+      const last = this.#authFailures >= limits.authFailures;
+      const reply = result === "busy" ? REPLIES.authBusy : REPLIES.authFailed;
+      const { cause, remedy } = this.#whyNot(result === "busy", user, client);
+      options.emit({ type: "session.auth.failed", ...about, user, cause, remedy, failures: signIns.failures(device), reply });
+      if (gone) return done();
+      this.reply(reply);
+      if (last) this.hangUp(REPLIES.tooManyAuthFailures);
+    }
+    this._armTimeout();
+    if (this.#stopping) this.hangUp(REPLIES.shuttingDown);
+    this._whenWritable(done);
+  }
+
+  #whyNot(busy: boolean, user: string | undefined, client: ClientOptions | undefined): { cause: string; remedy?: string } {
+    if (busy) return { cause: "too many sign-ins wait, or the password could not be checked" };
+    if (user === undefined) return { cause: "no such user", remedy: "correct the user name in the device, or add it to users" };
+    if (client === undefined)
+      return {
+        cause: "this user may not come from this address",
+        remedy: `list user ${user} under the users of a client that has this address`,
+      };
+    return {
+      cause: "wrong password",
+      remedy: `correct it in the device, or make a new hash with postern hash-password and put it under users.${user}`,
     };
-    this.reply(REPLIES.userPrompt);
   }
 
   #startTls(done: () => void): boolean {

@@ -52,6 +52,8 @@ export interface TraceFacts {
   /** True once the client said EHLO. */
   readonly extended: boolean;
   readonly tls: { readonly protocol: string; readonly cipher: string } | undefined;
+  /** Somebody signed in. */
+  readonly authenticated: boolean;
   readonly date: string;
 }
 
@@ -59,7 +61,8 @@ export interface TraceFacts {
 export function receivedField(facts: TraceFacts): string {
   const name = facts.helo === undefined || facts.helo === "" ? "unknown" : facts.helo.slice(0, 255).replace(/[^A-Za-z0-9._:[\]-]/g, "?");
   const literal = facts.device.includes(":") ? `IPv6:${facts.device}` : facts.device;
-  const protocol = `${facts.extended ? "ESMTP" : "SMTP"}${facts.tls === undefined ? "" : "S"}`;
+  // RFC 3848 names the forms.
+  const protocol = `${facts.extended ? "ESMTP" : "SMTP"}${facts.tls === undefined ? "" : "S"}${facts.authenticated && facts.extended ? "A" : ""}`;
   const cipher = facts.tls === undefined ? "" : `\r\n\t(version=${facts.tls.protocol} cipher=${facts.tls.cipher})`;
   return `Received: from ${name} ([${literal}])${cipher}\r\n\tby ${facts.hostname} (Postern) with ${protocol} id ${facts.queueId};\r\n\t${facts.date}\r\n`;
 }

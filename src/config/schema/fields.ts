@@ -153,6 +153,14 @@ export const name = () =>
     .regex(new RegExp(NAME_PATTERN), { error: () => NAME_EXPECTED })
     .meta({ kind: "name" });
 
+/** Name of a user as devices send it: often an address. Exact, upper and lower case differ. */
+export const USER_EXPECTED = expected("a user name of 1 to 128 printable ASCII characters without spaces, quotes and backslashes");
+export const userName = () =>
+  z
+    .string({ error: () => USER_EXPECTED })
+    .regex(/^[A-Za-z0-9!#$%&()*+,./:;<=>?@[\]^_{|}~-]{1,128}$/, { error: () => USER_EXPECTED })
+    .meta({ kind: "user name" });
+
 /** Where a secret is. A literal is refused, and never shown. */
 export const SECRET_EXPECTED = expected(
   "a reference to the secret: { file: PATH }, { env: VARIABLE } or { credential: NAME }, never the secret itself",

@@ -8,7 +8,7 @@ import { Network } from "./door-fields.ts";
 import { about, fqdn, path } from "./fields.ts";
 import { Admin, Log, Metrics } from "./operate.ts";
 import { Organization } from "./organization.ts";
-import { Clients, Listeners } from "./receive.ts";
+import { Clients, Listeners, Users } from "./receive.ts";
 import { Upstreams } from "./upstreams.ts";
 
 /** The file as a whole. Every value is checked by itself; what must agree with other keys is in `../agreement.ts`. */
@@ -26,6 +26,7 @@ export const ConfigFile = z.strictObject({
   organization: about(Organization, { description: "Who the mail belongs to." }),
   listeners: about(Listeners, { description: "Where mail comes in, by name; at least one." }),
   clients: about(Clients, { description: "Who may send mail through this relay, by name; at least one. Nobody else is let in." }),
+  users: about(Users.prefault({}), { description: "Who may sign in at listeners with auth, by name." }),
   upstreams: about(Upstreams, { description: "The ways out, by name; at least one." }),
   routes: Routes,
   retry: about(Retry.prefault({}), { description: "When a deferred delivery is tried again." }),

@@ -1,6 +1,7 @@
 /** Where mail comes in, and from whom it is taken. */
 import { PRIORITIES } from "../../mail/message.ts";
 import { z } from "./engine.ts";
+import { isPasswordHash } from "../password.ts";
 import { readMoment } from "../values.ts";
 import {
   about,
@@ -18,12 +19,15 @@ import {
   pattern,
   size,
   text,
+  userName,
 } from "./fields.ts";
 
 export const TLS_MODES = ["none", "opportunistic", "required", "implicit"] as const;
 
 /** Sizes of messages: at most 1 GiB, where the numbering of stored content ends. */
 export const messageSize = () => size("1KiB", "1GiB");
+
+const HASH_EXPECTED = "a line that postern hash-password printed, scrypt$ln=…";
 
 const ListenerTls = z.strictObject({
   mode: about(oneOf(TLS_MODES).prefault("opportunistic"), {
@@ -100,6 +104,15 @@ const Listener = z.strictObject({
     default_text: "mode none",
     apply: "restart",
   }),
+  auth: about(oneOf(["none", "offered", "required"]).prefault("none"), {
+    description:
+      "Signing in. none: devices are let in by their address, and whatever credentials they send pass and are forgotten; offered: EHLO says AUTH, users may sign in, devices of listed addresses need not; required: nothing is taken before a user signed in.",
+    apply: "restart",
+  }),
+  auth_without_tls: about(boolean().prefault(false), {
+    description: "Take passwords without TLS too: everybody on the way can read them.",
+    apply: "restart",
+  }),
   quirks: about(Quirks.optional(), { ...QUIRKS_FIELD, default_text: "none" }),
 });
 
@@ -140,6 +153,12 @@ const Client = z.strictObject({
     default_text: "no learning",
     apply: "restart",
   }),
+  users: about(listOf(userName()).prefault([]), {
+    description:
+      "Users of whom one has to sign in. With networks, hosts or learn both are needed; without, these users may come from any address. Only on listeners with auth.",
+    samples: [["sap"]],
+    apply: "restart",
+  }),
   listeners: about(listOf(name()).optional(), {
     description: "Names of the listeners where these devices are let in.",
     default_text: "all listeners",
@@ -175,5 +194,17 @@ const Client = z.strictObject({
     apply: "restart",
   }),
 });
+
+const User = z.strictObject({
+  password_hash: about(
+    text((value) => (isPasswordHash(value) ? { value } : { expected: HASH_EXPECTED }), "password hash", HASH_EXPECTED),
+    { description: "What postern hash-password prints for the password (scrypt).", apply: "restart" },
+  ),
+});
+
+export const Users = z.record(
+  userName(),
+  about(User, { description: "Somebody who may sign in. What a user may do is up to the client that lists it under users." }),
+);
 
 export const Clients = z.record(name(), about(Client, { description: "A group of devices with one policy." }));
