@@ -4,6 +4,7 @@ import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { NO_OPERATIONS } from "../../test/fakes/no-operations.ts";
 import { NO_DEVICES } from "../../test/fakes/no-devices.ts";
 import type { PosternEvent } from "../mail/events.ts";
 import { PosternError } from "../mail/errors.ts";
@@ -64,6 +65,7 @@ async function start(): Promise<{ url: string; socket: string }> {
     controlSocket: socket,
     queue,
     devices: NO_DEVICES,
+    ...NO_OPERATIONS,
     status: () => Promise.resolve({ ready } as unknown as StatusView),
     ready: () => ready,
     metricsText: () => Promise.resolve("postern_ready 1\n"),
@@ -175,6 +177,7 @@ describe("the control socket", () => {
       controlSocket: undefined,
       queue,
       devices: NO_DEVICES,
+      ...NO_OPERATIONS,
       status: () => Promise.reject(new Error("not asked")),
       ready: () => ready,
       metricsText: () => Promise.resolve(""),

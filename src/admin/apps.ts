@@ -6,6 +6,8 @@ import { describeError, PosternError } from "../mail/errors.ts";
 import type { ActResult, OperatorAct, QueueReader } from "../queue/queue.ts";
 import type { VersionView } from "../platform/version.ts";
 import type { DeviceSource } from "./api/devices.ts";
+import { addTestRoutes } from "./api/test.ts";
+import type { TestSource } from "./api/test.ts";
 import { addDeviceRoutes } from "./api/devices.ts";
 import { addMessageRoutes } from "./api/messages.ts";
 import { readFilter, readIds, readInteger, readJsonObject, readText, RequestFault } from "./bodies.ts";
@@ -15,6 +17,7 @@ import type { Readiness, StatusView } from "./views.ts";
 export interface AdminSources {
   readonly queue: Pick<QueueReader, "list" | "show" | "find"> & { act(act: OperatorAct): Promise<ActResult> };
   readonly devices: DeviceSource;
+  readonly tests: TestSource;
   status(): Promise<StatusView>;
   ready(): Readiness;
   metricsText(): Promise<string>;
@@ -47,6 +50,7 @@ export function createControlApp(sources: AdminSources): Hono {
   });
   addMessageRoutes(app, sources.queue);
   addDeviceRoutes(app, sources.devices);
+  addTestRoutes(app, sources.tests);
   for (const verb of VERBS) app.post(`/api/v1/queue/${verb}`, (c) => act(sources, verb, c));
   return app;
 }

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { NO_OPERATIONS } from "../../test/fakes/no-operations.ts";
 import { NO_DEVICES } from "../../test/fakes/no-devices.ts";
 import { controlSocketPath, startAdmin, type StatusView } from "../admin/admin.ts";
 import { main } from "./program.ts";
@@ -92,6 +93,7 @@ test("with a daemon it shows how the doors are, and takes the one that is open",
     controlSocket: controlSocketPath(join(directory, "data")),
     queue: { list: async () => [], show: async () => undefined, find: async () => [], act: async () => ({ changed: [], busy: 0 }) },
     devices: NO_DEVICES,
+    ...NO_OPERATIONS,
     status: async () => status,
     ready: () => ({ ok: true, reasons: [] }),
     metricsText: async () => "",

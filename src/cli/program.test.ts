@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { NO_OPERATIONS } from "../../test/fakes/no-operations.ts";
 import { NO_DEVICES } from "../../test/fakes/no-devices.ts";
 import type { Admin, StatusView } from "../admin/admin.ts";
 import { controlSocketPath, startAdmin } from "../admin/admin.ts";
@@ -183,6 +184,7 @@ async function startDaemon(): Promise<void> {
       },
     },
     devices: NO_DEVICES,
+    ...NO_OPERATIONS,
     status: () => Promise.resolve({ ...STATUS, ready }),
     ready: () => ready,
     metricsText: () => Promise.resolve(""),

@@ -5,6 +5,7 @@ import { versions } from "../platform/version.ts";
 import { RECIPIENT_STATES } from "../admin/states.ts";
 import type { ExplainOptions } from "./explain.ts";
 import type { GlobalOptions } from "./options.ts";
+import type { TestOptions } from "./test.ts";
 import type { QueueOptions } from "./queue-filter.ts";
 
 /** sysexits.h, as far as a command can end with it without a coded fault. */
@@ -85,6 +86,7 @@ export function buildProgram(finish: (exitCode: number) => void): Command {
       finish(await (await import("./simulate.ts")).simulateCommand({ ...globals(), directory: options.directory, ports: options.port })),
     );
   addExplainCommand(program, globals, finish);
+  addTestCommand(program, globals, finish);
   addQueueCommands(program, globals, finish);
   command(program, "trace", "what became of a mail: by queue id, Message-ID, device, address, time (9:14, yesterday, 2h) or a word")
     .argument("<words...>", "what is known of it; all of it must fit")
@@ -126,6 +128,19 @@ function addExplainCommand(program: Command, globals: () => GlobalOptions, finis
     .option("--user <name>", "the user that signed in")
     .addHelpText("after", "\nExit code: 0 when the sender and every recipient would be accepted, 77 when one would be refused.")
     .action(async (options: ExplainOptions) => finish(await (await import("./explain.ts")).explainCommand(globals(), options)));
+}
+
+function addTestCommand(program: Command, globals: () => GlobalOptions, finish: (exitCode: number) => void): void {
+  command(program, "test", "send a test mail through the running relay and follow it to its end")
+    .requiredOption("--to <address>", "recipient")
+    .option("--from <address>", "sender, in one of the organization's domains (default: organization.default_sender)")
+    .option("--upstream <name>", "by this upstream only, whatever the routes say (default: as the routes say)")
+    .option("--wait <time>", "how long to follow it: 30s, 5m", "60s")
+    .addHelpText(
+      "after",
+      "\nExit code: 0 when it was delivered, 75 when it waits (it stays in the queue), 69 when it was refused or the relay is not running.",
+    )
+    .action(async (options: TestOptions) => finish(await (await import("./test.ts")).testCommand(globals(), options)));
 }
 
 const VERBS = {

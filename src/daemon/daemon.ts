@@ -31,6 +31,7 @@ import type { Upstream } from "../upstream/upstream.ts";
 import { buildUpstreams, placeOf } from "./doors.ts";
 import { buildClients, buildListeners, doorLimits } from "./listening.ts";
 import { buildRouter } from "./routing.ts";
+import { testMails } from "./test-mails.ts";
 import type { ListenerCertificate } from "./listening.ts";
 import { Users } from "./users.ts";
 
@@ -162,6 +163,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     controlSocket: controlSocketPath(config.data_dir),
     queue: operated(queue, deliverer),
     devices,
+    tests: testMails({ config, queue, router, kick: (door) => deliverer.kick(door), emit, clock }),
     status: () => view.status(),
     ready,
     metricsText: () => observer.metricsText(),

@@ -123,3 +123,23 @@ describe("a route with several doors", () => {
     expect(choose(ENVELOPE, "x@contoso.com")).toBe("scans");
   });
 });
+
+test("a message for one upstream takes no other, open or closed, fitting or not; once that upstream is gone it goes as all mail", () => {
+  const fits: DoorFacts = { traits: { serves: "any", nullSender: "any" }, maxMessageSizeBytes: 1_000 };
+  const board = new DoorBoard();
+  board.register("b", { isClosed: true, startable: 0, left: 0 });
+  const doors = new Map([...["a", "b"].map((name) => [name, fits] as const)]);
+  const several = makeRouter({ routes: [{ name: "default", via: ["a", "b"] }], domains: DOMAINS, doors, board });
+  const one = makeRouter({ routes: [{ name: "default", via: ["a"] }], domains: DOMAINS, doors });
+  const asked = { ...ENVELOPE, via: "b" };
+  const standing = { lane: "b", passed: [], ambiguous: false };
+
+  expect(several.choose(asked, "a@fabrikam.example")).toBe("b");
+  expect(several.choose({ ...asked, sizeBytes: 2_000 }, "a@fabrikam.example")).toBe("b");
+  expect(several.choose(asked, "a@fabrikam.example", standing)).toBe("b");
+  expect(several.another(asked, "a@fabrikam.example", standing, true)).toBeUndefined();
+  expect(several.find(asked, "a@fabrikam.example").doors.map(({ door }) => door)).toEqual(["b"]);
+  expect(one.choose(asked, "a@fabrikam.example")).toBe("b");
+  expect(one.choose({ ...ENVELOPE, via: "gone" }, "a@fabrikam.example")).toBe("a");
+  expect(several.choose({ ...ENVELOPE, via: "gone" }, "a@fabrikam.example")).toBe("a");
+});

@@ -111,6 +111,9 @@ function testOf(match: RouteMatch, domains: readonly string[]): Test {
   return (envelope, recipient) => tests.every((test) => test(envelope, recipient));
 }
 
+/** Name of the route of a message that may leave by one door only. */
+const DEMANDED = "(asked for)";
+
 /** @throws Error when a recipient could match no route, or a route names no upstream: the configuration's check was not run */
 export function makeRouter(options: RouterOptions): Router {
   return new Rules(options);
@@ -134,11 +137,20 @@ class Rules implements Router {
     const last = this.#rules.at(-1);
     if (last === undefined || last.test !== undefined) throw new Error("the last route must match everything");
     this.#last = last;
-    // The usual configuration has one route with one door: nothing is looked at for each recipient.
-    this.choose = this.#rules.length === 1 && last.route.via.length === 1 ? () => last.first : this.#choose;
+    // The usual configuration has one route with one door: next to nothing is looked at for each recipient.
+    this.choose =
+      this.#rules.length === 1 && last.route.via.length === 1 ? (envelope) => this.#demanded(envelope) ?? last.first : this.#choose;
+  }
+
+  /** The one door that the message may leave by, where it says so and there still is one of that name. */
+  #demanded({ via }: Envelope): string | undefined {
+    return via !== undefined && this.#options.doors?.has(via) === true ? via : undefined;
   }
 
   #ruleOf(envelope: Envelope, recipient: string): Rule {
+    const demanded = this.#demanded(envelope);
+    if (demanded !== undefined)
+      return { route: { name: DEMANDED, via: [demanded] }, first: demanded, test: undefined, turns: this.#last.turns };
     if (this.#rules.length === 1) return this.#last;
     return this.#rules.find((rule) => rule.test === undefined || rule.test(envelope, recipient)) ?? this.#last;
   }

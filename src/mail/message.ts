@@ -52,6 +52,8 @@ export interface Envelope {
   readonly signed?: boolean | undefined;
   /** Some line is longer than SMTP allows, 998 octets. Absent: not known. */
   readonly longLines?: boolean | undefined;
+  /** The one upstream it may leave by, whatever the routes say, for as long as the configuration has it: a test mail's. */
+  readonly via?: string | undefined;
   /** Mail that we sent by ourselves and that has come back: as with `<>`, nothing is ever reported about it. */
   readonly returned?: boolean | undefined;
   /** Octets of the stored content, added header lines included. */

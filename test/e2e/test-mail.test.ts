@@ -1,0 +1,103 @@
+/** `postern test` on a running relay with the stand-in as tenant: each end that a mail can take, told as it is. */
+import { afterEach, expect, test } from "vitest";
+import { DEFAULT_SECRET } from "../../src/simulator/tenant.ts";
+import { main } from "../../src/cli/program.ts";
+import { ANNA, SCANNER, startContoso, WRONG_SECRET, type Contoso, type ContosoOptions } from "./tenant.ts";
+import { printed } from "../support/printed.ts";
+
+let contoso: Contoso;
+
+afterEach(async () => {
+  await contoso.close();
+});
+
+async function start(options: ContosoOptions = {}): Promise<void> {
+  contoso = await startContoso(options);
+}
+
+const postern = async (...args: string[]) => await printed(() => main(["test", ...args, "--config", `${contoso.folder}/postern.yaml`]));
+
+test("delivered: each step with its time, Microsoft's reply word for word, exit code 0", async () => {
+  await start();
+
+  const { code, out } = await postern("--to", ANNA);
+
+  expect(code).toBe(0);
+  const [arrived] = contoso.sim.messages();
+  expect(arrived?.headers.find(({ name }) => name.toLowerCase() === "subject")?.value.trim()).toBe("Test mail from Postern");
+  expect(arrived?.reversePath).toBe(SCANNER);
+  const { queueId = "" } =
+    /accepted +(?<queueId>[0-9A-Z]{26}), \d+ octets from scanner@contoso.com to anna@contoso.com/.exec(out)?.groups ?? {};
+  expect(out).toMatch(/^\d\d:\d\d:\d\d[.,]\d{3} {2}accepted /m);
+  expect(out).toContain("route       default: scans");
+  expect(out).toContain("door        scans (smtp-auth)");
+  expect(out).toMatch(/attempt {5}1 by scans, 127\.0\.0\.1:\d+, TLSv1\.[23]\n/);
+  expect(out).toMatch(/answer {6}delivered at final; \d+ ms to connect, \d+ ms to transmit\n +250 2\.0\.0 OK /);
+  expect(out).toMatch(/delivered {3}\d+\.\d s after it was accepted/);
+  expect((await contoso.relay().queue.show(queueId))?.entries[0]?.state).toBe("delivered");
+  expect(contoso.all("operator.acted")).toMatchObject([{ verb: "test", queueIds: [queueId] }]);
+  await contoso.expectSound(true);
+});
+
+test("refused: the reply and the remedy, exit code 69", async () => {
+  await start();
+
+  const { code, out } = await postern("--to", "unknown@contoso.com");
+
+  expect(code).toBe(69);
+  expect(out).toMatch(/bounced {5}for good: 5\d\d /);
+  await contoso.expectSound();
+});
+
+test("held: why, the remedy, and that it stays in the queue; exit code 75", async () => {
+  await start({ secret: WRONG_SECRET });
+
+  const { code, out } = await postern("--to", ANNA, "--json", "--wait", "2s");
+  const mail = JSON.parse(out) as { outcome: string; queueId: string; door: { hold: { remedy: string } } };
+
+  expect(code).toBe(75);
+  expect(mail.outcome).toBe("waiting");
+  expect(mail.door.hold.remedy).toMatch(/secret/i);
+  expect((await contoso.relay().queue.show(mail.queueId))?.entries[0]).toMatchObject({ state: "held", heldBy: "upstream" });
+  await contoso.expectSound();
+});
+
+test("by one upstream only, closed as it is: a repaired door is tried at once, the route's others are not used", async () => {
+  await start({ graph: {}, via: ["graph", "scans"], secret: WRONG_SECRET });
+  const broken = await postern("--to", ANNA, "--upstream", "scans", "--wait", "2s");
+  await contoso.event("upstream.held", ({ upstream }) => upstream === "scans");
+  await contoso.writeSecret(DEFAULT_SECRET);
+
+  const repaired = await postern("--to", ANNA, "--upstream", "scans");
+
+  expect(broken.code).toBe(75);
+  expect(repaired.code).toBe(0);
+  expect(repaired.out).toContain("route       (asked for): scans");
+  expect(new Set(contoso.all("recipient.delivered").map(({ upstream }) => upstream))).toEqual(new Set(["scans"]));
+  await contoso.expectSound(true);
+});
+
+test.each([
+  [["--to", "anna"], 64, 'to: "anna" is not an address such as anna@contoso.com'],
+  [["--to", ANNA, "--from", "x@fabrikam.com"], 64, "from: x@fabrikam.com is in none of organization.domains (contoso.com)"],
+  [["--to", ANNA, "--upstream", "nope"], 64, 'upstream: "nope" is not one of scans'],
+  [["--to", ANNA, "--wait", "soon"], 64, '--wait: "soon" is not a time such as 60s or 5m'],
+])("%j is refused in one line, and nothing is sent", async (args, expected, line) => {
+  await start();
+
+  const { code, err } = await postern(...args);
+
+  expect(code).toBe(expected);
+  expect(err).toBe(`postern: ${line}\n`);
+  expect(contoso.all("message.accepted")).toEqual([]);
+});
+
+test("without the daemon: 69, and what to do", async () => {
+  await start();
+  await contoso.relay().stop();
+
+  const { code, err } = await postern("--to", ANNA);
+
+  expect(code).toBe(69);
+  expect(err).toMatch(/^postern: the daemon is not running .*\n$/);
+});

@@ -1,0 +1,7 @@
+/** What only a whole relay can do, refused. */
+import type { AdminOptions } from "../../src/admin/admin.ts";
+import { PosternError } from "../../src/mail/errors.ts";
+
+export const NO_OPERATIONS: Pick<AdminOptions, "tests"> = {
+  tests: { send: () => Promise.reject(new PosternError("E_USAGE", "no test mail here")) },
+};
