@@ -32,7 +32,8 @@ const HTTP_REQUEST = /^(?:OPTIONS|GET|HEAD|POST|PUT|DELETE|TRACE|CONNECT|PATCH) 
 const HEADER_LINE = /^(?!(?:MAIL FROM|RCPT TO):)[!-9;-~]+[ \t]*:/i;
 /** The PROXY protocol, versions 1 and 2. */
 const PROXY_LINE = /^PROXY (?:TCP[46]|UNKNOWN)\b/;
-const PROXY_SIGNATURE = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
+/** As far as it is like nothing else; the whole is CR LF CR LF NUL CR LF QUIT LF. */
+const PROXY_SIGNATURE = Buffer.from("\r\n\r\n\0");
 
 /** A session on one connection. */
 export class Session extends Connection {
