@@ -82,7 +82,7 @@ describe("a token", () => {
       aud: "https://outlook.office365.com",
       tid: simulator.tenant.id,
       appid: app.clientId,
-      roles: ["SMTP.SendAsApp"],
+      roles: ["SMTP.SendAsApp", "Mail.Send"],
     });
     expect(body["expires_in"]).toBeGreaterThanOrEqual(3600);
     expect(body["expires_in"]).toBeLessThanOrEqual(5400);
