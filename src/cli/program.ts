@@ -178,7 +178,8 @@ function addQueueCommands(program: Command, globals: () => GlobalOptions, finish
 }
 
 function addDeviceCommands(program: Command, globals: () => GlobalOptions, finish: (exitCode: number) => void): void {
-  const devices = command(program, "devices", "who sends, who was refused, who may come in");
+  const devices = command(program, "devices", "who sends, who was refused, who may come in; without a command the list");
+  devices.action(async () => finish(await (await import("./devices.ts")).listDevicesCommand(globals(), {})));
   command(devices, "list", "every address seen, the latest first")
     .option("--refused", "only those that were refused")
     .option("--learned", "only those that a learning client let in")

@@ -115,7 +115,7 @@ function renderDoor(upstream: UpstreamView, timeZone: string, now: number): stri
     const { factor, until } = upstream.slowed;
     return paint("yellow", `open, throttled: 1/${Math.round(1 / factor)} of its rate, more by and by until ${formatTime(until, timeZone)}`);
   }
-  const ends = credentialExpiresAt === undefined ? "" : `, credential ends ${formatTime(credentialExpiresAt, timeZone).slice(0, 10)}`;
+  const ends = credentialExpiresAt === undefined ? "" : `, credential ends ${formatTime(credentialExpiresAt - 1, timeZone).slice(0, 10)}`;
   return `${paint("green", "open")}${ends}`;
 }
 

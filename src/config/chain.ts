@@ -8,10 +8,12 @@ import { rootCertificates } from "node:tls";
  * Others know the roots of public authorities and nothing else: every certificate between must be in the file.
  *
  * @param certificates - as in the file, the own one first
+ * @param known - further roots that the other side knows: those configured for a stand-in or a private cloud
  */
 export function chainFault(
   certificates: readonly X509Certificate[],
   parse: (pem: string) => X509Certificate | undefined,
+  known: readonly X509Certificate[] = [],
 ): string | undefined {
   const [leaf, ...others] = certificates;
   if (leaf === undefined) return undefined;
@@ -24,6 +26,7 @@ export function chainFault(
     if (isSelfIssued(last)) return undefined;
     next = others.find((one) => last.checkIssued(one));
   }
+  if (known.some((root) => last.checkIssued(root))) return undefined;
   // Parsed one after the other until the right one: all of them take 30 ms.
   for (const pem of rootCertificates) {
     const root = parse(pem);

@@ -223,6 +223,12 @@ describe("a connector's certificate", () => {
     expect(await said(cert + root.ca)).toHaveLength(1);
   });
 
+  test("from an authority that the upstream is told to trust is right: the other side is a stand-in", async () => {
+    await writeFile(join(folder, "private-root.pem"), root.ca);
+
+    expect(await said(cert + intermediate.ca, { more: "network: { ca: private-root.pem }" })).toEqual([]);
+  });
+
   test("that is self-made is warned of", async () => {
     expect(await brief({ connector: "certificate: relay.pem, key: relay.key" })).toEqual([
       expect.stringContaining("it is self-made, and Microsoft takes those of public authorities only"),

@@ -106,7 +106,7 @@ class Check {
     await this.#secret(at("credential", "password"), credential.password);
   }
 
-  async #connector({ certificate: own }: ConnectorConfig, at: (key: string) => Subject): Promise<void> {
+  async #connector({ certificate: own, ca }: ConnectorConfig, at: (key: string) => Subject): Promise<void> {
     if (own === undefined) return;
     const passphrase = own.passphrase === undefined ? undefined : await this.#secret(at("passphrase"), own.passphrase);
     if (own.passphrase !== undefined && passphrase === undefined) return;
@@ -116,7 +116,11 @@ class Check {
     if (certificate === undefined) return;
     const text = await this.#read(subject, own.certificate);
     const chain = pemCertificates(text ?? "").flatMap((pem) => parseCertificate(pem) ?? []);
-    const fault = chainFault(chain, parseCertificate);
+    // Faults of these files are told where the upstream's authorities are looked at.
+    const known = (await Promise.all(ca.map((file) => readBounded(file, MAX_PEM_OCTETS).catch(() => undefined)))).flatMap((pem) =>
+      pemCertificates(pem?.toString("latin1") ?? "").flatMap((one) => parseCertificate(one) ?? []),
+    );
+    const fault = chainFault(chain, parseCertificate, known);
     if (fault !== undefined)
       this.#warn(
         subject,
