@@ -49,13 +49,26 @@ function* listeners(file: Readable): Generator<Disagreement> {
     const path = ["listeners", name];
     if (listen.length === 0) yield error([...path, "listen"], "expected at least one address and port");
     if (tls === undefined) continue;
-    if (tls.certificate !== undefined && tls.key === undefined)
-      yield error([...path, "tls", "certificate"], "expected a key with the certificate");
-    if (tls.key !== undefined && tls.certificate === undefined) yield error([...path, "tls", "key"], "expected a certificate with the key");
-    if (tls.mode === "none" && tls.certificate !== undefined) {
+    const given = { certificate: tls.certificate.length, key: tls.key.length };
+    if (given.certificate > 0 && given.key === 0) yield error([...path, "tls", "certificate"], "expected a key with the certificate");
+    else if (given.key > 0 && given.certificate === 0) yield error([...path, "tls", "key"], "expected a certificate with the key");
+    else if (given.key !== given.certificate)
+      yield error([...path, "tls", "key"], `expected as many keys as there are certificates (${given.certificate}), in the same order`);
+    if (tls.pfx !== undefined && given.certificate + given.key > 0)
+      yield error([...path, "tls", "pfx"], "expected either pfx, or certificate and key");
+    if (tls.passphrase !== undefined && tls.pfx === undefined)
+      yield error([...path, "tls", "passphrase"], "expected a pfx with it: keys of their own are read without a passphrase");
+    if (tls.mode === "none" && (given.certificate > 0 || tls.pfx !== undefined) && !someoneUsesTls(name, file)) {
       yield error([...path, "tls", "mode"], "expected opportunistic, required or implicit, since there is a certificate");
     }
   }
+}
+
+/** A client may speak TLS where the listener by itself does not. */
+function someoneUsesTls(listener: string, { clients: all }: Readable): boolean {
+  return Object.values(all).some(
+    ({ tls, listeners: own }) => tls?.mode !== undefined && tls.mode !== "none" && own?.includes(listener) !== false,
+  );
 }
 
 /** Two sockets on one port exclude each other when the addresses are equal, or one of them is "every address" of the same family. */

@@ -145,6 +145,33 @@ describe("a listener's certificate", () => {
     expect(await brief({ tls })).toEqual([expected]);
   });
 
+  test("with an ECDSA key alone is a warning, beside an RSA one it is not", async () => {
+    const alone = await brief({ tls: "{ certificate: elliptic.pem, key: elliptic.key }" });
+
+    expect(alone).toEqual([
+      expect.stringMatching(/^warning p\.yaml:8:50 listeners\.printers\.tls\.certificate: warning: the certificate has an ECDSA key: /),
+    ]);
+    expect(await brief({ tls: "{ certificate: [elliptic.pem, relay.pem], key: [elliptic.key, relay.key] }" })).toEqual([]);
+    expect(await brief({ tls: "{ certificate: [relay.pem, elliptic.pem], key: [relay.key, relay.key] }" })).toEqual([
+      expect.stringMatching(
+        /^listener p\.yaml:8:\d+ listeners\.printers\.tls\.key\[1\]: the key in relay\.key does not fit the certificate in elliptic\.pem$/,
+      ),
+    ]);
+  });
+
+  test("in a PKCS #12 file is opened with its passphrase, and what is wrong is said without it", async () => {
+    const inputs = ["-in", join(folder, "relay.pem"), "-inkey", join(folder, "relay.key")];
+    await promisify(execFile)("openssl", ["pkcs12", "-export", ...inputs, "-passout", `pass:${CANARY}`, "-out", join(folder, "relay.pfx")]);
+
+    expect(await brief({ tls: "{ pfx: relay.pfx, passphrase: { env: P } }", env: { P: CANARY } })).toEqual([]);
+    expect(await brief({ tls: "{ pfx: relay.pfx, passphrase: { env: P } }", env: { P: "wrong" } })).toEqual([
+      "listener p.yaml:8:42 listeners.printers.tls.pfx: relay.pfx: the PKCS #12 file cannot be opened with this passphrase",
+    ]);
+    expect(await brief({ tls: "{ pfx: relay.pem }" })).toEqual([
+      "listener p.yaml:8:42 listeners.printers.tls.pfx: relay.pem: this is no PKCS #12 file",
+    ]);
+  });
+
   test("that has expired, or is about to, is served with a warning", async () => {
     const tls = "{ certificate: relay.pem, key: relay.key }";
 

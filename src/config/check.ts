@@ -3,7 +3,8 @@ import { access, constants, stat, statfs } from "node:fs/promises";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { dirname, join } from "node:path";
-import { PosternError } from "../mail/errors.ts";
+import { describeError, PosternError } from "../mail/errors.ts";
+import { readPkcs12 } from "../platform/pkcs12.ts";
 import { chainFault } from "./chain.ts";
 import type { Config, ConnectorConfig, ListenerConfig, OAuthCredential, SecretRef, UpstreamConfig } from "./config.ts";
 import type { Finding, KeyPath, Severity } from "./finding.ts";
@@ -82,11 +83,59 @@ class Check {
   }
 
   async listener(name: string, { tls }: ListenerConfig, hostname: string): Promise<void> {
-    if (tls.certificate === undefined || tls.key === undefined) return;
-    const at = (key: string): Subject => ({ path: ["listeners", name, "tls", key], severity: "listener" });
-    const certificate = await this.#pair(at("certificate"), tls.certificate, at("key"), tls.key, undefined);
-    if (certificate !== undefined && certificate.checkHost(hostname) === undefined) {
-      this.#warn(at("certificate"), `the certificate is not for ${hostname}: clients that verify it will refuse`);
+    const several = tls.certificate.length > 1;
+    const at = (key: string, index?: number): Subject => ({
+      path: ["listeners", name, "tls", key, ...(several && index !== undefined ? [index] : [])],
+      severity: "listener",
+    });
+    const found: X509Certificate[] = [];
+    for (const [index, file] of tls.certificate.entries()) {
+      const subject = at("certificate", index);
+      const certificate = await this.#pair(subject, file, at("key", index), tls.key[index] ?? "", undefined);
+      if (certificate === undefined) continue;
+      found.push(certificate);
+      this.#names(subject, certificate, hostname);
+    }
+    if (tls.pfx !== undefined) {
+      const certificate = await this.#pkcs12(at("pfx"), tls.pfx, at("passphrase"), tls.passphrase);
+      if (certificate !== undefined) {
+        found.push(certificate);
+        this.#names(at("pfx"), certificate, hostname);
+      }
+    }
+    if (
+      found.length > 0 &&
+      found.length === Math.max(1, tls.certificate.length) &&
+      found.every((one) => one.publicKey.asymmetricKeyType === "ec")
+    )
+      this.#warn(
+        at(tls.pfx === undefined ? "certificate" : "pfx"),
+        "the certificate has an ECDSA key: devices that know only RSA key exchange (Ricoh, Xerox, Kyocera, Sharp) cannot connect. Put an RSA certificate beside it",
+      );
+  }
+
+  #names(subject: Subject, certificate: X509Certificate, hostname: string): void {
+    if (certificate.checkHost(hostname) === undefined)
+      this.#warn(subject, `the certificate is not for ${hostname}: clients that verify it will refuse`);
+  }
+
+  async #pkcs12(
+    subject: Subject,
+    file: string,
+    atPassphrase: Subject,
+    reference: SecretRef | undefined,
+  ): Promise<X509Certificate | undefined> {
+    const passphrase = reference === undefined ? undefined : await this.#secret(atPassphrase, reference);
+    if (reference !== undefined && passphrase === undefined) return undefined;
+    const text = await this.#read(subject, file);
+    if (text === undefined) return undefined;
+    try {
+      const certificate = readPkcs12(Buffer.from(text, "latin1"), passphrase);
+      this.#dates(subject, certificate);
+      return certificate;
+    } catch (error) {
+      this.#add(subject, `${file}: ${describeError(error)}`);
+      return undefined;
     }
   }
 
@@ -198,10 +247,14 @@ class Check {
       this.#add(subject, `${file} holds no certificate in PEM form`);
       return undefined;
     }
+    this.#dates(subject, certificate);
+    return certificate;
+  }
+
+  #dates(subject: Subject, certificate: X509Certificate): void {
     if (certificate.validFromDate.getTime() > this.#now)
       this.#warn(subject, `the certificate is not valid before ${day(certificate.validFromDate.getTime())}`);
     this.#end(subject, "the certificate", certificate.validToDate.getTime());
-    return certificate;
   }
 
   #key(subject: Subject, file: string, text: string, passphrase: string | undefined): KeyObject | undefined {

@@ -26,9 +26,12 @@ export type Cloud = "worldwide" | "gcc" | "gcc-high" | "dod" | "china";
 
 export interface ListenerTls {
   readonly mode: TlsMode;
-  /** PEM file, leaf first; undefined: a self-made certificate. Given exactly when `key` is. */
-  readonly certificate: string | undefined;
-  readonly key: string | undefined;
+  /** PEM files, leaf first, and the key of each; both empty and no `pfx`: a self-made certificate. */
+  readonly certificate: readonly string[];
+  readonly key: readonly string[];
+  /** PKCS #12 file. */
+  readonly pfx: string | undefined;
+  readonly passphrase: SecretRef | undefined;
   readonly min_version: TlsVersion;
 }
 
@@ -58,6 +61,8 @@ export interface ClientConfig {
   readonly hosts: readonly string[];
   /** Unknown addresses of `networks` are let in until then, ms since the epoch. */
   readonly learn: { readonly networks: readonly string[]; readonly until: number } | undefined;
+  /** What differs from the listener's. */
+  readonly tls?: { readonly mode?: Exclude<TlsMode, "implicit"> | undefined; readonly min_version?: TlsVersion | undefined } | undefined;
   /** Users of whom one has to sign in; empty: none has to. */
   readonly users: readonly string[];
   /** Names of listeners; all of them when the file names none. */

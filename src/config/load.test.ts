@@ -235,6 +235,21 @@ describe("single faults", () => {
     ],
     [
       '{ listen: ":25" }',
+      '{ listen: ":25", tls: { certificate: [a.pem, b.pem], key: a.key } }',
+      "8:71 listeners.printers.tls.key: expected as many keys as there are certificates (2), in the same order",
+    ],
+    [
+      '{ listen: ":25" }',
+      '{ listen: ":25", tls: { pfx: a.pfx, certificate: a.pem, key: a.key } }',
+      "8:42 listeners.printers.tls.pfx: expected either pfx, or certificate and key",
+    ],
+    [
+      '{ listen: ":25" }',
+      '{ listen: ":25", tls: { passphrase: { env: P } } }',
+      "8:49 listeners.printers.tls.passphrase: expected a pfx with it: keys of their own are read without a passphrase",
+    ],
+    [
+      '{ listen: ":25" }',
       '{ listen: ":25", sasl: required }',
       "8:30 listeners.printers.sasl: unknown key; known here: listen, tls, auth, auth_without_tls, quirks",
     ],

@@ -1,7 +1,7 @@
 /** From what the file says to what the stages need: paths made absolute, defaults that follow from other keys filled in. */
 import { resolve as resolvePath } from "node:path";
 import { momentOf } from "../platform/zone.ts";
-import type { ClientConfig, Config, ListenerConfig, RouteConfig } from "./config.ts";
+import type { ClientConfig, Config, ListenerConfig, RouteConfig, SecretRef } from "./config.ts";
 import { resolveUpstream } from "./resolve-upstream.ts";
 import type { ParsedFile } from "./schema/index.ts";
 
@@ -55,9 +55,17 @@ export function resolveConfig(file: ParsedFile, folder: string): Config {
 }
 
 function resolveListener({ listen, tls, auth, auth_without_tls, quirks }: ParsedFile["listeners"][string], folder: string): ListenerConfig {
-  const plain = { mode: "none", certificate: undefined, key: undefined, min_version: "TLSv1.2" } as const;
-  const { mode, certificate, key, min_version } = tls ?? plain;
-  const own = { mode, certificate: absolute(folder, certificate), key: absolute(folder, key), min_version };
+  const plain = { mode: "none", certificate: [], key: [], pfx: undefined, passphrase: undefined, min_version: "TLSv1.2" } as const;
+  const { mode, certificate, key, pfx, passphrase, min_version } = tls ?? plain;
+  const absoluteOf = (path: string): string => resolvePath(folder, path);
+  const own = {
+    mode,
+    certificate: certificate.map(absoluteOf),
+    key: key.map(absoluteOf),
+    pfx: pfx === undefined ? undefined : absoluteOf(pfx),
+    passphrase: absoluteSecret(folder, passphrase),
+    min_version,
+  };
   return { listen, tls: own, auth, auth_without_tls, quirks };
 }
 
@@ -80,8 +88,8 @@ function unlessNone(value: string): string | undefined {
   return value === "none" ? undefined : value;
 }
 
-function absolute(folder: string, path: string | undefined): string | undefined {
-  return path === undefined ? undefined : resolvePath(folder, path);
+function absoluteSecret(folder: string, reference: SecretRef | undefined): SecretRef | undefined {
+  return reference !== undefined && "file" in reference ? { file: resolvePath(folder, reference.file) } : reference;
 }
 
 /** A null prototype, since the names come from a file. */

@@ -28,11 +28,11 @@ import type { Queue } from "../queue/queue.ts";
 import { createReceiver } from "../receive/receiver.ts";
 import type { BoundAddress, Receiver } from "../receive/receiver.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { ListenerCertificates } from "./certificates.ts";
 import { buildUpstreams, placeOf } from "./doors.ts";
 import { buildClients, buildListeners, doorLimits } from "./listening.ts";
 import { buildRouter } from "./routing.ts";
 import { testMails } from "./test-mails.ts";
-import type { ListenerCertificate } from "./listening.ts";
 import { Users } from "./users.ts";
 
 /** Sessions that are sending a message may finish it for this long. */
@@ -101,7 +101,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   const version = versions();
 
   await mkdir(config.data_dir, { recursive: true, mode: 0o700 });
-  const { listeners, certificates } = await buildListeners(config, clock);
+  const certificates = await ListenerCertificates.read(config, emit, clock);
   // Before the queue, which routes by what the doors can take.
   const upstreams = await buildUpstreams(config, emit, clock, (subject, text) =>
     emit({ type: "alert.raised", alert: "upstream.configuration", subject, text }),
@@ -132,7 +132,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   const receiver = createReceiver({
     hostname: config.hostname,
     domains: { own: config.organization.domains, first: config.organization.domains[0] },
-    listeners,
+    listeners: buildListeners(config, certificates),
     clients: buildClients(config),
     admissions: devices,
     authenticator: new Users(config.users, clock),
@@ -178,6 +178,8 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     throw new PosternError("E_CONFIG", describeError(error), { cause: error });
   }
   listening = true;
+  certificates.start(receiver);
+  starting.started(() => certificates.stop());
   emit({
     type: "daemon.started",
     version: version.postern,
@@ -185,6 +187,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   });
 
   const stop = async (): Promise<void> => {
+    await certificates.stop();
     await receiver.stop(RECEIVE_GRACE_MS);
     await devices.stop();
     await deliverer.stop(DELIVER_GRACE_MS);
@@ -274,7 +277,7 @@ interface ViewSources {
   readonly queue: Queue;
   readonly deliverer: Deliverer;
   readonly upstreams: ReadonlyMap<string, Upstream>;
-  readonly certificates: readonly ListenerCertificate[];
+  readonly certificates: ListenerCertificates;
   readonly receiver: Receiver;
   readonly ready: () => Readiness;
   readonly startedAt: number;
@@ -300,7 +303,7 @@ class View {
       freeBytes: statistics.freeBytes,
       ready: ready().ok,
       upstreams: [...upstreams.values()].map(({ name, credentialExpiresAt }) => ({ name, up: !shut.has(name), credentialExpiresAt })),
-      certificates,
+      certificates: certificates.list(),
       budgets: deliverer.budgets(),
       devices: devices.counts(),
     };

@@ -1,75 +1,28 @@
 /** Builds the receiving stage's options from the configuration. */
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
-import type { Config, ListenerConfig, QuirksConfig } from "../config/config.ts";
+import type { Config, QuirksConfig } from "../config/config.ts";
 import type { Router } from "../deliver/routes.ts";
-import { describeError, PosternError } from "../mail/errors.ts";
 import type { Envelope } from "../mail/message.ts";
-import type { Clock } from "../platform/clock.ts";
-import { ensureSelfMadeCertificate, listenerAddresses } from "../receive/certificate.ts";
 import type { QuirkOverrides } from "../receive/quirks.ts";
-import type { CertificatePair, ClientOptions, ListenerOptions, SizeLimit } from "../receive/receiver.ts";
-import { certificateExpiresAt, certificateFault } from "../receive/tls.ts";
+import type { ClientOptions, ListenerOptions, SizeLimit } from "../receive/receiver.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import type { ListenerCertificates } from "./certificates.ts";
 
-/** What the listeners present, for the metrics and the alerts. */
-export interface ListenerCertificate {
-  /** The listener's name. */
-  readonly name: string;
-  /** ms since the epoch */
-  readonly expiresAt: number;
-}
-
-/**
- * Listeners with their certificates read, or made where none is given.
- *
- * @throws PosternError E_CONFIG for a certificate that is missing or does not fit its key: never silently plain
- */
-export async function buildListeners(
-  config: Config,
-  clock: Clock,
-): Promise<{ listeners: ListenerOptions[]; certificates: ListenerCertificate[] }> {
-  const listeners: ListenerOptions[] = [];
-  const certificates: ListenerCertificate[] = [];
-  let selfMade: CertificatePair | undefined;
-  for (const [name, listener] of Object.entries(config.listeners)) {
-    const endpoints = listener.listen.map(({ host, port }) => ({ host, port }));
+/** The listeners as the receiving stage takes them. */
+export function buildListeners(config: Config, certificates: ListenerCertificates): ListenerOptions[] {
+  return Object.entries(config.listeners).map(([name, listener]) => {
     const { mode, min_version: minVersion } = listener.tls;
-    const auth = { auth: listener.auth, authWithoutTls: listener.auth_without_tls };
-    if (mode === "none") {
-      listeners.push({ name, endpoints, tls: { mode }, ...auth, quirks: quirkOverrides(listener.quirks) });
-      continue;
-    }
-    const given = await readCertificate(name, listener);
-    const certificate =
-      given ??
-      (selfMade ??= await ensureSelfMadeCertificate(
-        join(config.data_dir, "receive"),
-        config.hostname,
-        listenerAddresses(allHosts(config)),
-        clock,
-      ));
-    certificates.push({ name, expiresAt: certificateExpiresAt(certificate.certPem) });
-    listeners.push({ name, endpoints, tls: { mode, minVersion, certificate }, ...auth, quirks: quirkOverrides(listener.quirks) });
-  }
-  return { listeners, certificates };
-}
-
-async function readCertificate(name: string, listener: ListenerConfig): Promise<CertificatePair | undefined> {
-  const { certificate, key } = listener.tls;
-  if (certificate === undefined || key === undefined) return undefined;
-  try {
-    const pair = { certPem: await readFile(certificate, "latin1"), keyPem: await readFile(key, "latin1") };
-    const fault = certificateFault(pair.certPem, pair.keyPem);
-    if (fault !== undefined) throw new Error(fault);
-    return pair;
-  } catch (error) {
-    throw new PosternError("E_CONFIG", `listener ${name}: ${describeError(error)}`, { cause: error });
-  }
-}
-
-function allHosts(config: Config): (string | undefined)[] {
-  return Object.values(config.listeners).flatMap((listener) => listener.listen.map(({ host }) => host));
+    const certificate = certificates.of(name);
+    const tls =
+      mode === "none" || certificate === undefined ? { mode: "none" as const, minVersion, certificate } : { mode, minVersion, certificate };
+    return {
+      name,
+      endpoints: listener.listen.map(({ host, port }) => ({ host, port })),
+      tls,
+      auth: listener.auth,
+      authWithoutTls: listener.auth_without_tls,
+      quirks: quirkOverrides(listener.quirks),
+    };
+  });
 }
 
 /** The clients' policies as the receiving stage takes them. */
@@ -78,6 +31,7 @@ export function buildClients(config: Config): ClientOptions[] {
     name,
     networks: client.networks,
     users: client.users,
+    tls: client.tls === undefined ? undefined : { mode: client.tls.mode, minVersion: client.tls.min_version },
     anyAddress: client.networks.length === 0 && client.hosts.length === 0 && client.learn === undefined,
     listeners: client.listeners,
     senders: client.senders,

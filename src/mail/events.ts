@@ -30,6 +30,8 @@ export type PosternEvent =
   | { readonly type: "daemon.stopping"; readonly reason: string }
   | { readonly type: "daemon.stopped" }
   | { readonly type: "listener.bound"; readonly listener: string; readonly address: string; readonly port: number; readonly tls: string }
+  /** A listener shows another certificate from now on; `expiresAt` in ms since the epoch. */
+  | { readonly type: "certificate.reloaded"; readonly listener: string; readonly expiresAt: number }
   | {
       readonly type: "session.opened";
       readonly session: string;

@@ -43,6 +43,11 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
   "daemon.stopping": { when: "A signal or a fault asks the daemon to end; deliveries under way are finished.", level: "info" },
   "daemon.stopped": { when: "The queue is closed; the last line of a clean end.", level: "info" },
   "listener.bound": { when: "A listener accepts connections.", level: "info" },
+  "certificate.reloaded": {
+    when: "A listener's certificate files changed and fit; new sessions get them.",
+    level: "info",
+    fields: (event) => ({ listener: event.listener, expires: isoTime(event.expiresAt) }),
+  },
   "session.opened": { when: "An allowed device connected.", level: "info" },
   "session.secured": { when: "TLS was negotiated with a device.", level: "debug" },
   "session.auth.succeeded": {

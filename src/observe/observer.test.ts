@@ -40,6 +40,7 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
     tls: "TLSv1.3",
     cipher: "TLS_AES_256_GCM_SHA384",
   },
+  "certificate.reloaded": { type: "certificate.reloaded", listener: "printers", expiresAt: Date.UTC(2027, 0, 1) },
   "session.auth.succeeded": {
     type: "session.auth.succeeded",
     session: "s1",

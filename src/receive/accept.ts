@@ -9,9 +9,9 @@ import type { Connection, ConnectionOwner } from "./connection.ts";
 import { Directory } from "./directory.ts";
 import type { Standing } from "./directory.ts";
 import { canonicalPeer } from "./networks.ts";
-import type { AdmissionKind, Admissions, ClientOptions, Endpoint, SessionContext } from "./options.ts";
+import type { AdmissionKind, Admissions, Certificates, ClientOptions, Endpoint, SessionContext } from "./options.ts";
 import { notAllowed, REPLIES, wireReply } from "./replies.ts";
-import { RelayServer } from "./server.ts";
+import { TlsServers } from "./tls-servers.ts";
 import type { Session } from "./session.ts";
 
 /** How long an address that no network names may wait for the names of clients to be looked up again. */
@@ -96,7 +96,7 @@ export class Places implements ConnectionOwner {
 export class Acceptor {
   readonly #context: SessionContext;
   readonly #places: Places;
-  readonly #server: RelayServer;
+  readonly #servers: TlsServers;
   readonly #directory: Directory;
   readonly #bound: { server: Server; address: AddressInfo }[] = [];
   readonly #refused = new Set<Socket>();
@@ -108,9 +108,10 @@ export class Acceptor {
     this.#context = context;
     this.#places = places;
     this.#nextId = nextId;
-    this.#server = new RelayServer(context);
-    // Faults of a session's handshake are its own events; what else smtp-server reports must not end the process.
-    this.#server.on("error", () => undefined);
+    this.#servers = new TlsServers(context);
+    // What OpenSSL does not take must be known before anybody connects.
+    this.#servers.of(undefined);
+    for (const client of clients) if (client.listeners?.includes(context.listener.name) !== false) this.#servers.of(client);
     this.#directory = new Directory(context.listener.name, context.listener.auth ?? "none", clients);
   }
 
@@ -139,6 +140,11 @@ export class Acceptor {
   stop(): void {
     this.#stopping = true;
     for (const { server } of this.#bound) server.close();
+  }
+
+  /** Other certificates from the next handshake on. @throws Error when they do not fit: those before stay */
+  present(certificates: Certificates): void {
+    this.#servers.present(certificates);
   }
 
   /** Ends what is left of refused connections. */
@@ -216,7 +222,7 @@ export class Acceptor {
   }
 
   #admit(socket: Socket, device: string, standing: Standing, admission: AdmissionKind): void {
-    const session = this.#server.open(socket, { id: this.#nextId(), device, standing, admission }, this.#places);
+    const session = this.#servers.of(standing.owner).open(socket, { id: this.#nextId(), device, standing, admission }, this.#places);
     this.#places.take(session);
     session.init();
   }

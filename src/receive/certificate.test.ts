@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { ManualClock } from "../platform/clock.ts";
 import { ensureSelfMadeCertificate, listenerAddresses } from "./certificate.ts";
-import { certificateExpiresAt, certificateFault } from "./tls.ts";
+import { certificatesExpireAt, certificateFault } from "./tls.ts";
 
 const DAY_MS = 86_400_000;
 let folder: string;
@@ -28,7 +28,7 @@ test("it is RSA 2048 with SHA-256, carries name and addresses, and its key is th
   expect(certificate.checkIP("192.0.2.1")).toBe("192.0.2.1");
   expect(certificate.checkIP("2001:db8::1")).toBe("2001:db8::1");
   expect(certificateFault(certPem, keyPem)).toBeUndefined();
-  expect(certificateExpiresAt(certPem)).toBeGreaterThan(clock.now() + 365 * DAY_MS);
+  expect(certificatesExpireAt({ certPem, keyPem })).toBeGreaterThan(clock.now() + 365 * DAY_MS);
   expect((await stat(join(folder, "tls", "listener.key"))).mode & 0o777).toBe(0o600);
 });
 
@@ -41,7 +41,7 @@ test("it is kept until a name is missing, it is about to expire, or it is damage
   const second = await make("192.0.2.3");
   expect(second).not.toEqual(first);
 
-  clock.advance(certificateExpiresAt(second.certPem) - clock.now() - 29 * DAY_MS);
+  clock.advance(certificatesExpireAt(second) - clock.now() - 29 * DAY_MS);
   const third = await make("192.0.2.3");
   expect(third).not.toEqual(second);
 

@@ -129,7 +129,7 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
         listener: listener.name,
         client: this.client?.name,
         device: this.peer.device,
-        implicitTls: listener.tls.mode === "implicit",
+        implicitTls: this.context.tls.mode === "implicit",
         admission: this.peer.admission,
       });
       this.write(`220 ${options.hostname} ESMTP Postern\r\n`);
@@ -346,7 +346,7 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
 
 function tlsRemedy(error: Error): string | undefined {
   if (/unsupported protocol|no shared cipher|version/i.test(error.message)) {
-    return "the device knows only old TLS: set min_version: TLSv1 on its listener, or switch encryption off in the device";
+    return "the device knows only old TLS: give it a client of its own with tls: { min_version: TLSv1 }, or switch encryption off in the device";
   }
   if (/unknown ca|bad certificate|certificate unknown/i.test(error.message)) {
     return "the device does not trust the listener's certificate: import it there, or give the listener one the device trusts";

@@ -14,6 +14,8 @@ import type { ClientOptions, ListenerAuth } from "./options.ts";
 export interface Standing {
   /** Whose rules hold without signing in; undefined: nothing is taken before. */
   readonly client: ClientOptions | undefined;
+  /** The client that the address belongs to, whether somebody has to sign in besides or not. */
+  readonly owner: ClientOptions | undefined;
   /** Undefined: credentials are neither asked for nor looked at. */
   readonly signIn: SignIn | undefined;
 }
@@ -63,7 +65,7 @@ export class Directory {
   standing(client: ClientOptions | undefined): Standing | NoStanding {
     const asksForUsers = client?.users !== undefined && client.users.length > 0;
     if (this.#auth === "none") {
-      if (client !== undefined && !asksForUsers) return { client, signIn: undefined };
+      if (client !== undefined && !asksForUsers) return { client, owner: client, signIn: undefined };
       const remedy = client === undefined ? undefined : `client ${client.name} needs one of its users, and this listener takes no sign-in`;
       return { refused: true, remedy };
     }
@@ -75,6 +77,6 @@ export class Directory {
       // The address is a client's by itself, and the listener wants to know who it is besides.
       return own ?? (this.#auth === "required" && !asksForUsers ? client : undefined);
     };
-    return { client: needed ? undefined : client, signIn: { needed, clientOf } };
+    return { client: needed ? undefined : client, owner: client, signIn: { needed, clientOf } };
   }
 }

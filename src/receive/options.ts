@@ -18,14 +18,37 @@ export interface CertificatePair {
   readonly keyPem: string;
 }
 
-/** How a listener speaks TLS. `certificate` is required unless `mode` is `none`. */
+/** A PKCS #12 file: certificate, key and chain in one. */
+export interface Pkcs12 {
+  readonly pfx: Buffer;
+  readonly passphrase: string | undefined;
+}
+
+/** What a listener shows. Several of different key types stand side by side: each client gets the one it can use. */
+export type Certificates = CertificatePair | readonly (CertificatePair | Pkcs12)[];
+
+export type TlsMode = "none" | "opportunistic" | "required" | "implicit";
+
+/** How a listener speaks TLS. `certificate` is needed unless nobody uses TLS there, neither by `mode` nor by a client's own. */
 export type ListenerTls =
-  | { readonly mode: "none" }
+  | { readonly mode: "none"; readonly minVersion?: TlsVersion | undefined; readonly certificate?: Certificates | undefined }
   | {
-      readonly mode: "opportunistic" | "required" | "implicit";
+      readonly mode: Exclude<TlsMode, "none">;
       readonly minVersion?: TlsVersion | undefined;
-      readonly certificate: CertificatePair;
+      readonly certificate: Certificates;
     };
+
+/** What a client's devices get instead of the listener's on the same port; `implicit` is the listener's alone. */
+export interface ClientTls {
+  readonly mode?: Exclude<TlsMode, "implicit"> | undefined;
+  readonly minVersion?: TlsVersion | undefined;
+}
+
+/** What one session gets. */
+export interface SessionTls {
+  readonly mode: TlsMode;
+  readonly minVersion: TlsVersion;
+}
 
 /** Where a listener is bound; without `host` on all addresses, IPv4 and IPv6; `::` is all of IPv6 alone. Port 0 takes a free one. */
 export interface Endpoint {
@@ -56,6 +79,8 @@ export interface ClientOptions extends ClientPolicy {
   readonly networks: readonly string[];
   /** Users of whom one has to sign in; absent or empty: the address is enough. */
   readonly users?: readonly string[] | undefined;
+  /** Absent: the listener's. */
+  readonly tls?: ClientTls | undefined;
   /** Its users may come from any address: it names none at all. */
   readonly anyAddress?: boolean | undefined;
   /** Names of listeners; absent means all. */
@@ -153,9 +178,10 @@ export interface ReceiverOptions {
   readonly clock: Clock;
 }
 
-/** What every session of a listener shares. */
+/** What the sessions of a listener share that speak TLS in the same way. */
 export interface SessionContext {
   readonly listener: ListenerOptions;
+  readonly tls: SessionTls;
   readonly options: ReceiverOptions;
   readonly limits: ReceiverLimits;
   readonly signIns: SignIns;

@@ -3,14 +3,16 @@ import { randomInt } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import { Acceptor, Places } from "./accept.ts";
 import { DEFAULT_LIMITS } from "./options.ts";
-import type { ReceiverOptions } from "./options.ts";
+import type { Certificates, ReceiverOptions } from "./options.ts";
 import { Repeats } from "./repeats.ts";
 import type { Authenticator } from "./sign-in.ts";
 import { SignIns } from "./sign-in.ts";
+import { effectiveTls } from "./tls.ts";
 import { MailDate } from "./trace.ts";
 
 export type {
   CertificatePair,
+  Certificates,
   ClientOptions,
   Endpoint,
   ListenerAuth,
@@ -44,6 +46,8 @@ export interface Receiver {
    * Resolves when every session is gone; what was committed by then is safe.
    */
   stop(graceMs: number): Promise<void>;
+  /** Shows other certificates from the next handshake of this listener on. @throws Error when they do not fit: those before stay */
+  present(listener: string, certificates: Certificates): void;
   /** What is bound; with port 0, where. */
   addresses(): readonly BoundAddress[];
   /** Sessions now, waiting connections not included. */
@@ -76,7 +80,12 @@ class ReceivingStage implements Receiver {
     const repeats = new Repeats();
     this.#acceptors = options.listeners.map((listener) => ({
       name: listener.name,
-      acceptor: new Acceptor({ listener, options, limits, signIns, formatDate, repeats }, options.clients, this.#places, nextId),
+      acceptor: new Acceptor(
+        { listener, tls: effectiveTls(listener.tls, undefined), options, limits, signIns, formatDate, repeats },
+        options.clients,
+        this.#places,
+        nextId,
+      ),
     }));
   }
 
@@ -102,6 +111,10 @@ class ReceivingStage implements Receiver {
     await this.#places.empty();
     cancel();
     for (const { acceptor } of this.#acceptors) acceptor.destroyRefused();
+  }
+
+  present(listener: string, certificates: Certificates): void {
+    this.#acceptors.find(({ name }) => name === listener)?.acceptor.present(certificates);
   }
 
   addresses(): readonly BoundAddress[] {

@@ -65,7 +65,7 @@ export class Session extends Connection {
     super(server, socket, peer, owner);
     this.#client = peer.standing.client;
     this.#startedAt = server.context.options.clock.now();
-    this.#quirks = quirksOf(server.context.listener.quirks, peer.standing.client?.quirks);
+    this.#quirks = quirksOf(server.context.listener.quirks, peer.standing.owner?.quirks);
   }
 
   protected get committing(): boolean {
@@ -109,7 +109,7 @@ export class Session extends Connection {
     this.#prompt = undefined;
     this.#user = undefined;
     this.#client = this.peer.standing.client;
-    this.#quirks = quirksOf(this.context.listener.quirks, this.#client?.quirks);
+    this.#quirks = quirksOf(this.context.listener.quirks, this.peer.standing.owner?.quirks);
   }
 
   protected dropped(): void {
@@ -314,7 +314,8 @@ export class Session extends Connection {
       this.write(`250 ${options.hostname}\r\n`);
       return;
     }
-    const startTls = (listener.tls.mode === "opportunistic" || listener.tls.mode === "required") && this.tls === undefined;
+    const { mode } = this.context.tls;
+    const startTls = (mode === "opportunistic" || mode === "required") && this.tls === undefined;
     const { auth, authEquals, ehloHide } = this.#quirks;
     const usersMay = (listener.auth ?? "none") !== "none" && this.#passwordsMayPass;
     const offersAuth = usersMay || (auth === "offer" && this.#client !== undefined);
@@ -341,9 +342,9 @@ export class Session extends Connection {
   }
 
   #mail(command: Extract<Command, { verb: "MAIL" }>): void {
-    const { listener, options } = this.context;
+    const { options } = this.context;
     this.#dropTransaction();
-    if (listener.tls.mode === "required" && this.tls === undefined) return this.refuse("tls-required", REPLIES.tlsRequired);
+    if (this.context.tls.mode === "required" && this.tls === undefined) return this.refuse("tls-required", REPLIES.tlsRequired);
     const client = this.#client;
     if (client === undefined) return this.#refuseUnknown();
     const size = command.parameters.get("SIZE");
@@ -653,7 +654,7 @@ export class Session extends Connection {
   }
 
   #startTls(done: () => void): boolean {
-    const { mode } = this.context.listener.tls;
+    const { mode } = this.context.tls;
     if (mode === "none") {
       this.refuse("syntax", REPLIES.notImplemented, "STARTTLS");
       return false;

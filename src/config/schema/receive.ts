@@ -17,12 +17,15 @@ import {
   orNone,
   path,
   pattern,
+  secret,
   size,
   text,
   userName,
 } from "./fields.ts";
 
 export const TLS_MODES = ["none", "opportunistic", "required", "implicit"] as const;
+
+const TLS_VERSIONS = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] as const;
 
 /** Sizes of messages: at most 1 GiB, where the numbering of stored content ends. */
 export const messageSize = () => size("1KiB", "1GiB");
@@ -35,20 +38,27 @@ const ListenerTls = z.strictObject({
       "none: no TLS is offered; opportunistic: STARTTLS is offered; required: nothing but STARTTLS before TLS; implicit: TLS from the first byte.",
     apply: "restart",
   }),
-  certificate: about(path().optional(), {
-    description: "Certificate with its chain, PEM, leaf first. Goes together with key.",
+  certificate: about(listOf(path()).prefault([]), {
+    description:
+      "Certificate with its chain, PEM, leaf first. A list for certificates of different key types side by side, RSA and ECDSA: each device gets the one that it can use. Goes together with key. The files are watched: a new pair that fits is taken without a restart.",
     default_text: "a self-made RSA certificate with the host name, kept in data_dir",
-    samples: ["certs/relay.pem"],
+    samples: ["certs/relay.pem", ["certs/relay-rsa.pem", "certs/relay-ecdsa.pem"]],
     apply: "restart",
   }),
-  key: about(path().optional(), {
-    description: "Private key of the certificate, PEM, without a passphrase.",
+  key: about(listOf(path()).prefault([]), {
+    description: "Private key of the certificate, PEM, without a passphrase; in the same order where there are several.",
     samples: ["certs/relay.key"],
     apply: "restart",
   }),
-  min_version: about(oneOf(["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]).prefault("TLSv1.2"), {
+  pfx: about(path().optional(), {
+    description: "Instead of certificate and key: both, and the chain, in a PKCS #12 file (.pfx, .p12).",
+    samples: ["certs/relay.pfx"],
+    apply: "restart",
+  }),
+  passphrase: about(secret().optional(), { description: "Passphrase of the PKCS #12 file.", apply: "restart" }),
+  min_version: about(oneOf(TLS_VERSIONS).prefault("TLSv1.2"), {
     description:
-      "Oldest version that is accepted. TLSv1 and TLSv1.1 also allow the old ciphers that such devices speak: only for a listener of their own.",
+      "Oldest version that is accepted. TLSv1 and TLSv1.1 also allow the old ciphers that such devices speak: better for a client of their own (clients.NAME.tls) than for everybody.",
     apply: "restart",
   }),
 });
@@ -135,6 +145,19 @@ const Learn = z.strictObject({
   }),
 });
 
+const ClientTls = z.strictObject({
+  mode: about(oneOf(["none", "opportunistic", "required"]).optional(), {
+    description: "What these devices are offered instead of the listener's mode. On an implicit listener TLS comes first for everybody.",
+    default_text: "the listener's",
+    apply: "restart",
+  }),
+  min_version: about(oneOf(TLS_VERSIONS).optional(), {
+    description: "Oldest version that is accepted of these devices.",
+    default_text: "the listener's",
+    apply: "restart",
+  }),
+});
+
 const Client = z.strictObject({
   networks: about(listOf(network()).prefault([]), {
     description:
@@ -183,6 +206,11 @@ const Client = z.strictObject({
     apply: "restart",
   }),
   max_message_size: about(messageSize().prefault("33MiB"), { description: "Larger messages are refused with 552.", apply: "restart" }),
+  tls: about(ClientTls.optional(), {
+    description: "TLS of these devices where it differs from the listener's, on the same port.",
+    default_text: "the listener's",
+    apply: "restart",
+  }),
   priority: about(oneOf(PRIORITIES).prefault("normal"), {
     description:
       "Whose mail goes first by an upstream whose limits make mail wait: interactive (somebody waits beside the scanner) ahead of normal ahead of bulk (statements, newsletters). They take turns, so that bulk is never starved; when little is left of a day's recipients, bulk waits for the rest.",
