@@ -6,6 +6,8 @@ import { describeError, PosternError } from "../mail/errors.ts";
 import type { ActResult, OperatorAct, QueueReader } from "../queue/queue.ts";
 import type { VersionView } from "../platform/version.ts";
 import type { DeviceSource } from "./api/devices.ts";
+import { addDoctorRoutes } from "./api/doctor.ts";
+import type { DoctorSource } from "../doctor/finding.ts";
 import { addTestRoutes } from "./api/test.ts";
 import type { TestSource } from "./api/test.ts";
 import { addDeviceRoutes } from "./api/devices.ts";
@@ -18,6 +20,7 @@ export interface AdminSources {
   readonly queue: Pick<QueueReader, "list" | "show" | "find"> & { act(act: OperatorAct): Promise<ActResult> };
   readonly devices: DeviceSource;
   readonly tests: TestSource;
+  readonly doctor: DoctorSource;
   status(): Promise<StatusView>;
   ready(): Readiness;
   metricsText(): Promise<string>;
@@ -51,6 +54,7 @@ export function createControlApp(sources: AdminSources): Hono {
   addMessageRoutes(app, sources.queue);
   addDeviceRoutes(app, sources.devices);
   addTestRoutes(app, sources.tests);
+  addDoctorRoutes(app, sources.doctor);
   for (const verb of VERBS) app.post(`/api/v1/queue/${verb}`, (c) => act(sources, verb, c));
   return app;
 }

@@ -1,5 +1,6 @@
 /** Talks to the running daemon over its control socket. */
-import { request } from "node:http";
+import { request, type IncomingMessage } from "node:http";
+import { createInterface } from "node:readline";
 import { POSTERN_ERRORS, PosternError } from "../mail/errors.ts";
 import type { PosternErrorCode } from "../mail/errors.ts";
 
@@ -8,6 +9,8 @@ export interface ControlClient {
   get(path: string): Promise<unknown>;
   /** The JSON answer to POST `path`. */
   post(path: string, body: unknown): Promise<unknown>;
+  /** The JSON lines that POST `path` is answered with, each as it comes. */
+  lines(path: string, body: unknown): AsyncIterable<unknown>;
 }
 
 const ANSWER_TIMEOUT_MS = 60_000;
@@ -18,6 +21,7 @@ export function openControlClient(socketPath: string): ControlClient {
   return {
     get: (path) => exchange(socketPath, "GET", path, undefined),
     post: (path, body) => exchange(socketPath, "POST", path, JSON.stringify(body)),
+    lines: (path, body) => readLines(socketPath, path, JSON.stringify(body)),
   };
 }
 
@@ -52,6 +56,27 @@ function exchange(socketPath: string, method: string, path: string, body: string
     outgoing.on("error", (error: NodeJS.ErrnoException) => reject(explain(error, socketPath)));
     outgoing.end(body);
   });
+}
+
+async function* readLines(socketPath: string, path: string, body: string): AsyncGenerator {
+  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    const outgoing = request({ socketPath, method: "POST", path, headers, agent: false }, resolve);
+    outgoing.on("error", (error: NodeJS.ErrnoException) => reject(explain(error, socketPath)));
+    outgoing.end(body);
+  });
+  if (response.statusCode !== 200) {
+    const parts: Buffer[] = [];
+    for await (const part of response as AsyncIterable<Buffer>) parts.push(part);
+    readAnswer(response.statusCode ?? 0, Buffer.concat(parts).toString("utf8"));
+    return;
+  }
+  try {
+    for await (const line of createInterface({ input: response, crlfDelay: Infinity })) if (line !== "") yield JSON.parse(line) as unknown;
+  } finally {
+    response.destroy();
+  }
+  if (!response.complete) throw new PosternError("E_TEMPORARY", "the daemon's answer was cut off");
 }
 
 function explain(error: NodeJS.ErrnoException, socketPath: string): Error {

@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from "commander";
 import { describeError, PosternError } from "../mail/errors.ts";
 import { versions } from "../platform/version.ts";
 import { RECIPIENT_STATES } from "../admin/states.ts";
+import type { DoctorCommandOptions } from "./doctor.ts";
 import type { ExplainOptions } from "./explain.ts";
 import type { GlobalOptions } from "./options.ts";
 import type { TestOptions } from "./test.ts";
@@ -86,6 +87,7 @@ export function buildProgram(finish: (exitCode: number) => void): Command {
       finish(await (await import("./simulate.ts")).simulateCommand({ ...globals(), directory: options.directory, ports: options.port })),
     );
   addExplainCommand(program, globals, finish);
+  addDoctorCommand(program, globals, finish);
   addTestCommand(program, globals, finish);
   addQueueCommands(program, globals, finish);
   command(program, "trace", "what became of a mail: by queue id, Message-ID, device, address, time (9:14, yesterday, 2h) or a word")
@@ -128,6 +130,19 @@ function addExplainCommand(program: Command, globals: () => GlobalOptions, finis
     .option("--user <name>", "the user that signed in")
     .addHelpText("after", "\nExit code: 0 when the sender and every recipient would be accepted, 77 when one would be refused.")
     .action(async (options: ExplainOptions) => finish(await (await import("./explain.ts")).explainCommand(globals(), options)));
+}
+
+function addDoctorCommand(program: Command, globals: () => GlobalOptions, finish: (exitCode: number) => void): void {
+  command(program, "doctor", "look at everything that mail depends on, and say what is wrong and what repairs it")
+    .option("--send <address>", "also send one test mail to this address by each upstream (default: stop before anything is sent)")
+    .addHelpText(
+      "after",
+      `
+It looks from inside the running relay, with its secrets and its place in the network; where none runs, from here.
+Verdicts: ok (proved), warning, FAULT, not tested (cannot be proved from here: never taken for well).
+Exit code: 0 without a fault, 69 when an upstream or service cannot be used, 78 when the configuration is at fault.`,
+    )
+    .action(async (options: DoctorCommandOptions) => finish(await (await import("./doctor.ts")).doctorCommand(globals(), options)));
 }
 
 function addTestCommand(program: Command, globals: () => GlobalOptions, finish: (exitCode: number) => void): void {

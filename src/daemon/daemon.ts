@@ -32,6 +32,7 @@ import { ListenerCertificates } from "./certificates.ts";
 import { buildUpstreams, placeOf } from "./doors.ts";
 import { buildClients, buildListeners, doorLimits } from "./listening.ts";
 import { buildRouter } from "./routing.ts";
+import { buildDoctor } from "./doctor.ts";
 import { testMails } from "./test-mails.ts";
 import { Users } from "./users.ts";
 
@@ -163,6 +164,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     controlSocket: controlSocketPath(config.data_dir),
     queue: operated(queue, deliverer),
     devices,
+    doctor: buildDoctor({ config, upstreams, certificates: () => certificates.list(), refusal: () => queue.refusal(), clock }),
     tests: testMails({ config, queue, router, kick: (door) => deliverer.kick(door), emit, clock }),
     status: () => view.status(),
     ready,

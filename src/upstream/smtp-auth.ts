@@ -122,6 +122,10 @@ function tokenSignIn(user: string, tokens: TokenSource): SignIn {
   };
   return {
     login,
+    fresh: async (signal) => {
+      const token = await orAborted(tokens.fresh(), signal);
+      return "value" in token ? { user, token: token.value } : token;
+    },
     // 535 may mean a token that was revoked, or made before the permission was: a new one is worth one more try.
     renew: async (refused, refusal, signal) => {
       if (refusal.reply?.code !== 535 || !("token" in refused)) return undefined;

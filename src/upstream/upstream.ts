@@ -130,6 +130,46 @@ export const PLAIN_TRAITS: DoorTraits = {
   countedAs: {},
 };
 
+/** Who is asked about at a door, up to RCPT; nothing is sent. */
+export interface Trial {
+  readonly reversePath: string;
+  /** Each is asked in a transaction of its own. */
+  readonly recipients: readonly string[];
+}
+
+/** What a token says of itself, as far as Microsoft documents it. Never the token. */
+export interface TokenClaims {
+  readonly audience: string | undefined;
+  readonly tenant: string | undefined;
+  readonly application: string | undefined;
+  /** ms since the epoch. */
+  readonly expiresAt: number | undefined;
+  /** Application permissions. */
+  readonly roles: readonly string[];
+  /** Delegated permissions. */
+  readonly scopes: readonly string[];
+}
+
+/** What a look at a door found, without judgement: every stage that was tried, in order. Nothing was sent. */
+export interface Diagnosis {
+  readonly stages: readonly { readonly stage: Stage; readonly refusal?: Refusal | undefined }[];
+  /** Where it leads: `host:port`, and the address where a name was looked up. */
+  readonly places: readonly string[];
+  /** The connection, where there was one. */
+  readonly remote?: string | undefined;
+  readonly tls?: string | undefined;
+  /** The reply to EHLO: Microsoft's names the address that it sees us at. */
+  readonly ehlo?: Reply | undefined;
+  /** The other side's certificate. */
+  readonly certificate?:
+    | { readonly names: string; readonly issuer: string; readonly endsAt: number; readonly verified: boolean }
+    | undefined;
+  /** Present where a token was to be had, and could be read. */
+  readonly token?: TokenClaims | undefined;
+  /** What RCPT was answered; empty where it did not come to that. */
+  readonly recipients: readonly RecipientFact[];
+}
+
 /** A way out. Safe for as many concurrent attempts as `limits.connections`. */
 export interface Upstream {
   readonly name: string;
@@ -142,6 +182,11 @@ export interface Upstream {
   attempt(delivery: Delivery, signal: AbortSignal): Promise<AttemptFacts>;
   /** Opens, secures and authenticates a connection, and keeps it for the next attempt. Undefined when that works. */
   probe(signal: AbortSignal): Promise<Refusal | undefined>;
+  /**
+   * Looks at the door stage by stage, on a connection and with a token of its own, up to RCPT where there is such a thing. Goes on where a stage
+   * failed that the next one does not need. Never rejects.
+   */
+  diagnose?(trial: Trial, signal: AbortSignal): Promise<Diagnosis>;
   /** When the secret or certificate ends, where that is known. */
   readonly credentialExpiresAt: number | undefined;
   /** Says QUIT on idle connections and ends those in use. */

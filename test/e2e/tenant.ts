@@ -41,6 +41,8 @@ export interface ContosoOptions {
   readonly standIn?: Partial<SimulatorOptions> | undefined;
   /** Done with the stand-in and the configuration's file before the relay starts. */
   readonly beforehand?: ((sim: Simulator, configFile: string) => Promise<void>) | undefined;
+  /** Further keys at the top level. */
+  readonly more?: ((sim: Simulator) => Readonly<Record<string, unknown>>) | undefined;
   /** Changes the stand-in before the relay starts. */
   readonly prepare?: ((sim: Simulator) => void) | undefined;
 }
@@ -163,7 +165,7 @@ export async function startContoso(options: ContosoOptions = {}): Promise<Contos
 
 function configuration(
   sim: Simulator,
-  { credential, postmaster, retryFirst, sender, graph, via, upstreams, routes }: ContosoOptions,
+  { credential, postmaster, retryFirst, sender, graph, via, upstreams, routes, more: further }: ContosoOptions,
 ): unknown {
   const { scans: more, ...others } = upstreams?.(sim) ?? {};
   return {
@@ -216,6 +218,7 @@ function configuration(
     routes: routes ?? [{ name: "default", via: via ?? ["scans"] }],
     retry: { first: retryFirst ?? "1s", max: "1d" },
     admin: { listen: "127.0.0.1:0" },
+    ...further?.(sim),
   };
 }
 

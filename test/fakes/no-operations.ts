@@ -2,6 +2,11 @@
 import type { AdminOptions } from "../../src/admin/admin.ts";
 import { PosternError } from "../../src/mail/errors.ts";
 
-export const NO_OPERATIONS: Pick<AdminOptions, "tests"> = {
+export const NO_OPERATIONS: Pick<AdminOptions, "tests" | "doctor"> = {
   tests: { send: () => Promise.reject(new PosternError("E_USAGE", "no test mail here")) },
+  doctor: {
+    async *examine() {
+      yield { doing: "nothing" };
+    },
+  },
 };

@@ -3,9 +3,11 @@ import { describeError, PosternError } from "../../mail/errors.ts";
 import type { Emit } from "../../mail/events.ts";
 import type { Reply } from "../../mail/reply.ts";
 import type { Clock } from "../../platform/clock.ts";
+import { claimsOf } from "../oauth/claims.ts";
+import { orAborted } from "../oauth/or-aborted.ts";
 import type { TokenSource } from "../oauth/token.ts";
 import { faultAt } from "../smtp/fault.ts";
-import type { AttemptFacts, Delivery, DoorTraits, Refusal, Upstream, UpstreamLimits } from "../upstream.ts";
+import type { AttemptFacts, Delivery, Diagnosis, DoorTraits, Refusal, Trial, Upstream, UpstreamLimits } from "../upstream.ts";
 import { refusalOf, replyOf, requestIdOf } from "./answers.ts";
 import { sendDraft } from "./draft.ts";
 import type { DraftPlan } from "./draft-message.ts";
@@ -80,6 +82,23 @@ export class GraphUpstream implements Upstream {
     const token = await this.#requests.token(signal);
     if ("stage" in token) return token;
     return await this.#options.http.tryConnection(signal);
+  }
+
+  /** Token and connection, like a probe: the right to send shows in nothing but a message that was sent. */
+  async diagnose(_trial: Trial, signal: AbortSignal): Promise<Diagnosis> {
+    const { http, tokens, place } = this.#options;
+    const unconnected = await http.tryConnection(signal);
+    const token = await orAborted(tokens.fresh(), signal);
+    const refused = "stage" in token ? token : undefined;
+    return {
+      stages: [
+        { stage: "connect", refusal: unconnected },
+        { stage: "token", refusal: refused },
+      ],
+      places: [place],
+      token: "value" in token ? claimsOf(token.value) : undefined,
+      recipients: [],
+    };
   }
 
   async close(): Promise<void> {

@@ -105,6 +105,25 @@ async function exchange<T>(
   }
 }
 
+/**
+ * What time it is at a service: the `Date` of its answer to a HEAD request, whatever else it says. Good to a second.
+ *
+ * @returns ms since the epoch, at the moment the answer came; undefined where the answer has no date
+ * @throws Error when there is no answer
+ */
+export async function serviceDate(options: TokenNetworkOptions, url: string): Promise<number | undefined> {
+  const timeout = options.timeoutMs ?? 10_000;
+  const agent = dispatcherOf(options, timeout);
+  try {
+    const answer = await request(url, { method: "HEAD", dispatcher: agent, signal: AbortSignal.timeout(timeout * 2) });
+    await answer.body.dump();
+    const date = Date.parse(String(answer.headers["date"] ?? ""));
+    return Number.isNaN(date) ? undefined : date;
+  } finally {
+    await agent.close();
+  }
+}
+
 /** Connections to the endpoint, through the proxy where there is one. The certificate is the endpoint's own in either case. */
 function dispatcherOf({ proxy, ca, sourceAddress }: TokenNetworkOptions, timeout: number): Dispatcher {
   // Among the options of `connect` undici would overlook it.

@@ -38,6 +38,11 @@ export class TokenSource {
     return this.#token !== undefined && this.#token.expiresAt - this.#clock.now() >= LAST_USE_MS ? this.#token : fetched;
   }
 
+  /** A new token, whatever is at hand: what a look at the credential asks for. */
+  async fresh(): Promise<AccessToken | Refusal> {
+    return await (this.#underWay ??= this.#renew());
+  }
+
   /** The token was refused: it will not be given out again. A newer one stays. */
   drop(value: string): void {
     if (this.#token?.value === value) this.#token = undefined;

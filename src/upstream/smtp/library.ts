@@ -20,6 +20,9 @@ export interface LibraryInternals {
   _remainder: string;
   /** A reply has begun and not ended. */
   readonly _responsePartial: boolean;
+  /** What takes the replies to come, the next one first. */
+  readonly _responseActions: ((reply: string) => void)[];
+  _sendCommand(command: string): void;
   /** Called with all that the socket reads. */
   _onData(chunk: Buffer): void;
   /** Ends the connection of a peer that never ends its reply. */

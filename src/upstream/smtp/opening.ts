@@ -16,6 +16,8 @@ import { ReplyReader } from "./replies.ts";
 export interface SignIn {
   /** Asked before a connection is opened for it: a missing token must not tie up a connection. */
   login(signal: AbortSignal): Promise<Login | Refusal>;
+  /** Like `login`, but nothing that was kept: what a look at the credential asks for. */
+  fresh?(signal: AbortSignal): Promise<Login | Refusal>;
   /** The server refused this login: another one to try once, or undefined when there is none and the refusal stands. */
   renew(refused: Login, refusal: Refusal, signal: AbortSignal): Promise<Login | Refusal | undefined>;
 }
@@ -48,9 +50,9 @@ export class ConnectionOpener {
     const { signIn, emit, name } = this.#options;
     let login = await signIn?.login(signal);
     if (login !== undefined && "stage" in login) return this.#authFailed(login);
-    let connection = await this.#connect(signal, watch);
+    let connection = await this.connect(signal, watch);
     if (!(connection instanceof SmtpConnection) || signIn === undefined || login === undefined) return connection;
-    let refusal = await this.#authenticate(connection, login, signal);
+    let refusal = await this.authenticate(connection, login, signal);
     if (refusal !== undefined) {
       const next = await signIn.renew(login, refusal, signal);
       if (next !== undefined && "stage" in next) {
@@ -58,10 +60,10 @@ export class ConnectionOpener {
       } else if (next !== undefined) {
         login = next;
         if (!connection.usable) {
-          connection = await this.#connect(signal, watch);
+          connection = await this.connect(signal, watch);
           if (!(connection instanceof SmtpConnection)) return connection;
         }
-        refusal = await this.#authenticate(connection, login, signal);
+        refusal = await this.authenticate(connection, login, signal);
       }
     }
     if (refusal !== undefined) {
@@ -72,7 +74,8 @@ export class ConnectionOpener {
     return connection;
   }
 
-  async #authenticate(connection: SmtpConnection, login: Login, signal: AbortSignal): Promise<Refusal | undefined> {
+  /** Signs in on a line that may carry the secret. */
+  async authenticate(connection: SmtpConnection, login: Login, signal: AbortSignal): Promise<Refusal | undefined> {
     if (!connection.verified && !isLoopback(connection.remoteAddress)) {
       return connection.tlsVersion === undefined
         ? faultAt("auth", "CLEARTEXT_AUTH", "a password is not sent over a line without TLS, except to this machine itself")
@@ -85,7 +88,7 @@ export class ConnectionOpener {
   }
 
   /** A connection that is secured as configured, to the best place that takes one. */
-  async #connect(signal: AbortSignal, watch: (connection: SmtpConnection) => void): Promise<SmtpConnection | Refusal> {
+  async connect(signal: AbortSignal, watch: (connection: SmtpConnection) => void): Promise<SmtpConnection | Refusal> {
     const { places, tls, clock, emit, name } = this.#options;
     const startedAt = clock.monotonic();
     const unfit = await tls.prepare?.();

@@ -3,8 +3,11 @@
  * which stage the dialogue stands and turns what was said there, word for word, into facts. One operation at a time; each ends exactly once.
  */
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { Clock } from "../../platform/clock.ts";
-import type { Refusal, Stage } from "../upstream.ts";
+import { parseReply } from "../../mail/reply.ts";
+import type { Reply } from "../../mail/reply.ts";
+import type { Diagnosis, Refusal, Stage } from "../upstream.ts";
 import { tlsOptions } from "./dial.ts";
 import type { TlsPolicy } from "./dial.ts";
 import type { Offers } from "./envelope.ts";
@@ -86,6 +89,7 @@ export class SmtpSession extends LibraryConnection {
   protected over = false;
   /** What EHLO told. */
   protected offers: Offers = { pipelining: false, size: false, largest: 0, eightBitMime: false, smtpUtf8: false };
+  #ehlo: Reply | undefined;
   #tlsVersion: string | undefined;
 
   /** @param socket - connected; with TLS already where that was implicit */
@@ -167,6 +171,17 @@ export class SmtpSession extends LibraryConnection {
     return refusal === undefined;
   }
 
+  /** One command of a trial; undefined when the answer is 2xx. */
+  async ask(stage: "mail" | "rcpt", command: string): Promise<Refusal | undefined> {
+    return await this.#operate(stage, this.settings.timeouts.commandMs, () => {
+      this._responseActions.push((reply) => {
+        this.#note(reply);
+        this.finish(reply.startsWith("2") ? undefined : refusalFrom(stage, reply));
+      });
+      this._sendCommand(command);
+    });
+  }
+
   /** Says goodbye; the connection ends with the answer, or when `deadlineMs` passed. */
   sayQuit(deadlineMs: number): void {
     if (!this.usable) return this.close();
@@ -207,6 +222,24 @@ export class SmtpSession extends LibraryConnection {
   /** Whether the line is encrypted to a verified peer. */
   get verified(): boolean {
     return (this._socket as Socket & { authorized?: boolean }).authorized === true;
+  }
+
+  /** The last reply to EHLO. */
+  get ehlo(): Reply | undefined {
+    return this.#ehlo;
+  }
+
+  /** The other side's certificate, where the line has TLS. */
+  get peerCertificate(): Diagnosis["certificate"] {
+    const socket = this._socket as Socket & Partial<Pick<TLSSocket, "getPeerX509Certificate">>;
+    const certificate = socket.getPeerX509Certificate?.();
+    if (certificate === undefined) return undefined;
+    return {
+      names: certificate.subjectAltName ?? certificate.subject,
+      issuer: certificate.issuer.replaceAll("\n", ", "),
+      endsAt: certificate.validToDate.getTime(),
+      verified: this.verified,
+    };
   }
 
   get remoteAddress(): string | undefined {
@@ -298,6 +331,7 @@ export class SmtpSession extends LibraryConnection {
 
   override _actionEHLO(reply: string): void {
     this.#note(reply);
+    this.#ehlo = parseReply(reply);
     const offered = /^\d{3}[ -]STARTTLS\s*$/im.test(reply);
     if (!this.secure && this.settings.startTls === "required" && reply.startsWith("2") && !offered) {
       return this.fail(faultAt("starttls", "NO_STARTTLS", "the server does not offer STARTTLS, or someone on the way removed it"));

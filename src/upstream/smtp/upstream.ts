@@ -1,6 +1,7 @@
 /** A way out by SMTP: attempts over pooled connections, as facts. What differs between kinds of next hops is how they sign in. */
-import type { AttemptFacts, Delivery, DoorTraits, Refusal, Upstream, UpstreamLimits } from "../upstream.ts";
+import type { AttemptFacts, Delivery, Diagnosis, DoorTraits, Refusal, Trial, Upstream, UpstreamLimits } from "../upstream.ts";
 import type { SmtpConnection } from "./connection.ts";
+import { examine } from "./examine.ts";
 import { faultAt } from "./fault.ts";
 import { ConnectionOpener, endOnAbort } from "./opening.ts";
 import type { OpeningOptions } from "./opening.ts";
@@ -29,6 +30,7 @@ export class SmtpUpstream implements Upstream {
   readonly traits: DoorTraits;
   readonly mailbox: string | undefined;
   readonly #options: SmtpUpstreamOptions;
+  readonly #opener: ConnectionOpener;
   readonly #pool: ConnectionPool;
   readonly #stopWatching: (() => void) | undefined;
 
@@ -39,7 +41,7 @@ export class SmtpUpstream implements Upstream {
     this.traits = options.traits;
     this.mailbox = options.mailbox;
     this.#options = options;
-    const opener = new ConnectionOpener(options);
+    const opener = (this.#opener = new ConnectionOpener(options));
     this.#pool = new ConnectionPool({
       open: async (signal, watch) => await opener.open(signal, watch),
       size: options.limits.connections,
@@ -91,6 +93,10 @@ export class SmtpUpstream implements Upstream {
     if ("stage" in fresh) return fresh;
     this.#pool.release(fresh.connection);
     return undefined;
+  }
+
+  async diagnose(trial: Trial, signal: AbortSignal): Promise<Diagnosis> {
+    return await examine(this.#options, this.#opener, trial, signal);
   }
 
   async close(): Promise<void> {
