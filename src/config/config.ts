@@ -45,11 +45,47 @@ export interface QuirksConfig {
   readonly suppress_repeats_within?: number | "none" | undefined;
 }
 
+/** Bounds of what one device can make the relay do; times in ms, sizes in octets. */
+export interface SessionLimitsConfig {
+  readonly sessions_per_device: number;
+  readonly handshakes_per_device: number;
+  readonly wait: number;
+  readonly handshake: number;
+  readonly idle: number;
+  readonly session: number;
+  /** Octets a minute, or `none`. */
+  readonly min_data_rate: number | "none";
+  readonly commands: number;
+  readonly unknown_commands: number;
+  readonly errors: number;
+  readonly auth_failures: number;
+  readonly recipients: number;
+  readonly hops: number;
+  readonly header_size: number;
+  readonly rate_delay: number;
+}
+
+/** Some of them; the others are as further up. */
+export type LimitOverrides = { readonly [K in keyof SessionLimitsConfig]?: SessionLimitsConfig[K] | undefined };
+
+export interface LimitsConfig extends SessionLimitsConfig {
+  /** Of the whole relay. */
+  readonly sessions: number;
+  readonly command_line: number;
+}
+
+/** `count` in `perMs`. */
+export interface RateConfig {
+  readonly count: number;
+  readonly perMs: number;
+}
+
 export interface ListenerConfig {
   /** One or more. A host `::` that was written out means IPv6 only. */
   readonly listen: readonly Endpoint[];
   readonly tls: ListenerTls;
   readonly quirks?: QuirksConfig | undefined;
+  readonly limits?: LimitOverrides | undefined;
   readonly auth: "none" | "offered" | "required";
   readonly auth_without_tls: boolean;
 }
@@ -61,6 +97,10 @@ export interface ClientConfig {
   readonly hosts: readonly string[];
   /** Unknown addresses of `networks` are let in until then, ms since the epoch. */
   readonly learn: { readonly networks: readonly string[]; readonly until: number } | undefined;
+  readonly limits?: LimitOverrides | undefined;
+  /** Of each device or user. */
+  readonly rate: RateConfig | "none";
+  readonly recipient_rate: RateConfig | "none";
   /** What differs from the listener's. */
   readonly tls?: { readonly mode?: Exclude<TlsMode, "implicit"> | undefined; readonly min_version?: TlsVersion | undefined } | undefined;
   /** Users of whom one has to sign in; empty: none has to. */
@@ -251,6 +291,7 @@ export interface Config {
   };
   readonly listeners: Readonly<Record<string, ListenerConfig>>;
   readonly clients: Readonly<Record<string, ClientConfig>>;
+  readonly limits: LimitsConfig;
   readonly users: Readonly<Record<string, { readonly password_hash: string }>>;
   readonly upstreams: Readonly<Record<string, UpstreamConfig>>;
   /** In order; the last has no match. */

@@ -251,7 +251,7 @@ describe("single faults", () => {
     [
       '{ listen: ":25" }',
       '{ listen: ":25", sasl: required }',
-      "8:30 listeners.printers.sasl: unknown key; known here: listen, tls, auth, auth_without_tls, quirks",
+      "8:30 listeners.printers.sasl: unknown key; known here: listen, tls, limits, auth, auth_without_tls, quirks",
     ],
     [
       "hostname:",
@@ -366,7 +366,7 @@ describe("secrets", () => {
 
         expect(output).not.toContain("Canary");
       }),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
   });
 });

@@ -34,6 +34,7 @@ export function resolveConfig(file: ParsedFile, folder: string): Config {
     },
     listeners: mapValues(file.listeners, (listener) => resolveListener(listener, folder)),
     clients,
+    limits: file.limits,
     users: file.users,
     upstreams: mapValues(file.upstreams, (upstream) => resolveUpstream(upstream, { file, folder, network: ownNetwork, defaultSender })),
     routes: file.routes.map(({ name, match, via: [first = "", ...others], spread, spill }): RouteConfig => ({
@@ -54,7 +55,10 @@ export function resolveConfig(file: ParsedFile, folder: string): Config {
   };
 }
 
-function resolveListener({ listen, tls, auth, auth_without_tls, quirks }: ParsedFile["listeners"][string], folder: string): ListenerConfig {
+function resolveListener(
+  { listen, tls, limits, auth, auth_without_tls, quirks }: ParsedFile["listeners"][string],
+  folder: string,
+): ListenerConfig {
   const plain = { mode: "none", certificate: [], key: [], pfx: undefined, passphrase: undefined, min_version: "TLSv1.2" } as const;
   const { mode, certificate, key, pfx, passphrase, min_version } = tls ?? plain;
   const absoluteOf = (path: string): string => resolvePath(folder, path);
@@ -66,7 +70,7 @@ function resolveListener({ listen, tls, auth, auth_without_tls, quirks }: Parsed
     passphrase: absoluteSecret(folder, passphrase),
     min_version,
   };
-  return { listen, tls: own, auth, auth_without_tls, quirks };
+  return { listen, tls: own, limits, auth, auth_without_tls, quirks };
 }
 
 function resolveClient(

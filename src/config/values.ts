@@ -26,6 +26,17 @@ export function readSize(text: string): Read<number> {
   return { value: Number(text.slice(0, -3)) * unit };
 }
 
+const RATE_UNIT_MS: Readonly<Record<string, number>> = { s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `120/min 1000/h` as a number in ms. */
+export function readRate(text: string): Read<{ readonly count: number; readonly perMs: number }> {
+  const match = /^([0-9]{1,7})\/(s|min|h|d)$/.exec(text);
+  const perMs = RATE_UNIT_MS[match?.[2] ?? ""];
+  const count = Number(match?.[1] ?? 0);
+  if (perMs === undefined || count < 1) return { expected: "a number in a time such as 120/min, 1000/h or 20000/d" };
+  return { value: { count, perMs } };
+}
+
 /** The shortest way to write a size, for messages. */
 export function formatSize(octets: number): string {
   for (const unit of ["TiB", "GiB", "MiB", "KiB"]) {

@@ -30,7 +30,7 @@ import type { BoundAddress, Receiver } from "../receive/receiver.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { ListenerCertificates } from "./certificates.ts";
 import { buildUpstreams, placeOf } from "./doors.ts";
-import { buildClients, buildListeners, doorLimits } from "./listening.ts";
+import { buildClients, buildListeners, doorLimits, receiverLimits } from "./listening.ts";
 import { buildRouter } from "./routing.ts";
 import { buildDoctor } from "./doctor.ts";
 import { testMails } from "./test-mails.ts";
@@ -134,6 +134,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     hostname: config.hostname,
     domains: { own: config.organization.domains, first: config.organization.domains[0] },
     listeners: buildListeners(config, certificates),
+    limits: receiverLimits(config.limits),
     clients: buildClients(config),
     admissions: devices,
     authenticator: new Users(config.users, clock),

@@ -1,9 +1,9 @@
 /** Builds the receiving stage's options from the configuration. */
-import type { Config, QuirksConfig } from "../config/config.ts";
+import type { Config, LimitOverrides, QuirksConfig } from "../config/config.ts";
 import type { Router } from "../deliver/routes.ts";
 import type { Envelope } from "../mail/message.ts";
 import type { QuirkOverrides } from "../receive/quirks.ts";
-import type { ClientOptions, ListenerOptions, SizeLimit } from "../receive/receiver.ts";
+import type { ClientOptions, ListenerOptions, ReceiverLimits, SizeLimit } from "../receive/receiver.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { ListenerCertificates } from "./certificates.ts";
 
@@ -18,6 +18,7 @@ export function buildListeners(config: Config, certificates: ListenerCertificate
       name,
       endpoints: listener.listen.map(({ host, port }) => ({ host, port })),
       tls,
+      limits: receiverLimits(listener.limits),
       auth: listener.auth,
       authWithoutTls: listener.auth_without_tls,
       quirks: quirkOverrides(listener.quirks),
@@ -31,6 +32,9 @@ export function buildClients(config: Config): ClientOptions[] {
     name,
     networks: client.networks,
     users: client.users,
+    limits: receiverLimits(client.limits),
+    rate: client.rate === "none" ? undefined : client.rate,
+    recipientRate: client.recipient_rate === "none" ? undefined : client.recipient_rate,
     tls: client.tls === undefined ? undefined : { mode: client.tls.mode, minVersion: client.tls.min_version },
     anyAddress: client.networks.length === 0 && client.hosts.length === 0 && client.learn === undefined,
     listeners: client.listeners,
@@ -53,6 +57,34 @@ function quirkOverrides(quirks: QuirksConfig | undefined): QuirkOverrides | unde
     lenientEndOfData: quirks.lenient_end_of_data,
     suppressRepeatsWithinMs: within === "none" ? 0 : within,
   };
+}
+
+/** Limits as the receiving stage calls them; what is not given stays undefined. */
+export function receiverLimits(
+  limits: (LimitOverrides & { readonly sessions?: number; readonly command_line?: number }) | undefined,
+): Partial<ReceiverLimits> {
+  if (limits === undefined) return {};
+  const given = {
+    sessions: limits.sessions,
+    commandLineBytes: limits.command_line,
+    sessionsPerDevice: limits.sessions_per_device,
+    handshakesPerDevice: limits.handshakes_per_device,
+    placeWaitMs: limits.wait,
+    tlsHandshakeMs: limits.handshake,
+    commandIdleMs: limits.idle,
+    dataIdleMs: limits.idle,
+    sessionMs: limits.session,
+    minBytesPerMinute: limits.min_data_rate === "none" ? 0 : limits.min_data_rate,
+    nonMailCommands: limits.commands,
+    unknownCommands: limits.unknown_commands,
+    errors: limits.errors,
+    authFailures: limits.auth_failures,
+    recipients: limits.recipients,
+    receivedFields: limits.hops,
+    headerBytes: limits.header_size,
+    rateDelayMs: limits.rate_delay,
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
 /** The largest message that a door of a recipient's route takes; before there is one, the largest that any door takes. */

@@ -5,92 +5,18 @@
 import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 import type { Reply } from "../mail/reply.ts";
-import type { Connection, ConnectionOwner } from "./connection.ts";
 import { Directory } from "./directory.ts";
 import type { Standing } from "./directory.ts";
-import { canonicalPeer } from "./networks.ts";
+import { canonicalPeer, deviceGroup } from "./networks.ts";
 import type { AdmissionKind, Admissions, Certificates, ClientOptions, Endpoint, SessionContext } from "./options.ts";
+import type { Places, Waiting } from "./places.ts";
 import { notAllowed, REPLIES, wireReply } from "./replies.ts";
 import { TlsServers } from "./tls-servers.ts";
-import type { Session } from "./session.ts";
 
 /** How long an address that no network names may wait for the names of clients to be looked up again. */
 const LOOK_AGAIN_MS = 3_000;
 /** How long a refused client gets to read its line. */
 const REFUSAL_LINGER_MS = 2_000;
-
-/** A connection that waits for a place of its device. */
-interface Waiting {
-  readonly socket: Socket;
-  readonly admit: () => void;
-  readonly cancel: () => void;
-}
-
-/** Places of all listeners together. */
-export class Places implements ConnectionOwner {
-  readonly sessions = new Set<Session>();
-  readonly waiting = new Map<string, Waiting[]>();
-  /** Sessions that count against their device. */
-  readonly #holders = new Set<Connection>();
-  readonly #byDevice = new Map<string, number>();
-  #waitingCount = 0;
-  #whenEmpty: (() => void) | undefined;
-
-  /** Sessions and waiting connections. */
-  get taken(): number {
-    return this.sessions.size + this.#waitingCount;
-  }
-
-  /** Resolves when no session is left. */
-  async empty(): Promise<void> {
-    if (this.sessions.size === 0) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#whenEmpty = resolve;
-    await promise;
-  }
-
-  of(device: string): number {
-    return this.#byDevice.get(device) ?? 0;
-  }
-
-  take(session: Session): void {
-    this.sessions.add(session);
-    this.#holders.add(session);
-    this.#byDevice.set(session.peer.device, this.of(session.peer.device) + 1);
-  }
-
-  finished(session: Connection): void {
-    this.left(session);
-    this.sessions.delete(session as Session);
-    if (this.sessions.size === 0) this.#whenEmpty?.();
-  }
-
-  /** The next of its device may come. */
-  left(session: Connection): void {
-    if (!this.#holders.delete(session)) return;
-    const { device } = session.peer;
-    const left = this.of(device) - 1;
-    if (left > 0) this.#byDevice.set(device, left);
-    else this.#byDevice.delete(device);
-    this.waiting.get(device)?.[0]?.admit();
-  }
-
-  queue(device: string, entry: Waiting): void {
-    this.#waitingCount += 1;
-    const line = this.waiting.get(device);
-    if (line === undefined) this.waiting.set(device, [entry]);
-    else line.push(entry);
-  }
-
-  unqueue(device: string, entry: Waiting): void {
-    const line = this.waiting.get(device);
-    const at = line?.indexOf(entry) ?? -1;
-    if (line === undefined || at < 0) return;
-    line.splice(at, 1);
-    this.#waitingCount -= 1;
-    if (line.length === 0) this.waiting.delete(device);
-  }
-}
 
 /** One listener: its sockets, its clients by network. */
 export class Acceptor {
@@ -207,37 +133,38 @@ export class Acceptor {
   }
 
   #enter(socket: Socket, device: string, standing: Standing, admission: AdmissionKind): void {
-    const { limits } = this.#context;
-    const { client } = standing;
-    if (this.#stopping) {
-      this.#refuse(socket, device, "stopping", REPLIES.shuttingDown, client);
-      return;
-    }
-    if (this.#places.taken >= limits.sessions) {
-      this.#refuse(socket, device, "sessions", REPLIES.tooManySessions, client);
-      return;
-    }
-    if (this.#places.of(device) >= limits.sessionsPerDevice) this.#wait(socket, device, standing, admission);
-    else this.#admit(socket, device, standing, admission);
+    const { limits } = this.#context.of(standing.owner);
+    const client = standing.owner;
+    if (this.#stopping) return this.#refuse(socket, device, "stopping", REPLIES.shuttingDown, client);
+    if (this.#places.sessions.size >= limits.sessions) return this.#refuse(socket, device, "sessions", REPLIES.tooManySessions, client);
+    const group = deviceGroup(device);
+    if (this.#places.of(group) < limits.sessionsPerDevice) this.#admit(socket, device, standing, admission);
+    else if (this.#places.makeRoom(group, limits.sessions)) this.#wait(socket, device, standing, admission);
+    else this.#refuseCrowd(socket, device, client);
   }
 
   #admit(socket: Socket, device: string, standing: Standing, admission: AdmissionKind): void {
-    const session = this.#servers.of(standing.owner).open(socket, { id: this.#nextId(), device, standing, admission }, this.#places);
+    const peer = { id: this.#nextId(), device, group: deviceGroup(device), standing, admission };
+    const session = this.#servers.of(standing.owner).open(socket, peer, this.#places, this.#context.of(standing.owner));
     this.#places.take(session);
     session.init();
   }
 
   /** Nothing is read and nothing is said until a session of the same device ends. */
   #wait(socket: Socket, device: string, standing: Standing, admission: AdmissionKind): void {
-    const { client } = standing;
+    const client = standing.owner;
+    const group = deviceGroup(device);
     socket.pause();
     const leave = (): void => {
       stopTimer();
       socket.off("close", leave);
-      this.#places.unqueue(device, entry);
+      this.#places.unqueue(group, entry);
+    };
+    const refuse = (): void => {
+      leave();
+      this.#refuseCrowd(socket, device, client);
     };
     const entry: Waiting = {
-      socket,
       admit: () => {
         leave();
         this.#admit(socket, device, standing, admission);
@@ -246,20 +173,16 @@ export class Acceptor {
         leave();
         this.#refuse(socket, device, "stopping", REPLIES.shuttingDown, client);
       },
+      refuse,
     };
-    const stopTimer = this.#context.options.clock.after(this.#context.limits.placeWaitMs, () => {
-      leave();
-      this.#refuse(
-        socket,
-        device,
-        "device-sessions",
-        REPLIES.tooManyDeviceSessions,
-        client,
-        "the device opens more connections than its limit: lower it there",
-      );
-    });
+    const stopTimer = this.#context.options.clock.after(this.#context.of(client).limits.placeWaitMs, refuse);
     socket.once("close", leave);
-    this.#places.queue(device, entry);
+    this.#places.queue(group, entry);
+  }
+
+  #refuseCrowd(socket: Socket, device: string, client: ClientOptions | undefined): void {
+    const remedy = "the device opens more connections than its limit: lower it there, or raise sessions_per_device under limits";
+    this.#refuse(socket, device, "device-sessions", REPLIES.tooManyDeviceSessions, client, remedy);
   }
 
   /**

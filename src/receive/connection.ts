@@ -23,6 +23,8 @@ export interface Peer {
   readonly id: string;
   /** Canonical address. */
   readonly device: string;
+  /** What it is counted by, see {@link deviceGroup}. */
+  readonly group: string;
   readonly standing: Standing;
   readonly admission: AdmissionKind;
 }
@@ -47,9 +49,10 @@ export interface TlsFacts {
 /** A connection without its dialogue. */
 export abstract class Connection extends SMTPConnection implements InputConsumer {
   readonly peer: Peer;
-  protected readonly context: SessionContext;
+  /** Of the client whose rules hold; another once a user signed in. */
+  protected context: SessionContext;
   readonly #owner: ConnectionOwner;
-  readonly #startedMonotonic: number;
+  protected readonly startedMonotonic: number;
   #tls: TlsFacts | undefined;
   #out = "";
   /** Replies are gathered while pipelined commands are answered. */
@@ -60,16 +63,18 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
   #timedOut = false;
   #tlsFaultEmitted = false;
   #stopHandshakeTimer: (() => void) | undefined;
+  /** Gives the place among the device's handshakes back. */
+  #leaveHandshakes: (() => void) | undefined;
   /** The uppermost socket, whose idle time is watched. */
   #top: Socket | undefined;
 
-  constructor(server: SessionServer, socket: Socket, peer: Peer, owner: ConnectionOwner) {
+  constructor(server: SessionServer, socket: Socket, peer: Peer, owner: ConnectionOwner, context: SessionContext) {
     // All given: what is missing smtp-server asks the kernel for, and we never use it.
     super(server, socket, { id: peer.id, remoteAddress: peer.device, remotePort: 1, localAddress: "0.0.0.0", localPort: 1 });
     this.peer = peer;
-    this.context = server.context;
+    this.context = context;
     this.#owner = owner;
-    this.#startedMonotonic = server.context.options.clock.monotonic();
+    this.startedMonotonic = server.context.options.clock.monotonic();
   }
 
   // ---- what the session adds --------------------------------------------------------------------------------------------
@@ -142,7 +147,7 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
     socket.on("error", (error) => this._onError(error));
     this._armTimeout();
     if (this.needsUpgrade) {
-      this.upgrade(() => undefined, callback);
+      this.takeHandshakeTurn(() => this.upgrade(() => undefined, callback));
       return;
     }
     callback();
@@ -171,6 +176,22 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
 
   // ---- TLS --------------------------------------------------------------------------------------------------------------
 
+  /** A device does only so many handshakes at a time: their cost is ours. The wait counts as part of the handshake. */
+  protected takeHandshakeTurn(start: () => void): void {
+    const { options, limits, handshakes } = this.context;
+    const { handshakesPerDevice, tlsHandshakeMs } = limits;
+    this.#stopHandshakeTimer = options.clock.after(tlsHandshakeMs, () => {
+      this.#reportTlsFault(
+        new Error(`the device has more than ${handshakesPerDevice} handshakes under way, for over ${tlsHandshakeMs / 1000} s`),
+      );
+      this.destroy();
+    });
+    this.#leaveHandshakes = handshakes.enter(this.peer.group, handshakesPerDevice, () => {
+      this.#stopHandshakeTimer?.();
+      if (!this._closing && !this._closed) start();
+    });
+  }
+
   /** After the handshake a client need not greet again. A handshake that takes too long is a failed one. */
   override upgrade(callback: () => void, secureCallback?: () => void): void {
     const { clock } = this.context.options;
@@ -181,6 +202,7 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
     });
     super.upgrade(callback, () => {
       this.#stopHandshakeTimer?.();
+      this.#leaveHandshakes?.();
       const socket = this._socket as TLSSocket;
       this.#tls = { protocol: socket.getProtocol() ?? "TLS", cipher: socket.getCipher().name };
       this.secured();
@@ -258,6 +280,7 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
   /** Accounts for the end; again after a commit that outlived the connection. */
   protected finish(): void {
     this.#stopHandshakeTimer?.();
+    this.#leaveHandshakes?.();
     this.#out = "";
     if (!this.committing) this.dropped();
     if (this.#opened && !this.#closedEmitted) {
@@ -272,7 +295,7 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
         helo: this.heloName,
         triedAuth: this.triedAuth,
         messages: this.accepted,
-        durationMs: clock.monotonic() - this.#startedMonotonic,
+        durationMs: clock.monotonic() - this.startedMonotonic,
       });
     }
     this.#owner.finished(this);

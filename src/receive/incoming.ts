@@ -23,6 +23,8 @@ export interface Transaction {
   readonly declaredBytes: number | undefined;
   limitBytes: number;
   refusedRecipients: number;
+  /** A recipient was refused because there were too many in this time: others are too, at once. */
+  overRate: boolean;
 }
 
 /** What trace lines and the envelope tell of the session. */

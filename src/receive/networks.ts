@@ -16,6 +16,17 @@ export function canonicalPeer(address: string | undefined): string {
   return mapped?.[1] ?? bare;
 }
 
+/**
+ * What counts as one device where places and attempts are counted: an IPv4 address, a /64 of IPv6, which one device may fill with addresses of its own.
+ *
+ * @param address - canonical
+ */
+export function deviceGroup(address: string): string {
+  if (!address.includes(":")) return address;
+  const parsed = parseAddress(address);
+  return parsed === undefined ? address : `${(parsed.value >> 64n).toString(16)}::/64`;
+}
+
 /** An address as a number of its family. */
 interface Address {
   readonly bits: 32 | 128;

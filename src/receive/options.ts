@@ -7,7 +7,9 @@ import type { MessageSink } from "../queue/queue.ts";
 import type { ClientPolicy, Domains } from "./policy.ts";
 import type { QuirkOverrides } from "./quirks.ts";
 import type { Repeats } from "./repeats.ts";
+import type { Rate, Rates } from "./rates.ts";
 import type { Authenticator, SignIns } from "./sign-in.ts";
+import type { Turns } from "./turns.ts";
 
 /** Lowest TLS version taken. `TLSv1` and `TLSv1.1` switch OpenSSL to security level 0 on that listener. */
 export type TlsVersion = "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
@@ -69,6 +71,8 @@ export interface ListenerOptions {
   readonly quirks?: QuirkOverrides | undefined;
   /** Absent: `none`. */
   readonly auth?: ListenerAuth | undefined;
+  /** Where they differ from the relay's; `sessions` is the relay's alone. */
+  readonly limits?: Partial<ReceiverLimits> | undefined;
   /** Passwords are taken without TLS too. */
   readonly authWithoutTls?: boolean | undefined;
 }
@@ -81,6 +85,11 @@ export interface ClientOptions extends ClientPolicy {
   readonly users?: readonly string[] | undefined;
   /** Absent: the listener's. */
   readonly tls?: ClientTls | undefined;
+  /** Where they differ from the listener's. */
+  readonly limits?: Partial<ReceiverLimits> | undefined;
+  /** Messages, and recipients, of each of its devices or users; absent: any number. */
+  readonly rate?: Rate | undefined;
+  readonly recipientRate?: Rate | undefined;
   /** Its users may come from any address: it names none at all. */
   readonly anyAddress?: boolean | undefined;
   /** Names of listeners; absent means all. */
@@ -95,13 +104,19 @@ export interface ClientOptions extends ClientPolicy {
 
 /** Bounds of what one client can make us do. */
 export interface ReceiverLimits {
-  /** Sessions of one device address; further ones wait for a place. */
+  /** Sessions of one device address (IPv6: of a /64); further ones wait for a place. */
   readonly sessionsPerDevice: number;
-  /** Sessions in all, the waiting ones included. */
+  /** Sessions in all; as many more may wait for a place of their device. Of the whole relay. */
   readonly sessions: number;
+  /** TLS handshakes of one device at a time; further ones wait. */
+  readonly handshakesPerDevice: number;
   /** Longest wait for a place, then 421. */
   readonly placeWaitMs: number;
-  /** Silence between commands, and within DATA, after which the session ends. RFC 5321 §4.5.3.2 asks for 5 minutes. */
+  /** Longest life of a session; a message that is coming in is taken to its end. */
+  readonly sessionMs: number;
+  /** Octets of content that must come in a minute, measured over `dataIdleMs`; 0: none. */
+  readonly minBytesPerMinute: number;
+  /** Silence between whole commands, and within DATA, after which the session ends. RFC 5321 §4.5.3.2 asks for 5 minutes. */
   readonly commandIdleMs: number;
   readonly dataIdleMs: number;
   /** A TLS handshake, from the connection or the reply to STARTTLS on. */
@@ -110,9 +125,13 @@ export interface ReceiverLimits {
   readonly authFailures: number;
   /** Wait after the first wrong password of an address; doubled with each further one. */
   readonly authDelayMs: number;
-  /** Commands other than MAIL, RCPT and DATA since the last accepted mail. */
+  /** Longest wait of a command of a device that is over its rate, before it is refused. */
+  readonly rateDelayMs: number;
+  /** Commands other than RCPT and DATA since the last accepted mail. */
   readonly nonMailCommands: number;
   readonly unknownCommands: number;
+  /** Refused commands since the last accepted mail. */
+  readonly errors: number;
   readonly recipients: number;
   /** Received fields, RFC 5321 §6.3. */
   readonly receivedFields: number;
@@ -123,14 +142,19 @@ export interface ReceiverLimits {
 export const DEFAULT_LIMITS: ReceiverLimits = {
   sessionsPerDevice: 20,
   sessions: 1000,
+  handshakesPerDevice: 10,
+  sessionMs: 24 * 3_600_000,
+  minBytesPerMinute: 1024,
   placeWaitMs: 20_000,
   commandIdleMs: 300_000,
   dataIdleMs: 300_000,
   tlsHandshakeMs: 30_000,
   authFailures: 3,
   authDelayMs: 1_000,
+  rateDelayMs: 5_000,
   nonMailCommands: 100,
   unknownCommands: 20,
+  errors: 1000,
   recipients: 1000,
   receivedFields: 50,
   headerBytes: 256 * 1024,
@@ -178,13 +202,17 @@ export interface ReceiverOptions {
   readonly clock: Clock;
 }
 
-/** What the sessions of a listener share that speak TLS in the same way. */
+/** What the sessions of one client on one listener share. */
 export interface SessionContext {
   readonly listener: ListenerOptions;
   readonly tls: SessionTls;
   readonly options: ReceiverOptions;
   readonly limits: ReceiverLimits;
   readonly signIns: SignIns;
+  readonly rates: Rates;
+  readonly handshakes: Turns;
+  /** The same for the sessions of a client. */
+  readonly of: (client: ClientOptions | undefined) => SessionContext;
   /** Formats Date and Received. */
   readonly formatDate: (at: number) => string;
   /** Of all listeners together: a device may send again on another. */

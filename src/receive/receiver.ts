@@ -1,14 +1,17 @@
 /** The receiving stage: listeners to accepted mail in the queue. Start it, stop it; everything else comes as events. */
 import { randomInt } from "node:crypto";
 import type { AddressInfo } from "node:net";
-import { Acceptor, Places } from "./accept.ts";
+import { Acceptor } from "./accept.ts";
+import { makeContext } from "./contexts.ts";
 import { DEFAULT_LIMITS } from "./options.ts";
 import type { Certificates, ReceiverOptions } from "./options.ts";
+import { Places } from "./places.ts";
+import { Rates } from "./rates.ts";
 import { Repeats } from "./repeats.ts";
 import type { Authenticator } from "./sign-in.ts";
 import { SignIns } from "./sign-in.ts";
-import { effectiveTls } from "./tls.ts";
 import { MailDate } from "./trace.ts";
+import { Turns } from "./turns.ts";
 
 export type {
   CertificatePair,
@@ -63,12 +66,16 @@ export function createReceiver(options: ReceiverOptions): Receiver {
   return new ReceivingStage(options);
 }
 
+/** How exactly slow sessions are measured. */
+const INSPECT_MS = 5_000;
+
 const NOBODY: Authenticator = { isUser: () => false, remembers: () => false, check: () => Promise.resolve(false) };
 
 class ReceivingStage implements Receiver {
   readonly #places = new Places();
   readonly #acceptors: { readonly name: string; readonly acceptor: Acceptor }[];
   readonly #options: ReceiverOptions;
+  #stopInspecting: (() => void) | undefined;
 
   constructor(options: ReceiverOptions) {
     this.#options = options;
@@ -77,15 +84,10 @@ class ReceivingStage implements Receiver {
     const formatDate = (at: number): string => date.format(at);
     const signIns = new SignIns(options.authenticator ?? NOBODY, options.clock, { firstDelayMs: limits.authDelayMs });
     const nextId = sessionIds();
-    const repeats = new Repeats();
+    const shared = { options, limits, signIns, formatDate, repeats: new Repeats(), rates: new Rates(), handshakes: new Turns() };
     this.#acceptors = options.listeners.map((listener) => ({
       name: listener.name,
-      acceptor: new Acceptor(
-        { listener, tls: effectiveTls(listener.tls, undefined), options, limits, signIns, formatDate, repeats },
-        options.clients,
-        this.#places,
-        nextId,
-      ),
+      acceptor: new Acceptor(makeContext(listener, shared), options.clients, this.#places, nextId),
     }));
   }
 
@@ -98,12 +100,23 @@ class ReceivingStage implements Receiver {
         throw new Error(`listener ${name} cannot be bound: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
       }
     }
+    this.#inspect();
+  }
+
+  /** Ends sessions that take too long: too slow for a timer of each, which any octet would start anew. */
+  #inspect(): void {
+    const { clock } = this.#options;
+    this.#stopInspecting = clock.after(INSPECT_MS, () => {
+      const now = clock.monotonic();
+      for (const session of this.#places.sessions) session.inspect(now);
+      this.#inspect();
+    });
   }
 
   async stop(graceMs: number): Promise<void> {
     for (const { acceptor } of this.#acceptors) acceptor.stop();
-    const waiting = [...this.#places.waiting.values()].flat();
-    for (const entry of waiting) entry.cancel();
+    this.#stopInspecting?.();
+    this.#places.cancelWaiting();
     for (const session of this.#places.sessions) session.stop();
     const cancel = this.#options.clock.after(graceMs, () => {
       for (const session of this.#places.sessions) session.destroy();

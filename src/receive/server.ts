@@ -39,8 +39,8 @@ export class RelayServer extends SMTPServer {
   }
 
   /** A session on an accepted socket, to be started with `init`. */
-  open(socket: Socket, peer: Peer, owner: ConnectionOwner): Session {
-    const session = new Session(this, socket, peer, owner);
+  open(socket: Socket, peer: Peer, owner: ConnectionOwner, context: SessionContext): Session {
+    const session = new Session(this, socket, peer, owner, context);
     this.connections.add(session);
     return session;
   }

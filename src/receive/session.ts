@@ -19,7 +19,9 @@ import { IncomingMessage } from "./incoming.ts";
 import type { Transaction } from "./incoming.ts";
 import { LOCAL_ERROR, tooLarge } from "./intake.ts";
 import type { SignIn } from "./directory.ts";
-import type { ClientOptions } from "./options.ts";
+import type { ClientOptions, SessionContext } from "./options.ts";
+import { Pace } from "./pace.ts";
+import type { Rate } from "./rates.ts";
 import { judgeRecipient, judgeSender } from "./policy.ts";
 import { quirksOf } from "./quirks.ts";
 import type { Quirks } from "./quirks.ts";
@@ -53,7 +55,10 @@ export class Session extends Connection {
   #nonMail = 0;
   #unknown = 0;
   #accepted = 0;
-  #stopping = false;
+  #errors = 0;
+  /** Said once what is under way is over: the end of the session. */
+  #farewell: Reply | undefined;
+  readonly #pace: Pace;
   /** No line but blank ones came so far. */
   #opening = true;
   /** Content was refused before it came; what is no command may be its beginning. */
@@ -61,9 +66,10 @@ export class Session extends Connection {
   #noted: Set<Quirk> | undefined;
   #quirks: Quirks;
 
-  constructor(server: SessionServer, socket: Socket, peer: Peer, owner: ConnectionOwner) {
-    super(server, socket, peer, owner);
+  constructor(server: SessionServer, socket: Socket, peer: Peer, owner: ConnectionOwner, context: SessionContext) {
+    super(server, socket, peer, owner, context);
     this.#client = peer.standing.client;
+    this.#pace = new Pace(this.startedMonotonic);
     this.#startedAt = server.context.options.clock.now();
     this.#quirks = quirksOf(server.context.listener.quirks, peer.standing.owner?.quirks);
   }
@@ -98,9 +104,25 @@ export class Session extends Connection {
   }
 
   /** The accept layer's wish to end: at once when idle, else after the message in progress. */
-  stop(): void {
-    this.#stopping = true;
-    if (!this.busy) this.hangUp(REPLIES.shuttingDown);
+  stop(reply: Reply = REPLIES.shuttingDown): void {
+    this.#farewell = reply;
+    if (!this.busy) this.hangUp(reply);
+  }
+
+  /** Asked every few seconds: ends what takes too long. @param now - monotonic ms */
+  inspect(now: number): void {
+    if (this._closing || this._closed || this._upgrading || this.#farewell !== undefined) return;
+    const waitsForUs = this.#committing || this._handlerPending;
+    const late = this.#pace.inspect(now, this.receiving, waitsForUs, this.context.limits);
+    if (late === undefined) return;
+    if (late === "session") {
+      this.rejected("session-time", REPLIES.tooLong, undefined, "raise session under limits, or let the device end its sessions");
+      this.stop(REPLIES.tooLong);
+    } else {
+      const reply = late === "data" ? REPLIES.tooSlow : REPLIES.idle;
+      this.rejected(late === "data" ? "data-rate" : "command-time", reply);
+      this.hangUp(reply);
+    }
   }
 
   protected secured(): void {
@@ -110,6 +132,7 @@ export class Session extends Connection {
     this.#user = undefined;
     this.#client = this.peer.standing.client;
     this.#quirks = quirksOf(this.context.listener.quirks, this.peer.standing.owner?.quirks);
+    this.context = this.context.of(this.peer.standing.owner);
   }
 
   protected dropped(): void {
@@ -119,7 +142,7 @@ export class Session extends Connection {
 
   #whyUnfinished(): string {
     if (this.timedOut) return `nothing came for ${this.context.limits.dataIdleMs / 1000} s`;
-    return this.#stopping ? "the relay was stopped" : "the device ended the connection";
+    return this.#farewell !== undefined ? "the relay was stopped" : "the device ended the connection";
   }
 
   // ---- input ------------------------------------------------------------------------------------------------------------
@@ -164,10 +187,11 @@ export class Session extends Connection {
     this.hold();
     // Everything that came in clear after STARTTLS is thrown away.
     if (this._upgrading || this._closing || this._closed) return done();
-    if (this.#stopping) {
-      this.hangUp(REPLIES.shuttingDown);
+    if (this.#farewell !== undefined) {
+      this.hangUp(this.#farewell);
       return done();
     }
+    this.#pace.line();
     if (!this.#answer(line, done)) this._whenWritable(done);
   }
 
@@ -206,11 +230,9 @@ export class Session extends Connection {
     }
     switch (command.verb) {
       case "MAIL":
-        this.#mail(command);
-        return false;
+        return this.#tooManyCommands() ? false : this.#mail(command, done);
       case "RCPT":
-        this.#rcpt(command.path);
-        return false;
+        return this.#rcpt(command.path, done);
       case "DATA":
         this.#data();
         return false;
@@ -238,12 +260,7 @@ export class Session extends Connection {
     command: Extract<Command, { verb: "EHLO" | "HELO" | "RSET" | "NOOP" | "VRFY" | "HELP" | "AUTH" | "STARTTLS" }>,
     done: () => void,
   ): boolean {
-    this.#nonMail += 1;
-    if (this.#nonMail > this.context.limits.nonMailCommands) {
-      this.rejected("commands", REPLIES.tooManyCommands);
-      this.hangUp(REPLIES.tooManyCommands);
-      return false;
-    }
+    if (this.#tooManyCommands()) return false;
     switch (command.verb) {
       case "EHLO":
       case "HELO":
@@ -270,6 +287,30 @@ export class Session extends Connection {
         command satisfies never;
         return false;
     }
+  }
+
+  /** Ends a session that says more commands than any mail needs. */
+  #tooManyCommands(): boolean {
+    this.#nonMail += 1;
+    if (this.#nonMail <= this.context.limits.nonMailCommands) return false;
+    this.rejected("commands", REPLIES.tooManyCommands);
+    this.hangUp(REPLIES.tooManyCommands);
+    return true;
+  }
+
+  /** A refusal where something was to be made. */
+  #no(reason: string, reply: Reply, detail?: string, remedy?: string): undefined {
+    this.refuse(reason, reply, detail, remedy);
+    return undefined;
+  }
+
+  /** Ends a session that does little but be refused. */
+  protected override refuse(reason: string, reply: Reply, detail?: string, remedy?: string): void {
+    super.refuse(reason, reply, detail, remedy);
+    this.#errors += 1;
+    if (this.#errors <= this.context.limits.errors || this.#incoming !== undefined) return;
+    this.rejected("errors", REPLIES.tooManyErrors);
+    this.hangUp(REPLIES.tooManyErrors);
   }
 
   #unknownCommand(reply: Reply, line: string): void {
@@ -341,10 +382,21 @@ export class Session extends Connection {
     return doors === undefined ? own : Math.min(own, doors);
   }
 
-  #mail(command: Extract<Command, { verb: "MAIL" }>): void {
-    const { options } = this.context;
+  /** Like everything that may have to wait: true when `done` is called later. */
+  #mail(command: Extract<Command, { verb: "MAIL" }>, done: () => void): boolean {
     this.#dropTransaction();
-    if (this.context.tls.mode === "required" && this.tls === undefined) return this.refuse("tls-required", REPLIES.tlsRequired);
+    const transaction = this.#openTransaction(command);
+    if (transaction === undefined) return false;
+    return this.#paced("rate", this.#client?.rate, REPLIES.rate, done, () => {
+      this.#transaction = transaction;
+      this.reply(REPLIES.senderOk);
+    });
+  }
+
+  /** What MAIL begins; undefined after a refusal. */
+  #openTransaction(command: Extract<Command, { verb: "MAIL" }>): Transaction | undefined {
+    const { options, tls } = this.context;
+    if (tls.mode === "required" && this.tls === undefined) return this.#no("tls-required", REPLIES.tlsRequired);
     const client = this.#client;
     if (client === undefined) return this.#refuseUnknown();
     const size = command.parameters.get("SIZE");
@@ -352,13 +404,12 @@ export class Session extends Connection {
     const declaredBytes = size !== undefined && /^\d{1,20}$/.test(size) ? Number(size) : undefined;
     const verdict = judgeSender(command.path, client, options.domains);
     if (verdict.kind === "refused")
-      return this.refuse("sender", verdict.reply, command.path, "add the address to the client's senders, or correct it in the device");
+      return this.#no("sender", verdict.reply, command.path, "add the address to the client's senders, or correct it in the device");
     const limitBytes = this.#sizeLimit(verdict.sender, []);
-    if (declaredBytes !== undefined && declaredBytes > limitBytes)
-      return this.refuse("size", tooLarge(limitBytes), `SIZE=${declaredBytes}`);
+    if (declaredBytes !== undefined && declaredBytes > limitBytes) return this.#no("size", tooLarge(limitBytes), `SIZE=${declaredBytes}`);
     const full = options.sink.refusal();
-    if (full !== undefined) return this.refuse("storage", full);
-    this.#transaction = {
+    if (full !== undefined) return this.#no("storage", full);
+    return {
       sender: verdict.sender,
       originalSender: verdict.original,
       recipients: [],
@@ -366,32 +417,81 @@ export class Session extends Connection {
       declaredBytes,
       limitBytes,
       refusedRecipients: 0,
+      overRate: false,
     };
-    this.reply(REPLIES.senderOk);
   }
 
-  #rcpt(path: string): void {
+  #rcpt(path: string, done: () => void): boolean {
     const transaction = this.#transaction;
     const client = this.#client;
-    if (transaction === undefined || client === undefined) return this.refuse("order", REPLIES.needMail, "RCPT");
+    if (transaction === undefined || client === undefined) {
+      this.refuse("order", REPLIES.needMail, "RCPT");
+      return false;
+    }
+    const recipient = this.#judgedRecipient(path, transaction, client);
+    if (recipient === undefined) return false;
+    // Each recipient would wait again, with no better end.
+    if (transaction.overRate) {
+      this.refuse("recipient-rate", REPLIES.recipientRate);
+      return false;
+    }
+    const taken = this.#paced("recipient-rate", client.recipientRate, REPLIES.recipientRate, done, () => {
+      transaction.seen.add(recipient);
+      transaction.recipients.push(recipient);
+      this.reply(REPLIES.recipientOk);
+    });
+    return taken;
+  }
+
+  /** A recipient that is wanted and new; undefined when it was answered already. */
+  #judgedRecipient(path: string, transaction: Transaction, client: ClientOptions): string | undefined {
     const { limits, options } = this.context;
     const verdict = judgeRecipient(path, client, options.domains);
     if (verdict.kind === "refused") {
       transaction.refusedRecipients += 1;
-      return this.refuse("recipient", verdict.reply, path, "add the address to the client's recipients, or correct it in the device");
+      return this.#no("recipient", verdict.reply, path, "add the address to the client's recipients, or correct it in the device");
     }
     const { recipient } = verdict;
-    if (transaction.seen.has(recipient)) return this.reply(REPLIES.recipientOk);
-    if (transaction.recipients.length >= limits.recipients) return this.refuse("recipients", REPLIES.tooManyRecipients);
+    if (transaction.seen.has(recipient)) {
+      this.reply(REPLIES.recipientOk);
+      return undefined;
+    }
+    if (transaction.recipients.length >= limits.recipients) return this.#no("recipients", REPLIES.tooManyRecipients);
     const limitBytes = this.#sizeLimit(transaction.sender, [recipient]);
     if (transaction.declaredBytes !== undefined && transaction.declaredBytes > limitBytes) {
       transaction.refusedRecipients += 1;
-      return this.refuse("size", tooLarge(limitBytes), `SIZE=${transaction.declaredBytes} to ${recipient}`);
+      return this.#no("size", tooLarge(limitBytes), `SIZE=${transaction.declaredBytes} to ${recipient}`);
     }
     transaction.limitBytes = Math.min(transaction.limitBytes, limitBytes);
-    transaction.seen.add(recipient);
-    transaction.recipients.push(recipient);
-    this.reply(REPLIES.recipientOk);
+    return recipient;
+  }
+
+  /** Goes on when the rate allows it, or refuses after a while. */
+  #paced(reason: "rate" | "recipient-rate", rate: Rate | undefined, over: Reply, done: () => void, go: () => void): boolean {
+    const { rates, limits, options } = this.context;
+    const name = this.#client?.name ?? "";
+    const key = `${reason} ${name} ${this.#user ?? this.peer.group}`;
+    const waitMs = rate === undefined ? 0 : rates.take(key, rate, options.clock.monotonic(), limits.rateDelayMs);
+    if (waitMs === 0) {
+      go();
+      return false;
+    }
+    const transaction = this.#transaction;
+    this._handlerPending = true; // the client waits for us: no idle time-out
+    options.clock.after(waitMs ?? limits.rateDelayMs, () => {
+      this._handlerPending = false;
+      if (this._closing || this._closed) return done();
+      if (waitMs !== undefined) go();
+      else {
+        if (transaction !== undefined) transaction.overRate = true;
+        const which = reason === "rate" ? "rate" : "recipient_rate";
+        this.refuse(reason, over, undefined, `let the device send more slowly, or raise ${which} of client ${name}`);
+      }
+      this._armTimeout();
+      if (this.#farewell !== undefined) this.hangUp(this.#farewell);
+      this._whenWritable(done);
+    });
+    return true;
   }
 
   #data(): void {
@@ -435,13 +535,16 @@ export class Session extends Connection {
   // ---- content ----------------------------------------------------------------------------------------------------------
 
   content(chunk: Buffer, start: number): number {
-    return this.#incoming === undefined ? chunk.length : this.#incoming.feed(chunk, start);
+    if (this.#incoming === undefined) return chunk.length;
+    this.#pace.octets(chunk.length - start);
+    return this.#incoming.feed(chunk, start);
   }
 
   contentPressure(): Promise<void> | undefined {
     const pressure = this.#incoming?.takeBackPressure();
     if (pressure === undefined) return undefined;
     this._handlerPending = true; // the client waits for us: no idle time-out
+    this.#pace.held();
     return pressure.finally(() => (this._handlerPending = false));
   }
 
@@ -507,6 +610,7 @@ export class Session extends Connection {
     this.#accepted += 1;
     this.#nonMail = 0;
     this.#unknown = 0;
+    this.#errors = 0;
     this.write(queuedAs(queueId));
   }
 
@@ -515,7 +619,7 @@ export class Session extends Connection {
     if (this._closed) this.finish();
     else {
       this._armTimeout();
-      if (this.#stopping) this.hangUp(REPLIES.shuttingDown);
+      if (this.#farewell !== undefined) this.hangUp(this.#farewell);
       else if (this.inputEnded) this.close();
     }
     this._whenWritable(done);
@@ -540,9 +644,9 @@ export class Session extends Connection {
   }
 
   /** MAIL before a client is known. */
-  #refuseUnknown(): void {
+  #refuseUnknown(): undefined {
     const tlsFirst = !this.#passwordsMayPass;
-    this.refuse(
+    return this.#no(
       tlsFirst ? "tls-required" : "auth-required",
       tlsFirst ? REPLIES.tlsRequired : REPLIES.authRequired,
       undefined,
@@ -612,7 +716,7 @@ export class Session extends Connection {
     const { options, listener, signIns, limits } = this.context;
     const { device } = this.peer;
     this._handlerPending = true;
-    const result = await signIns.attempt(device, credentials, client !== undefined);
+    const result = await signIns.attempt(this.peer.group, credentials, client !== undefined);
     this._handlerPending = false;
     const about = { session: this.id, listener: listener.name, device, mechanism };
     const user = known ? credentials.user : undefined;
@@ -622,6 +726,7 @@ export class Session extends Connection {
       this.#user = credentials.user;
       this.#client = client;
       this.#quirks = quirksOf(listener.quirks, client.quirks);
+      this.context = this.context.of(client);
       options.emit({ type: "session.auth.succeeded", ...about, user: credentials.user, client: client.name });
       this.reply(REPLIES.authenticated);
     } else {
@@ -629,13 +734,13 @@ export class Session extends Connection {
       const last = this.#authFailures >= limits.authFailures;
       const reply = result === "busy" ? REPLIES.authBusy : REPLIES.authFailed;
       const { cause, remedy } = this.#whyNot(result === "busy", user, client);
-      options.emit({ type: "session.auth.failed", ...about, user, cause, remedy, failures: signIns.failures(device), reply });
+      options.emit({ type: "session.auth.failed", ...about, user, cause, remedy, failures: signIns.failures(this.peer.group), reply });
       if (gone) return done();
       this.reply(reply);
       if (last) this.hangUp(REPLIES.tooManyAuthFailures);
     }
     this._armTimeout();
-    if (this.#stopping) this.hangUp(REPLIES.shuttingDown);
+    if (this.#farewell !== undefined) this.hangUp(this.#farewell);
     this._whenWritable(done);
   }
 
@@ -663,9 +768,11 @@ export class Session extends Connection {
       this.refuse("order", REPLIES.tlsActive, "STARTTLS");
       return false;
     }
-    this.reply(REPLIES.readyForTls);
-    this.flush();
-    this.upgrade(done);
+    this.takeHandshakeTurn(() => {
+      this.reply(REPLIES.readyForTls);
+      this.flush();
+      this.upgrade(done);
+    });
     return true;
   }
 }

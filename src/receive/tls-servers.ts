@@ -4,7 +4,7 @@
  */
 import type { Certificates, ClientOptions, SessionContext } from "./options.ts";
 import { RelayServer } from "./server.ts";
-import { certificatesFault, effectiveTls } from "./tls.ts";
+import { certificatesFault } from "./tls.ts";
 
 export class TlsServers {
   readonly #context: SessionContext;
@@ -19,7 +19,7 @@ export class TlsServers {
   /** @throws Error when OpenSSL does not take the certificates, or there is none and the client speaks TLS */
   of(client: ClientOptions | undefined): RelayServer {
     const { listener } = this.#context;
-    const tls = effectiveTls(listener.tls, client?.tls);
+    const { tls } = this.#context.of(client);
     const key = `${tls.mode} ${tls.minVersion}`;
     const known = this.#servers.get(key);
     if (known !== undefined) return known;

@@ -6,6 +6,7 @@ import { z } from "./engine.ts";
 import { Bounces, History, Hold, Queue, Retry, Routes } from "./deliver.ts";
 import { Network } from "./door-fields.ts";
 import { about, fqdn, path } from "./fields.ts";
+import { Limits } from "./limits.ts";
 import { Admin, Log, Metrics } from "./operate.ts";
 import { Organization } from "./organization.ts";
 import { Clients, Listeners, Users } from "./receive.ts";
@@ -26,6 +27,9 @@ export const ConfigFile = z.strictObject({
   organization: about(Organization, { description: "Who the mail belongs to." }),
   listeners: about(Listeners, { description: "Where mail comes in, by name; at least one." }),
   clients: about(Clients, { description: "Who may send mail through this relay, by name; at least one. Nobody else is let in." }),
+  limits: about(Limits.prefault({}), {
+    description: "What one device can make the relay do. Generous for a local network; listeners and clients may have their own.",
+  }),
   users: about(Users.prefault({}), { description: "Who may sign in at listeners with auth, by name." }),
   upstreams: about(Upstreams, { description: "The ways out, by name; at least one." }),
   routes: Routes,

@@ -22,6 +22,7 @@ import {
   text,
   userName,
 } from "./fields.ts";
+import { ClientLimits, ListenerLimits, rate } from "./limits.ts";
 
 export const TLS_MODES = ["none", "opportunistic", "required", "implicit"] as const;
 
@@ -114,6 +115,7 @@ const Listener = z.strictObject({
     default_text: "mode none",
     apply: "restart",
   }),
+  limits: about(ListenerLimits.optional(), { description: "Limits that differ from those of the relay.", default_text: "as under limits" }),
   auth: about(oneOf(["none", "offered", "required"]).prefault("none"), {
     description:
       "Signing in. none: devices are let in by their address, and whatever credentials they send pass and are forgotten; offered: EHLO says AUTH, users may sign in, devices of listed addresses need not; required: nothing is taken before a user signed in.",
@@ -206,6 +208,21 @@ const Client = z.strictObject({
     apply: "restart",
   }),
   max_message_size: about(messageSize().prefault("33MiB"), { description: "Larger messages are refused with 552.", apply: "restart" }),
+  rate: about(orNone(rate()).prefault("none"), {
+    description:
+      "Messages of each device, or each user who signed in: so many at once, then evenly. Over it a device waits at first (limits.rate_delay), then gets 451 4.7.1.",
+    samples: ["120/min"],
+    apply: "restart",
+  }),
+  recipient_rate: about(orNone(rate()).prefault("none"), {
+    description: "Recipients of each device or user, likewise.",
+    samples: ["2000/h"],
+    apply: "restart",
+  }),
+  limits: about(ClientLimits.optional(), {
+    description: "Limits that differ from those of the listener.",
+    default_text: "as the listener has them",
+  }),
   tls: about(ClientTls.optional(), {
     description: "TLS of these devices where it differs from the listener's, on the same port.",
     default_text: "the listener's",
