@@ -55,13 +55,12 @@ export function usableSender(path: string, client: ClientPolicy, domains: Domain
 }
 
 /**
- * Judges a forward-path. Routing hidden in the local part (`user%host`, `host!user`, `"user@host"`) is judged by both domains, so that a
- * next hop which follows it does not turn a client for internal mail into a relay.
+ * Judges a forward-path. Routing hidden in the local part (`user%host`, `host!user`, `"user@host"`, several of them) is judged by every
+ * domain in it, so that next hops which follow it do not turn a client for internal mail into a relay.
  */
 export function judgeRecipient(path: string, client: ClientPolicy, domains: Domains): RecipientVerdict {
   const recipient = splitAddress(path).domain === "" ? `${path}@${domains.first}` : path;
-  const routed = routedAddress(splitAddress(recipient).local);
-  for (const address of routed === undefined ? [recipient] : [recipient, routed]) {
+  for (let address: string | undefined = recipient; address !== undefined; address = routedAddress(splitAddress(address).local)) {
     if (!matchesPatterns(address, client.recipients, domains.own)) {
       return {
         kind: "refused",

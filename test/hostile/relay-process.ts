@@ -1,0 +1,56 @@
+/**
+ * A listener in a process of its own, so that its memory, its event loop and its life can be looked at. Started by `hostile-relay.ts`.
+ *
+ * Client floor (127.0.0.1) may write inside, app (127.0.0.9) anywhere; 127.0.0.2 and all others are unlisted.
+ */
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { systemClock } from "../../src/platform/clock.ts";
+import { createReceiver } from "../../src/receive/receiver.ts";
+import type { ClientOptions } from "../../src/receive/receiver.ts";
+import { MemorySink } from "../fakes/memory-sink.ts";
+import type { FromRelay, ToRelay } from "./hostile-relay.ts";
+
+const say = (message: FromRelay): void => void process.send?.(message);
+process.on("uncaughtException", (error) => {
+  say({ kind: "fault", text: error.stack ?? String(error) });
+});
+process.on("unhandledRejection", (reason) => {
+  say({ kind: "fault", text: `rejection: ${reason instanceof Error ? reason.stack : String(reason)}` });
+});
+
+const sink = new MemorySink({ keep: false });
+const client: ClientOptions = {
+  name: "floor",
+  networks: ["127.0.0.1"],
+  senders: ["internal"],
+  recipients: ["internal"],
+  fallbackSender: "scans@contoso.com",
+  maxMessageSizeBytes: 200 * 1024 * 1024,
+  priority: "normal",
+};
+const receiver = createReceiver({
+  hostname: "relay.contoso.com",
+  domains: { own: ["contoso.com"], first: "contoso.com" },
+  listeners: [{ name: "printers", endpoints: [{ host: "127.0.0.1", port: 0 }], tls: { mode: "none" } }],
+  clients: [client, { ...client, name: "app", networks: ["127.0.0.9"], senders: ["any"], recipients: ["any"] }],
+  sink,
+  clock: systemClock,
+  emit: (event) => {
+    if (event.type !== "message.accepted") return;
+    const { queueId, origin, reversePath, recipients, sizeBytes } = event;
+    say({ kind: "accepted", queueId, device: origin.device, reversePath, recipients, sizeBytes });
+  },
+});
+const delay = monitorEventLoopDelay({ resolution: 5 });
+delay.enable();
+process.on("message", (message: ToRelay) => {
+  if (message === "stop") {
+    void receiver.stop(0).then(() => process.disconnect());
+    return;
+  }
+  if (message === "collect") globalThis.gc?.();
+  say({ kind: "figures", rssBytes: process.memoryUsage.rss(), longestStallMs: delay.max / 1e6, sessions: receiver.sessionCount() });
+  delay.reset();
+});
+await receiver.start();
+say({ kind: "ready", port: receiver.addresses()[0]?.port ?? 0 });
