@@ -89,6 +89,12 @@ export function buildProgram(finish: (exitCode: number) => void): Command {
   addExplainCommand(program, globals, finish);
   addDoctorCommand(program, globals, finish);
   addTestCommand(program, globals, finish);
+  command(program, "setup", "ask, write the configuration, and print what to do in the tenant, the DNS and the devices")
+    .option("--answers <file>", "take the answers from this file (YAML) instead of asking")
+    .option("--force", "replace a configuration that is there", false)
+    .action(async (options: { answers?: string; force: boolean }) =>
+      finish(await (await import("./setup.ts")).setupCommand(globals(), options)),
+    );
   addQueueCommands(program, globals, finish);
   command(program, "trace", "what became of a mail: by queue id, Message-ID, device, address, time (9:14, yesterday, 2h) or a word")
     .argument("<words...>", "what is known of it; all of it must fit")

@@ -76,7 +76,18 @@ function isCurrent(certPem: string, keyPem: string, hostname: string, addresses:
   }
 }
 
-async function makeCertificate(hostname: string, addresses: readonly string[], now: number): Promise<CertificatePair> {
+/**
+ * Makes a self-signed certificate with its key.
+ *
+ * @param addresses - IP addresses as further names
+ * @param now - ms since the epoch; valid from a day before
+ */
+export async function makeCertificate(
+  hostname: string,
+  addresses: readonly string[],
+  now: number,
+  validDays = VALID_DAYS,
+): Promise<CertificatePair> {
   // Loaded only here: it is large, and needed once in years. It wants the Metadata API of decorators in place before it loads.
   await import("reflect-metadata");
   const x509 = await import("@peculiar/x509");
@@ -88,7 +99,7 @@ async function makeCertificate(hostname: string, addresses: readonly string[], n
     // A common name holds 64 characters at most; the alternative names are what counts.
     name: `CN=${hostname.slice(0, 64)}`,
     notBefore: new Date(now - DAY_MS),
-    notAfter: new Date(now + VALID_DAYS * DAY_MS),
+    notAfter: new Date(now + validDays * DAY_MS),
     signingAlgorithm: ALGORITHM,
     keys,
     extensions: [

@@ -62,7 +62,10 @@ test("a reader of the key file gets a token of the machine, once for each file",
   expect(challenged).toMatchObject({ status: 401, body: {} });
   expect([path.dirname(file), path.extname(file), mode]).toEqual([keyDirectory, ".key", 0o640]);
   expect(issued).toMatchObject({ status: 200, body: { token_type: "Bearer", resource: MAIL.resource, client_id: DEFAULT_MACHINE_ID } });
-  expect(decodeJwt(String(issued.body["access_token"]))?.claims).toMatchObject({ appid: DEFAULT_MACHINE_ID, roles: ["SMTP.SendAsApp", "Mail.Send"] });
+  expect(decodeJwt(String(issued.body["access_token"]))?.claims).toMatchObject({
+    appid: DEFAULT_MACHINE_ID,
+    roles: ["SMTP.SendAsApp", "Mail.Send"],
+  });
   expect(again.status).toBe(401);
   expect(existsSync(file)).toBe(false);
 });

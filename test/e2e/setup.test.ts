@@ -1,0 +1,246 @@
+/** From nothing to a delivered mail with the assistant alone; and what it writes for each door. */
+import { X509Certificate } from "node:crypto";
+import { readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { startSimulator, type Simulator } from "../../src/simulator/simulator.ts";
+import { DEFAULT_CLIENT_ID, DEFAULT_SECRET } from "../../src/simulator/tenant.ts";
+import { freePort } from "../support/ports.ts";
+import { runProcess, type RunningProcess } from "../support/process.ts";
+import { tempDir, type TempDir } from "../support/temp-dir.ts";
+import { hasTool } from "../support/tools.ts";
+import { postern, run } from "./process.ts";
+
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+
+let folder: TempDir;
+let configFile: string;
+
+beforeEach(async () => {
+  folder = await tempDir();
+  configFile = join(folder.path, "postern.yaml");
+});
+
+afterEach(() => folder.remove());
+
+/** Runs the assistant on answers. */
+async function setup(answers: Readonly<Record<string, unknown>>, ...args: readonly string[]): ReturnType<typeof runProcess> {
+  const file = join(folder.path, "answers.yaml");
+  await writeFile(file, JSON.stringify(answers));
+  return await postern(configFile, "setup", "--answers", file, ...args);
+}
+
+const BASE = { domains: ["contoso.com"], networks: ["127.0.0.0/8"], data_dir: "data", time_zone: "UTC", postmaster: "it@contoso.com" };
+
+describe("with the stand-in as tenant", () => {
+  let sim: Simulator;
+  let relay: RunningProcess | undefined;
+
+  beforeEach(async () => {
+    sim = await startSimulator({ directory: join(folder.path, "stand-in"), submission: { tarpitMs: 0 } });
+  });
+
+  afterEach(async () => {
+    await relay?.stop("SIGKILL");
+    relay = undefined;
+    await sim.close();
+  });
+
+  test("answers, setup, run and a test mail are all it takes", async () => {
+    await writeFile(join(folder.path, "secret"), DEFAULT_SECRET, { mode: 0o600 });
+    const made = await setup({
+      ...BASE,
+      listen: "127.0.0.1:0",
+      doors: ["mailbox"],
+      tenant: "contoso.onmicrosoft.com",
+      mailbox: "scanner@contoso.com",
+      credential: "secret",
+      client_id: DEFAULT_CLIENT_ID,
+      secret_file: "secret",
+      overrides: { mailbox: { host: "127.0.0.1", port: sim.ports.submission, authority: sim.authority, ca: "stand-in/ca.pem" } },
+    });
+    // The monitoring port of a machine that runs several of these at once must be free.
+    await writeFile(configFile, `${await readFile(configFile, "utf8")}admin: { listen: "127.0.0.1:${await freePort()}" }\n`);
+    const checked = await postern(configFile, "check");
+    relay = await run({ configFile, adminPort: 0 });
+
+    const tested = await postern(configFile, "test", "--to", "anna@contoso.com");
+
+    expect(made).toMatchObject({ code: 0, stderr: "" });
+    expect(checked).toMatchObject({ code: 0, stdout: `${configFile}: ok\n` });
+    expect(tested.code).toBe(0);
+    expect(sim.messages({ recipient: "anna@contoso.com" })).toHaveLength(1);
+  });
+});
+
+describe("what is written", () => {
+  test.each([
+    ["mailbox", ["smtp-auth"], ["SmtpClientAuthenticationDisabled $false", "Application SMTP.SendAsApp", "New-ManagementScope"], 0],
+    ["graph", ["graph"], ["Application Mail.Send", "New-ManagementScope"], 0],
+    ["connector-certificate", ["connector"], ["-TlsSenderCertificateName 'relay.contoso.com'"], 1],
+    ["connector-address", ["connector"], ["-SenderIPAddresses 203.0.113.7"], 1],
+    ["direct-send", ["direct-send"], ["RejectDirectSend"], 1],
+    ["high-volume", ["smtp-auth"], ["High volume email"], 0],
+  ])("for %s is a configuration that check accepts, with its own steps and no others", async (door, types, steps, records) => {
+    const everyStep = [
+      "SmtpClientAuthenticationDisabled",
+      "Application SMTP.SendAsApp",
+      "Application Mail.Send",
+      "TlsSenderCertificateName",
+      "SenderIPAddresses",
+      "Get-OrganizationConfig",
+      "High volume email",
+    ];
+    await writeFile(join(folder.path, "password"), "x", { mode: 0o600 });
+    const made = await setup(
+      {
+        ...BASE,
+        recipients: "internal",
+        doors: [door],
+        tenant: "contoso.onmicrosoft.com",
+        client_id: DEFAULT_CLIENT_ID,
+        public_address: "203.0.113.7",
+        volume_password_file: "password",
+      },
+      "--json",
+    );
+
+    const { findings, powershell, dns, devices } = JSON.parse(made.stdout) as {
+      findings: string[];
+      powershell: string;
+      dns: string[];
+      devices: string[];
+    };
+    const config = await readFile(configFile, "utf8");
+    expect(made.code).toBe(0);
+    for (const type of types) expect(config).toContain(`type: ${type}`);
+    for (const step of steps) expect(powershell).toContain(step);
+    const foreign = everyStep.filter(
+      (step) => !steps.some((own) => own.includes(step) || (step === "Get-OrganizationConfig" && own === "RejectDirectSend")),
+    );
+    for (const step of foreign) expect(powershell).not.toContain(step);
+    expect(dns).toHaveLength(records);
+    expect(devices[0]).toBe("Server            relay.contoso.com (or its address)");
+    // The connector's certificate is the administrator's to get; everything else is there.
+    expect(findings.filter((finding) => !/upstreams\.connector\.(certificate|key)/.test(finding))).toEqual([]);
+  });
+
+  test("a person's sign-in needs no rights of the application, and says how to sign in", async () => {
+    const answers = { ...BASE, doors: ["mailbox", "graph"], tenant: "contoso.onmicrosoft.com", credential: "device-code" };
+
+    const { powershell, findings } = JSON.parse((await setup(answers, "--json")).stdout) as { powershell: string; findings: string[] };
+
+    expect(powershell).toContain("postern auth login mailbox; postern auth login graph");
+    expect(powershell).not.toContain("New-ManagementRoleAssignment");
+    expect(findings[0]).toContain("fill in the application id");
+  });
+
+  test("external mail never waits for a door to one's own mailboxes only", async () => {
+    await setup({
+      ...BASE,
+      recipients: "any",
+      doors: ["direct-send", "mailbox"],
+      tenant: "contoso.onmicrosoft.com",
+      client_id: DEFAULT_CLIENT_ID,
+    });
+
+    const inside = await postern(
+      configFile,
+      "explain",
+      "--ip",
+      "127.0.0.1",
+      "--from",
+      "a@contoso.com",
+      "--to",
+      "anna@contoso.com",
+      "--json",
+    );
+    const outside = await postern(
+      configFile,
+      "explain",
+      "--ip",
+      "127.0.0.1",
+      "--from",
+      "a@contoso.com",
+      "--to",
+      "joe@fabrikam.com",
+      "--json",
+    );
+
+    expect(inside.stdout).toMatch(/"route": "default"/);
+    expect(outside.stdout).toMatch(/"route": "outside"/);
+  });
+
+  test("keys are made once, the private one for its owner only, and fit the certificate to upload", async () => {
+    const answers = { ...BASE, doors: ["mailbox"], tenant: "contoso.onmicrosoft.com", client_id: DEFAULT_CLIENT_ID };
+    await setup(answers);
+    const key = join(folder.path, "certs/entra.key");
+    const first = await readFile(key, "utf8");
+
+    const again = await setup(answers);
+    const forced = await setup(answers, "--force");
+
+    const certificate = new X509Certificate(await readFile(join(folder.path, "certs/entra.pem")));
+    expect((await stat(key)).mode & 0o777).toBe(0o600);
+    expect(certificate.validToDate.getTime() - Date.now()).toBeLessThan(366 * 86_400_000);
+    expect(again).toMatchObject({
+      code: 64,
+      stderr: expect.stringContaining("exists: give another --config FILE, or --force to replace it"),
+    });
+    expect(forced.code).toBe(0);
+    expect(await readFile(key, "utf8")).toBe(first);
+  });
+});
+
+test("answers that make no sense are all named on one line, and nothing is written", async () => {
+  const made = await setup({
+    domains: ["contoso..com"],
+    networks: ["10.20.0.5/16"],
+    door: ["mailbox"],
+    postmaster: "it@contoso.com",
+    doors: ["smtp"],
+  });
+
+  expect(made.code).toBe(64);
+  expect(made.stderr).toMatch(/domains: expected a domain/);
+  expect(made.stderr).toMatch(/networks: expected/);
+  expect(made.stderr).toMatch(/door: no such question; did you mean doors\?/);
+  expect(made.stderr).toMatch(/doors: expected one of: mailbox, graph/);
+  expect(made.stderr.trim().split("\n")).toHaveLength(1);
+  await expect(stat(configFile)).rejects.toThrow("ENOENT");
+});
+
+test("without a terminal and without answers it says what to do", async () => {
+  expect(await postern(configFile, "setup")).toMatchObject({ code: 64, stderr: expect.stringContaining("so --answers FILE is needed") });
+});
+
+test.skipIf(!hasTool("script"))("at a terminal it explains, asks again where an answer makes no sense, and writes the same", async () => {
+  const typed = [
+    "contoso.com",
+    "",
+    "",
+    "127.0.0.0/8",
+    "",
+    "",
+    "door",
+    "direct-send",
+    "",
+    "",
+    "",
+    "",
+    "127.0.0.1:0",
+    join(folder.path, "data"),
+  ];
+  const command = `${process.execPath} ${MAIN} setup --config ${configFile}`;
+
+  const { code, stdout } = await runProcess("script", ["-qec", command, "/dev/null"], {
+    input: `${typed.join("\n")}\n`,
+    env: { ...process.env, NO_COLOR: "1" },
+  });
+
+  expect(stdout).toContain("Expected one of: mailbox, graph");
+  expect(stdout).toContain("direct-send: port 25 without anything.");
+  expect(code).toBe(0);
+  expect(await readFile(configFile, "utf8")).toContain("type: direct-send");
+});
