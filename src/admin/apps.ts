@@ -10,6 +10,8 @@ import { addDoctorRoutes } from "./api/doctor.ts";
 import type { DoctorSource } from "../doctor/finding.ts";
 import { addTestRoutes } from "./api/test.ts";
 import type { TestSource } from "./api/test.ts";
+import { addAlertRoutes } from "./api/alerts.ts";
+import type { AlertSource } from "./api/alerts.ts";
 import { addDeviceRoutes } from "./api/devices.ts";
 import { addMessageRoutes } from "./api/messages.ts";
 import { readFilter, readIds, readInteger, readJsonObject, readText, RequestFault } from "./bodies.ts";
@@ -21,6 +23,7 @@ export interface AdminSources {
   readonly devices: DeviceSource;
   readonly tests: TestSource;
   readonly doctor: DoctorSource;
+  readonly alerts: AlertSource;
   status(): Promise<StatusView>;
   ready(): Readiness;
   metricsText(): Promise<string>;
@@ -53,6 +56,7 @@ export function createControlApp(sources: AdminSources): Hono {
   });
   addMessageRoutes(app, sources.queue);
   addDeviceRoutes(app, sources.devices);
+  addAlertRoutes(app, sources.alerts);
   addTestRoutes(app, sources.tests);
   addDoctorRoutes(app, sources.doctor);
   for (const verb of VERBS) app.post(`/api/v1/queue/${verb}`, (c) => act(sources, verb, c));

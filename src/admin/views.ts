@@ -1,4 +1,5 @@
 /** What the control API answers with: the daemon fills it, the CLI prints it. All times in ms since the epoch. */
+import type { OpenAlert } from "../observe/alerts/alert.ts";
 import type { LaneHold, QueueStatistics } from "../queue/queue.ts";
 import type { VersionView } from "../platform/version.ts";
 
@@ -54,5 +55,7 @@ export interface StatusView {
   readonly listeners: readonly ListenerView[];
   readonly queue: Omit<QueueStatistics, "lanes">;
   readonly upstreams: readonly UpstreamView[];
+  /** What needs a person, the oldest first. */
+  readonly alerts: readonly OpenAlert[];
   readonly residentBytes: number;
 }

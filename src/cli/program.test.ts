@@ -92,6 +92,18 @@ const MESSAGE: MessageView = {
 };
 
 const STATUS: StatusView = {
+  alerts: [
+    {
+      alert: "upstream.held",
+      subject: "scans",
+      text: "upstream scans is held",
+      remedy: "renew the secret",
+      severity: "critical",
+      since: ACCEPTED,
+      toldAt: ACCEPTED,
+      metAt: ACCEPTED,
+    },
+  ],
   version: { postern: "0.1.0", node: "24.0.0", sqlite: "3.53.0" },
   pid: 7,
   startedAt: ACCEPTED,

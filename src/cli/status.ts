@@ -48,6 +48,7 @@ function renderStatus(status: StatusView, timeZone: string, now: number): string
       ["ended", `${final.delivered} delivered, ${final.bounced} bounced, ${final.expired} expired, ${final.deleted} deleted`],
       ["spool", `${formatSize(queue.contentBytes)} stored, ${formatSize(queue.freeBytes)} free`],
     ]),
+    ...renderAlerts(status.alerts, now),
     "",
     ...renderTable(
       [{ title: "LISTENER" }, { title: "ADDRESS" }, { title: "TLS" }],
@@ -69,6 +70,23 @@ function renderStatus(status: StatusView, timeZone: string, now: number): string
       upstream.hold?.remedy === undefined ? [] : [`${upstream.name}: ${harmless(upstream.hold.remedy, 1000)}`],
     ),
   ];
+}
+
+const MOST_ALERTS = 20;
+
+/** What needs a person, the worst first, each with what to do. */
+function renderAlerts(alerts: StatusView["alerts"], now: number): string[] {
+  if (alerts.length === 0) return [];
+  const order = ["critical", "warning", "info"];
+  const sorted = alerts.toSorted((a, b) => order.indexOf(a.severity) - order.indexOf(b.severity));
+  const more = alerts.length > MOST_ALERTS ? [`  and ${alerts.length - MOST_ALERTS} more: --json shows all`] : [];
+  const lines = sorted
+    .slice(0, MOST_ALERTS)
+    .flatMap(({ severity, alert, text, remedy, since }) => [
+      `  ${paint(severity === "critical" ? "red" : "yellow", severity)} ${alert}, for ${formatDuration(now - since)}: ${harmless(text, 300)}`,
+      ...(remedy === undefined ? [] : [`    remedy: ${harmless(remedy, 1000)}`]),
+    ]);
+  return ["", paint("bold", "Alerts"), ...lines, ...more];
 }
 
 const LIMIT_WORDS: Readonly<Record<string, string>> = {

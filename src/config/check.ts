@@ -5,8 +5,9 @@ import type { KeyObject } from "node:crypto";
 import { dirname, join } from "node:path";
 import { describeError, PosternError } from "../mail/errors.ts";
 import { readPkcs12 } from "../platform/pkcs12.ts";
+import { isWebhookAddress } from "../platform/webhook-address.ts";
 import { chainFault } from "./chain.ts";
-import type { Config, ConnectorConfig, ListenerConfig, OAuthCredential, SecretRef, UpstreamConfig } from "./config.ts";
+import type { Config, ConnectorConfig, ListenerConfig, OAuthCredential, SecretRef, UpstreamConfig, WebhookConfig } from "./config.ts";
 import type { Finding, KeyPath, Severity } from "./finding.ts";
 import { byPosition } from "./finding.ts";
 import type { ConfigSource } from "./load.ts";
@@ -35,6 +36,7 @@ export async function checkConfig(config: Config, source: ConfigSource, options:
   await check.dataDir(config.data_dir);
   for (const [name, listener] of Object.entries(config.listeners)) await check.listener(name, listener, config.hostname);
   for (const [name, upstream] of Object.entries(config.upstreams)) await check.upstream(name, upstream, config);
+  if (config.alerts.webhook !== undefined) await check.webhook(config.alerts.webhook);
   return check.findings.toSorted(byPosition);
 }
 
@@ -137,6 +139,15 @@ class Check {
       this.#add(subject, `${file}: ${describeError(error)}`);
       return undefined;
     }
+  }
+
+  /** Never more than a warning: mail does not depend on it. */
+  async webhook({ url, secret }: WebhookConfig): Promise<void> {
+    const at = (key: string): Subject => ({ path: ["alerts", "webhook", key], severity: "warning" });
+    if (secret !== undefined) await this.#secret(at("secret"), secret);
+    const address = await this.#secret(at("url"), url);
+    if (address !== undefined && !isWebhookAddress(address.trim()))
+      this.#warn(at("url"), `expected https://… or http:// to this machine in ${describeSecret(url)}: no alert is posted`);
   }
 
   async upstream(name: string, upstream: UpstreamConfig, config: Config): Promise<void> {

@@ -276,6 +276,14 @@ export interface RouteConfig {
   readonly spill: boolean;
 }
 
+/** Where alerts are posted to. */
+export interface WebhookConfig {
+  readonly url: SecretRef;
+  /** undefined: requests are not signed. */
+  readonly secret: SecretRef | undefined;
+  readonly format: "generic" | "teams" | "slack";
+}
+
 export interface Config {
   readonly hostname: string;
   readonly data_dir: string;
@@ -318,5 +326,10 @@ export interface Config {
   };
   readonly admin: { readonly listen: Endpoint };
   readonly metrics: { readonly listen: Endpoint | undefined };
-  readonly log: { readonly level: "debug" | "info" | "warn" | "error"; readonly subjects: boolean };
+  readonly alerts: { readonly webhook: WebhookConfig | undefined };
+  readonly log: {
+    readonly level: "debug" | "info" | "warn" | "error";
+    readonly subjects: boolean;
+    readonly transcripts: "off" | "errors" | "all";
+  };
 }

@@ -19,7 +19,7 @@ export interface Objection {
 }
 
 /** Keys whose value is never shown, whatever is wrong with it, along with everything below them. */
-const SECRET_KEYS = new Set(["secret", "password", "passphrase", "credential", "proxy"]);
+const SECRET_KEYS = new Set(["secret", "password", "passphrase", "credential", "proxy", "webhook"]);
 
 /** True when the value at the path may be a secret, or may have been mixed up with one. */
 export function mayHoldSecret(path: KeyPath): boolean {
@@ -127,10 +127,15 @@ export function valueAt(root: unknown, path: KeyPath): unknown {
 
 /** Literals found where a reference to a secret belongs. Nothing that is printed may contain one. */
 export function literalSecrets(value: unknown, path: KeyPath = []): string[] {
-  if (typeof value === "string") return mayHoldSecret(path.slice(-1)) && value.length >= 6 ? [value] : [];
+  if (typeof value === "string") return (mayHoldSecret(path.slice(-1)) || isWebhookUrl(path)) && value.length >= 6 ? [value] : [];
   if (Array.isArray(value)) return value.flatMap((item, index) => literalSecrets(item, [...path, index]));
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([key, item]) => (SECRET_REFERENCE.has(key) ? [] : literalSecrets(item, [...path, key])));
+}
+
+/** The address of a webhook is a secret like a key. */
+function isWebhookUrl(path: KeyPath): boolean {
+  return path.at(-1) === "url" && path.at(-2) === "webhook";
 }
 
 /** The forms of a reference say where a secret is; `credential` is also the name of the mapping around it. */

@@ -72,7 +72,8 @@ describe("files that work", () => {
       network: { proxy: undefined, ca: [], source_address: undefined, dns: { servers: [] } },
       admin: { listen: { host: "127.0.0.1", port: 8025 } },
       metrics: { listen: undefined },
-      log: { level: "info", subjects: false },
+      alerts: { webhook: undefined },
+      log: { level: "info", subjects: false, transcripts: "errors" },
     });
   });
 

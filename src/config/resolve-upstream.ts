@@ -228,7 +228,8 @@ function oauth(credential: Exclude<ParsedCredential, { type: "password" }>, arou
   }
 }
 
-function secretOf(reference: SecretRef, { folder }: Surroundings): SecretRef {
+/** A reference with an absolute path. */
+export function secretOf(reference: SecretRef, { folder }: Pick<Surroundings, "folder">): SecretRef {
   return "file" in reference ? { file: resolvePath(folder, reference.file) } : reference;
 }
 

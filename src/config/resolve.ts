@@ -1,8 +1,8 @@
 /** From what the file says to what the stages need: paths made absolute, defaults that follow from other keys filled in. */
 import { resolve as resolvePath } from "node:path";
 import { momentOf } from "../platform/zone.ts";
-import type { ClientConfig, Config, ListenerConfig, RouteConfig, SecretRef } from "./config.ts";
-import { resolveUpstream } from "./resolve-upstream.ts";
+import type { ClientConfig, Config, ListenerConfig, RouteConfig, SecretRef, WebhookConfig } from "./config.ts";
+import { resolveUpstream, secretOf } from "./resolve-upstream.ts";
 import type { ParsedFile } from "./schema/index.ts";
 
 /** Minimal room for what arrives while the disk fills: three of the largest messages. */
@@ -51,6 +51,7 @@ export function resolveConfig(file: ParsedFile, folder: string): Config {
     network: ownNetwork,
     admin: file.admin,
     metrics: { listen: file.metrics.listen },
+    alerts: { webhook: resolveWebhook(file.alerts.webhook, folder) },
     log: file.log,
   };
 }
@@ -86,6 +87,12 @@ function resolveClient(
     listeners: client.listeners ?? listeners,
     fallback_sender: client.fallback_sender ?? defaultSender,
   };
+}
+
+function resolveWebhook(webhook: ParsedFile["alerts"]["webhook"], folder: string): WebhookConfig | undefined {
+  if (webhook === undefined) return undefined;
+  const { url, secret, format } = webhook;
+  return { url: secretOf(url, { folder }), secret: secret === undefined ? undefined : secretOf(secret, { folder }), format };
 }
 
 function unlessNone(value: string): string | undefined {

@@ -16,12 +16,14 @@ import type { Deliverer } from "../deliver/scheduler.ts";
 import { DoorBoard } from "../deliver/door-board.ts";
 import type { Router } from "../deliver/routes.ts";
 import { PosternError, describeError } from "../mail/errors.ts";
+import type { Alerts } from "../observe/alerts/alerts.ts";
 import type { GaugeSnapshot } from "../observe/metrics.ts";
 import type { Observer } from "../observe/observer.ts";
 import type { Clock } from "../platform/clock.ts";
 import { versions } from "../platform/version.ts";
 import type { Devices } from "../devices/devices.ts";
 import type { Emit } from "../mail/events.ts";
+import { buildAlerts, figuresOf } from "./alert-book.ts";
 import { buildDevices } from "./device-book.ts";
 import { openQueue } from "../queue/open.ts";
 import type { Queue } from "../queue/queue.ts";
@@ -93,15 +95,21 @@ class Starting {
 
 async function build(config: Config, options: DaemonOptions, starting: Starting): Promise<Daemon> {
   const { observer, clock } = options;
-  const devices = buildDevices(config, observer.emit, clock);
+  const alerts = buildAlerts(config, observer.emit, clock);
+  const tell: Emit = (event) => {
+    if (!alerts.observe(event)) observer.emit(event);
+  };
+  const devices = buildDevices(config, tell, clock);
   const emit: Emit = (event) => {
-    observer.emit(event);
+    tell(event);
     devices.observe(event);
   };
   const startedAt = clock.now();
   const version = versions();
 
   await mkdir(config.data_dir, { recursive: true, mode: 0o700 });
+  await alerts.load();
+  starting.started(() => alerts.stop());
   const certificates = await ListenerCertificates.read(config, emit, clock);
   // Before the queue, which routes by what the doors can take.
   const upstreams = await buildUpstreams(config, emit, clock, (subject, text) =>
@@ -123,7 +131,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   });
   starting.started(() => queue.close());
 
-  const deliverer = buildDeliverer(config, queue, upstreams, router, board, options);
+  const deliverer = buildDeliverer(config, queue, upstreams, router, board, { ...options, observer: { ...observer, emit: tell } });
   await deliverer.start();
   starting.started(() => deliverer.stop(0));
 
@@ -158,8 +166,9 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     return { ok: reasons.length === 0, reasons };
   };
 
-  const view = new View({ config, queue, devices, deliverer, upstreams, certificates, receiver, ready, startedAt });
+  const view = new View({ config, queue, alerts, devices, deliverer, upstreams, certificates, receiver, ready, startedAt });
   observer.watch(() => view.gauges());
+  alerts.start(async () => figuresOf(await view.gauges(), config.queue.min_free));
   const admin = await startAdmin({
     listen: [config.admin.listen, ...(config.metrics.listen === undefined ? [] : [config.metrics.listen])],
     controlSocket: controlSocketPath(config.data_dir),
@@ -167,6 +176,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     devices,
     doctor: buildDoctor({ config, upstreams, certificates: () => certificates.list(), refusal: () => queue.refusal(), clock }),
     tests: testMails({ config, queue, router, kick: (door) => deliverer.kick(door), emit, clock }),
+    alerts,
     status: () => view.status(),
     ready,
     metricsText: () => observer.metricsText(),
@@ -197,6 +207,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
     await admin.close();
     await queue.close();
+    await alerts.stop();
   };
   return {
     addresses: receiver.addresses(),
@@ -276,6 +287,7 @@ function buildDeliverer(
 
 interface ViewSources {
   readonly config: Config;
+  readonly alerts: Pick<Alerts, "list">;
   readonly devices: Devices;
   readonly queue: Queue;
   readonly deliverer: Deliverer;
@@ -313,7 +325,7 @@ class View {
   }
 
   async status(): Promise<StatusView> {
-    const { config, queue, deliverer, upstreams, receiver, ready, startedAt } = this.#sources;
+    const { config, queue, alerts, deliverer, upstreams, receiver, ready, startedAt } = this.#sources;
     const troubles = deliverer.troubles();
     const budgets = deliverer.budgets();
     const slowed = deliverer.slowed();
@@ -343,6 +355,7 @@ class View {
         slowed: slowed.get(name),
         credentialExpiresAt,
       })),
+      alerts: alerts.list(),
       residentBytes: process.memoryUsage.rss(),
     };
   }

@@ -294,8 +294,34 @@ export type PosternEvent =
       readonly subject: string;
       readonly text: string;
       readonly remedy?: string | undefined;
+      /** Absent: that of its kind. */
+      readonly severity?: "info" | "warning" | "critical" | undefined;
     }
-  | { readonly type: "alert.cleared"; readonly alert: string; readonly subject: string };
+  /** An alert is open for another day. `since` in ms since the epoch. */
+  | {
+      readonly type: "alert.repeated";
+      readonly alert: string;
+      readonly subject: string;
+      readonly text: string;
+      readonly remedy?: string | undefined;
+      readonly severity: "info" | "warning" | "critical";
+      readonly since: number;
+    }
+  | { readonly type: "alert.cleared"; readonly alert: string; readonly subject: string }
+  /** The webhook took a notice. */
+  | { readonly type: "alert.notified"; readonly alert: string; readonly subject: string; readonly state: string }
+  /** The webhook did not take a notice; it is tried again. Said once an hour. Never its address. */
+  | { readonly type: "alert.notify.failed"; readonly cause: string; readonly failures: number; readonly waiting: number }
+  /** A notice was given up. */
+  | {
+      readonly type: "alert.notify.dropped";
+      readonly alert: string;
+      readonly subject: string;
+      readonly state: string;
+      readonly cause: string;
+    }
+  | { readonly type: "alert.file.failed"; readonly cause: string }
+  | { readonly type: "alert.look.failed"; readonly cause: string };
 
 export type EventName = PosternEvent["type"];
 export type EventOf<N extends EventName> = Extract<PosternEvent, { type: N }>;

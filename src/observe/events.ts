@@ -280,6 +280,16 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
   "history.pruned": { when: "Old history was removed.", level: "info" },
   "config.warned": { when: "The configuration has a fault that does not forbid the start.", level: "warn" },
   "config.reload.ignored": { when: "SIGHUP came, and nothing was reloaded.", level: "warn" },
-  "alert.raised": { when: "Something needs a person; `remedy` says what to do.", level: "error" },
+  "alert.raised": { when: "Something needs a person; `remedy` says what to do (docs/alerts.md). Once for each alert, and again when it grows more severe.", level: "error" },
+  "alert.repeated": {
+    when: "An alert is open for another day.",
+    level: "error",
+    fields: ({ alert, subject, text, remedy, severity, since }) => ({ alert, subject, text, remedy, severity, since: isoTime(since) }),
+  },
   "alert.cleared": { when: "What an alert was about is over.", level: "info" },
+  "alert.notified": { when: "The webhook took a notice about an alert.", level: "debug" },
+  "alert.notify.failed": { when: "The webhook does not take notices; they wait and are tried again. At most once an hour.", level: "warn" },
+  "alert.notify.dropped": { when: "A notice to the webhook was given up: too old, too many, or refused for good.", level: "warn" },
+  "alert.file.failed": { when: "`deliver/alerts.json` cannot be read or written: what is open is forgotten at the next restart.", level: "error" },
+  "alert.look.failed": { when: "The look for alerts could not get its figures; the next one is in a minute.", level: "warn" },
 };

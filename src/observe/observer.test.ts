@@ -216,7 +216,21 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
   "config.warned": { type: "config.warned", place: "postern.yaml:7:3", key: "organization", text: "expires soon" },
   "config.reload.ignored": { type: "config.reload.ignored", reason: "restart to apply changes" },
   "alert.raised": { type: "alert.raised", alert: "upstream-held", subject: "scans", text: "scans is held", remedy: "renew the secret" },
+  "alert.repeated": {
+    type: "alert.repeated",
+    alert: "upstream.held",
+    subject: "scans",
+    text: "scans is held",
+    remedy: "renew the secret",
+    severity: "critical",
+    since: 0,
+  },
   "alert.cleared": { type: "alert.cleared", alert: "upstream-held", subject: "scans" },
+  "alert.notified": { type: "alert.notified", alert: "upstream.held", subject: "scans", state: "raised" },
+  "alert.notify.failed": { type: "alert.notify.failed", cause: "HTTP 503", failures: 2, waiting: 1 },
+  "alert.notify.dropped": { type: "alert.notify.dropped", alert: "upstream.held", subject: "scans", state: "raised", cause: "too old" },
+  "alert.file.failed": { type: "alert.file.failed", cause: "no space" },
+  "alert.look.failed": { type: "alert.look.failed", cause: "no figures" },
 };
 
 const SNAPSHOT: GaugeSnapshot = {

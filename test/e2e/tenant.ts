@@ -18,7 +18,7 @@ export const ANNA = "anna@contoso.com";
 export const POSTMASTER = "it@contoso.com";
 /** What must never be read in a log: the right secret, a wrong one, tokens and their SASL form, keys. */
 export const WRONG_SECRET = "canary~wrong~secret~0815";
-const NEVER_LOGGED = [DEFAULT_SECRET, WRONG_SECRET, "eyJ", Buffer.from("user=").toString("base64").slice(0, 6), "PRIVATE KEY"];
+export const NEVER_LOGGED = [DEFAULT_SECRET, WRONG_SECRET, "eyJ", Buffer.from("user=").toString("base64").slice(0, 6), "PRIVATE KEY"];
 
 export interface ContosoOptions {
   readonly credential?: "client-secret" | "client-certificate" | undefined;

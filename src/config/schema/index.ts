@@ -7,7 +7,7 @@ import { Bounces, History, Hold, Queue, Retry, Routes } from "./deliver.ts";
 import { Network } from "./door-fields.ts";
 import { about, fqdn, path } from "./fields.ts";
 import { Limits } from "./limits.ts";
-import { Admin, Log, Metrics } from "./operate.ts";
+import { Admin, Alerts, Log, Metrics } from "./operate.ts";
 import { Organization } from "./organization.ts";
 import { Clients, Listeners, Users } from "./receive.ts";
 import { Upstreams } from "./upstreams.ts";
@@ -41,6 +41,7 @@ export const ConfigFile = z.strictObject({
   network: about(Network.prefault({}), { description: "How upstreams are reached." }),
   admin: about(Admin.prefault({}), { description: "HTTP for operators on this machine." }),
   metrics: about(Metrics.prefault({}), { description: "HTTP for monitoring." }),
+  alerts: about(Alerts.prefault({}), { description: "Who is told when something needs a person." }),
   log: about(Log.prefault({}), { description: "The log on standard output." }),
 });
 

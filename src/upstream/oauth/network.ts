@@ -1,9 +1,9 @@
 /** The HTTP clients that msal uses: https only, with time limits, an own trust store, and bounded answers. msal's default POST has no time-out. */
 import { isIP } from "node:net";
-import tls from "node:tls";
-import { Agent, Client, ProxyAgent, request } from "undici";
+import { Agent, request } from "undici";
 import type { Dispatcher } from "undici";
 import type { INetworkModule, NetworkRequestOptions, NetworkResponse } from "@azure/msal-node";
+import { httpDispatcher } from "../../platform/http-dispatcher.ts";
 
 /** Answers of a token endpoint are a few kB. */
 const LARGEST_ANSWER = 256 * 1024;
@@ -32,7 +32,7 @@ export interface LastAnswer {
 /** A network client for one token request; `last` is filled in. */
 export function tokenNetwork(options: TokenNetworkOptions, last: LastAnswer): INetworkModule & { close(): Promise<void> } {
   const timeout = options.timeoutMs ?? 30_000;
-  const agent = dispatcherOf(options, timeout);
+  const agent = httpDispatcher({ ...options, timeoutMs: timeout });
   const send = async <T>(method: "GET" | "POST", url: string, sent?: NetworkRequestOptions): Promise<NetworkResponse<T>> => {
     if (!url.startsWith("https://")) throw new Error("a token is only asked for over https");
     return await exchange<T>(agent, timeout, last, method, url, sent);
@@ -113,7 +113,7 @@ async function exchange<T>(
  */
 export async function serviceDate(options: TokenNetworkOptions, url: string): Promise<number | undefined> {
   const timeout = options.timeoutMs ?? 10_000;
-  const agent = dispatcherOf(options, timeout);
+  const agent = httpDispatcher({ ...options, timeoutMs: timeout });
   try {
     const answer = await request(url, { method: "HEAD", dispatcher: agent, signal: AbortSignal.timeout(timeout * 2) });
     await answer.body.dump();
@@ -122,27 +122,6 @@ export async function serviceDate(options: TokenNetworkOptions, url: string): Pr
   } finally {
     await agent.close();
   }
-}
-
-/** Connections to the endpoint, through the proxy where there is one. The certificate is the endpoint's own in either case. */
-function dispatcherOf({ proxy, ca, sourceAddress }: TokenNetworkOptions, timeout: number): Dispatcher {
-  // Among the options of `connect` undici would overlook it.
-  const local = sourceAddress === undefined ? {} : { localAddress: sourceAddress };
-  const security = {
-    timeout,
-    minVersion: "TLSv1.2",
-    ...(ca.length === 0 ? {} : { ca: [...tls.getCACertificates("default"), ...ca] }),
-  } as const;
-  const limits = { pipelining: 0, headersTimeout: timeout, bodyTimeout: timeout };
-  if (proxy === undefined) return new Agent({ ...limits, ...local, connect: security });
-  return new ProxyAgent({
-    ...limits,
-    uri: proxy,
-    connectTimeout: timeout,
-    requestTls: security,
-    proxyTls: security,
-    clientFactory: (origin, options) => new Client(origin, { ...options, ...local }),
-  });
 }
 
 function readJson(text: string): unknown {

@@ -1,0 +1,75 @@
+/** What an alert is: something that needs a person, told once when it begins and once when it is over. */
+
+/** `critical`: mail stops or is in danger now. `warning`: it will, or some of it does. `info`: there is time. */
+export const SEVERITIES = ["info", "warning", "critical"] as const;
+export type Severity = (typeof SEVERITIES)[number];
+
+/** What is the matter, as whoever noticed says it. The same `alert` and `subject` are the same alert. */
+export interface Condition {
+  /** Its kind, one of `ALERTS`. */
+  readonly alert: string;
+  /** What it is about: the name of an upstream, a queue id, a sender. */
+  readonly subject: string;
+  readonly text: string;
+  readonly remedy?: string | undefined;
+  /** Default: that of its kind. */
+  readonly severity?: Severity | undefined;
+}
+
+/** An alert that is open. Times in ms since the epoch. */
+export interface OpenAlert {
+  readonly alert: string;
+  readonly subject: string;
+  readonly text: string;
+  readonly remedy?: string | undefined;
+  readonly severity: Severity;
+  readonly since: number;
+  /** When people were last told: raised, raised to a higher severity, or repeated. */
+  readonly toldAt: number;
+  /** When it was last met. */
+  readonly metAt: number;
+}
+
+/** What people are told. */
+export interface Notice {
+  readonly state: "raised" | "repeated" | "cleared";
+  readonly alert: OpenAlert;
+  /** ms since the epoch. */
+  readonly at: number;
+}
+
+/** How one kind of alert behaves. */
+export interface AlertKind {
+  readonly severity: Severity;
+  /**
+   * What ends it: `owner`, whoever raised it says so; `look`, the next look that does not find it; `time`, three days after it was last met,
+   * since nobody can say that it is over.
+   */
+  readonly ends: "owner" | "look" | "time";
+}
+
+/** All kinds; docs/alerts.md says what to do about each. One that is missing here is taken for a `warning` that ends with time. */
+export const ALERTS: Readonly<Record<string, AlertKind>> = {
+  "upstream.held": { severity: "critical", ends: "owner" },
+  "upstream.sign-in": { severity: "warning", ends: "owner" },
+  "upstream.certificate": { severity: "warning", ends: "owner" },
+  "upstream.configuration": { severity: "warning", ends: "owner" },
+  "certificate.invalid": { severity: "warning", ends: "owner" },
+  "certificate.expired": { severity: "critical", ends: "owner" },
+  "sender.held": { severity: "warning", ends: "owner" },
+  "budget.low": { severity: "warning", ends: "owner" },
+  "message.corrupt": { severity: "critical", ends: "time" },
+  "report.undeliverable": { severity: "warning", ends: "time" },
+  "devices.file": { severity: "warning", ends: "time" },
+  "spool.failed": { severity: "critical", ends: "time" },
+  "queue.old": { severity: "warning", ends: "look" },
+  "disk.low": { severity: "critical", ends: "look" },
+  "credential.expiring": { severity: "info", ends: "look" },
+  "certificate.expiring": { severity: "info", ends: "look" },
+  "devices.refused": { severity: "warning", ends: "look" },
+};
+
+/** The kind of an alert by its name. */
+export function kindOf(alert: string): AlertKind {
+  return Object.hasOwn(ALERTS, alert) ? (ALERTS[alert] as AlertKind) : { severity: "warning", ends: "time" };
+}

@@ -1,0 +1,159 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { tempDir } from "../../../test/support/temp-dir.ts";
+import type { PosternEvent } from "../../mail/events.ts";
+import { ManualClock } from "../../platform/clock.ts";
+import { Alerts } from "./alerts.ts";
+import type { AlertsOptions, Figures } from "./alerts.ts";
+import type { PostResult } from "./post.ts";
+
+const HOUR = 3_600_000;
+const RAISED = { type: "alert.raised", alert: "upstream.held", subject: "scans", text: "held", remedy: "renew" } as const;
+const CALM: Figures = { oldestAcceptedAt: undefined, freeBytes: 1e12, floorBytes: 1, credentials: [], certificates: [] };
+
+let folder: Awaited<ReturnType<typeof tempDir>>;
+let clock: ManualClock;
+let events: PosternEvent[];
+const running: Alerts[] = [];
+beforeEach(async () => {
+  folder = await tempDir();
+  clock = new ManualClock();
+  events = [];
+});
+afterEach(async () => {
+  for (const alerts of running.splice(0)) await alerts.stop();
+  await folder.remove();
+});
+
+/** Alerts of a process that begins. */
+async function begin(webhook?: AlertsOptions["webhook"]): Promise<Alerts> {
+  const alerts = new Alerts({
+    directory: join(folder.path, "deliver"),
+    graceMs: HOUR,
+    webhook,
+    emit: (event) => void events.push(event),
+    clock,
+  });
+  running.push(alerts);
+  await alerts.load();
+  return alerts;
+}
+
+/** Looks once, now. */
+async function looked(alerts: Alerts, figures: Figures = CALM): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  alerts.start(() => {
+    resolve();
+    return Promise.resolve(figures);
+  });
+  clock.advance(0);
+  await promise;
+  await new Promise(setImmediate);
+}
+
+const told = (): string[] => events.map((event) => `${event.type} ${"subject" in event ? event.subject : ""}`);
+
+test("what is open survives a kill: not raised again, repeated after a day, over when it is not met", async () => {
+  const first = await begin();
+  expect(first.observe(RAISED)).toBe(true);
+  expect(first.observe(RAISED)).toBe(true);
+  expect(first.observe({ type: "alert.cleared", alert: "budget.low", subject: "x" })).toBe(true);
+  await first.stop();
+  expect(told()).toEqual(["alert.raised scans"]);
+  const second = await begin();
+  second.observe(RAISED);
+  expect(told()).toEqual(["alert.raised scans"]);
+  clock.advance(24 * HOUR);
+  await looked(second);
+  expect(told()).toEqual(["alert.raised scans", "alert.repeated scans"]);
+  await second.stop();
+  const third = await begin();
+  expect(third.list()).toHaveLength(1);
+  clock.advance(HOUR);
+  await looked(third);
+  expect(told().at(-1)).toBe("alert.cleared scans");
+  await third.stop();
+  expect((await begin()).list()).toEqual([]);
+});
+
+test("a look raises and clears, and events that are alerts to somebody become one", async () => {
+  const alerts = await begin();
+  expect(alerts.observe({ type: "queue.failed", cause: "EIO" })).toBe(false);
+  for (let i = 0; i < 20; i++)
+    alerts.observe({
+      type: "session.rejected",
+      session: "s",
+      listener: "printers",
+      device: "10.9.9.9",
+      reason: "unlisted",
+      reply: { code: 554, text: "no" },
+    });
+  await looked(alerts, { ...CALM, oldestAcceptedAt: clock.now() - 2 * HOUR });
+  expect(told()).toEqual(["alert.raised queue", "alert.raised queue", "alert.raised unlisted"]);
+  expect(alerts.list().map(({ alert }) => alert)).toEqual(["spool.failed", "queue.old", "devices.refused"]);
+  alerts.observe({ type: "alert.raised", alert: "message.corrupt", subject: "01A", text: "damaged" });
+  alerts.observe({ type: "recipient.deleted", queueId: "01A", recipient: "a@b.example", upstream: "scans", operator: "root" });
+  expect(told().slice(-2)).toEqual(["alert.raised 01A", "alert.cleared 01A"]);
+});
+
+test("figures that cannot be had are a line in the log, and the next look comes all the same", async () => {
+  const alerts = await begin();
+  let looks = 0;
+  alerts.start(() => {
+    looks += 1;
+    return Promise.reject(new Error("closed"));
+  });
+  clock.advance(0);
+  await new Promise(setImmediate);
+  expect(events).toEqual([{ type: "alert.look.failed", cause: "closed" }]);
+  clock.advance(60_000);
+  expect(looks).toBe(2);
+});
+
+test("a notice that the webhook did not get is sent by the next process", async () => {
+  let answer: PostResult = { status: 0, fault: "ECONNREFUSED" };
+  const bodies: string[] = [];
+  const webhook = (done: () => void): AlertsOptions["webhook"] => ({
+    url: () => Promise.resolve("https://hooks.example/"),
+    secret: undefined,
+    format: "generic",
+    hostname: "relay.contoso.com",
+    post: (_url, _headers, body) => {
+      bodies.push(body);
+      done();
+      return Promise.resolve(answer);
+    },
+  });
+  const tried = Promise.withResolvers<void>();
+  const first = await begin(webhook(tried.resolve));
+  first.observe(RAISED);
+  await looked(first);
+  await tried.promise;
+  await first.stop();
+  answer = { status: 200 };
+  const again = Promise.withResolvers<void>();
+  const second = await begin(webhook(again.resolve));
+  await looked(second);
+  await again.promise;
+  await second.stop();
+  expect(bodies).toHaveLength(2);
+  expect(bodies[1]).toBe(bodies[0]);
+  expect(JSON.parse(await readFile(join(folder.path, "deliver", "alerts.json"), "utf8"))).toMatchObject({
+    version: 1,
+    open: [{ subject: "scans" }],
+    owed: [],
+  });
+});
+
+test("a damaged file is put aside and told of, and alerts go on", async () => {
+  await mkdir(join(folder.path, "deliver"));
+  await writeFile(join(folder.path, "deliver", "alerts.json"), "{ half");
+  const alerts = await begin();
+  expect(events).toMatchObject([
+    { type: "alert.file.failed", cause: expect.stringContaining("put aside as alerts.json.damaged") as unknown },
+  ]);
+  alerts.observe(RAISED);
+  await alerts.stop();
+  expect((await begin()).list()).toHaveLength(1);
+});

@@ -1,0 +1,168 @@
+/**
+ * Alerts as one thing: stages say what is the matter, a look every minute finds the rest; each is told once when it begins, daily while it
+ * lasts, and once when it is over, in the log and to the webhook. What is open outlives the process.
+ */
+import type { Emit, PosternEvent } from "../../mail/events.ts";
+import { describeError } from "../../mail/errors.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { Condition, Notice, OpenAlert } from "./alert.ts";
+import { AlertBook } from "./book.ts";
+import { look } from "./look.ts";
+import type { Snapshot } from "./look.ts";
+import { RefusalCount } from "./refusals.ts";
+import { AlertStore } from "./store.ts";
+import { Webhook } from "./webhook.ts";
+import type { WebhookOptions } from "./webhook.ts";
+
+const LOOK_MS = 60_000;
+
+export interface AlertsOptions {
+  /** `data_dir`/deliver. */
+  readonly directory: string;
+  /** What was open before a start counts as over when it was not met for so long, in ms; longer than the owners' schedules. */
+  readonly graceMs: number;
+  /** undefined: alerts are in the log only. */
+  readonly webhook: Omit<WebhookOptions, "clock" | "emit" | "changed"> | undefined;
+  /** Where the events about alerts go. */
+  readonly emit: Emit;
+  readonly clock: Clock;
+}
+
+/** Figures that the daemon brings for a look. */
+export type Figures = Omit<Snapshot, "now" | "refused" | "countedMs">;
+
+export class Alerts {
+  readonly #options: AlertsOptions;
+  readonly #book: AlertBook;
+  readonly #store: AlertStore;
+  readonly #webhook: Webhook | undefined;
+  readonly #refusals = new RefusalCount();
+  readonly #startedAt: number;
+  #figures: (() => Promise<Figures>) | undefined;
+  #cancel: (() => void) | undefined;
+  #looking: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(options: AlertsOptions) {
+    const { clock, emit, directory, webhook } = options;
+    this.#options = options;
+    this.#startedAt = clock.monotonic();
+    this.#book = new AlertBook(options.graceMs);
+    this.#webhook = webhook === undefined ? undefined : new Webhook({ ...webhook, clock, emit, changed: () => this.#store.changed() });
+    this.#store = new AlertStore(
+      directory,
+      () => ({ open: this.#book.list(), owed: this.#webhook?.owed ?? [] }),
+      // Not an alert: it could not be kept either.
+      (text) => emit({ type: "alert.file.failed", cause: text }),
+    );
+  }
+
+  /** Takes up what is known from before. Never rejects. */
+  async load(): Promise<void> {
+    const { open, owed } = await this.#store.load();
+    this.#book.restore(open, this.#options.clock.now());
+    this.#webhook?.restore(owed);
+  }
+
+  /** Begins to look and to notify. */
+  start(figures: () => Promise<Figures>): void {
+    this.#figures = figures;
+    this.#webhook?.start();
+    this.#plan(0);
+  }
+
+  /** Ends timers, and the request under way; writes what is not written. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancel?.();
+    await this.#looking;
+    await this.#webhook?.stop();
+    await this.#store.settled();
+  }
+
+  /** What is open, the oldest first. */
+  list(): readonly OpenAlert[] {
+    return this.#book.list();
+  }
+
+  /** Takes every event of the process but those of this class. True when it was about an alert, and is told here. Never throws. */
+  observe(event: PosternEvent): boolean {
+    const now = this.#options.clock.now();
+    switch (event.type) {
+      case "alert.raised":
+        this.#raise(event, now);
+        return true;
+      case "alert.cleared":
+        this.#tell(this.#book.clear(event.alert, event.subject, now));
+        return true;
+      case "session.rejected":
+        if (event.reason === "unlisted") this.#refusals.note(event.device, this.#options.clock.monotonic());
+        return false;
+      case "queue.failed":
+        this.#raise(
+          {
+            alert: "spool.failed",
+            subject: "queue",
+            text: `the queue's file could not be used, and the relay starts anew: ${event.cause}`,
+            remedy: "Look at the disk of data_dir: space, rights, and its errors in the system's log",
+          },
+          now,
+        );
+        return false;
+      case "queue.full":
+        if (this.#figures !== undefined) this.#plan(0);
+        return false;
+      case "recipient.delivered":
+      case "recipient.bounced":
+      case "recipient.expired":
+      case "recipient.deleted":
+        if (this.#book.size > 0) this.#tell(this.#book.clear("message.corrupt", event.queueId, now));
+        return false;
+      default:
+        return false;
+    }
+  }
+
+  #raise(condition: Condition, now: number): void {
+    this.#tell(this.#book.raise(condition, now));
+    // The text of what is known may have changed.
+    this.#store.changed();
+  }
+
+  #tell(notice: Notice | undefined): void {
+    if (notice === undefined) return;
+    const { alert, subject, text, remedy, severity, since } = notice.alert;
+    const { emit } = this.#options;
+    if (notice.state === "raised") emit({ type: "alert.raised", alert, subject, text, remedy, severity });
+    else if (notice.state === "repeated") emit({ type: "alert.repeated", alert, subject, text, remedy, severity, since });
+    else emit({ type: "alert.cleared", alert, subject });
+    // What the full book does not keep is in the log only.
+    if (notice.state === "cleared" || this.#book.has(alert, subject)) this.#webhook?.notify(notice);
+    this.#store.changed();
+  }
+
+  #plan(ms: number): void {
+    this.#cancel?.();
+    if (this.#stopped) return;
+    this.#cancel = this.#options.clock.after(ms, () => {
+      this.#looking = this.#look().finally(() => this.#plan(LOOK_MS));
+    });
+  }
+
+  async #look(): Promise<void> {
+    const { clock, emit } = this.#options;
+    try {
+      const figures = await this.#figures?.();
+      const now = clock.now();
+      if (figures !== undefined) {
+        const at = clock.monotonic();
+        const snapshot = { ...figures, now, refused: this.#refusals.lastHour(at), countedMs: at - this.#startedAt };
+        const { conditions, unknown } = look(snapshot, (alert, subject) => this.#book.has(alert, subject));
+        for (const notice of this.#book.found(conditions, unknown, now)) this.#tell(notice);
+      }
+      for (const notice of this.#book.review(now)) this.#tell(notice);
+    } catch (error) {
+      emit({ type: "alert.look.failed", cause: describeError(error) });
+    }
+  }
+}

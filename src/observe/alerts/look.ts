@@ -1,0 +1,147 @@
+/** The periodic look at how things stand: a pure function from figures to what is the matter. */
+import type { Condition, Severity } from "./alert.ts";
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+/** Mail that waits longer than this did not just meet a busy moment. */
+const OLD_MS = HOUR_MS;
+const VERY_OLD_MS = DAY_MS;
+/** 30 days, less the time that a self-made certificate takes to renew itself then. */
+const NOTICE_MS = 30 * DAY_MS - HOUR_MS;
+/** Once low, space must be this much above what made it so before all is well again: a figure that trembles is one alert. */
+const DISK_SLACK = 1.1;
+/** Connections of strangers within an hour from which on somebody should look: one misconfigured device tries every few minutes. */
+const MANY_REFUSED = 20;
+const FEW_REFUSED = 5;
+const NAMED_ADDRESSES = 5;
+
+/** Figures of one moment. Times in ms since the epoch, sizes in octets. */
+export interface Snapshot {
+  readonly now: number;
+  readonly oldestAcceptedAt: number | undefined;
+  /** Not finite while it was never measured. */
+  readonly freeBytes: number;
+  /** Below it no mail is accepted. */
+  readonly floorBytes: number;
+  readonly credentials: readonly { readonly upstream: string; readonly expiresAt: number | undefined }[];
+  readonly certificates: readonly { readonly name: string; readonly expiresAt: number }[];
+  /** Connections of addresses that no client names, within the last hour; `addresses` are some of those. */
+  readonly refused: { readonly connections: number; readonly addresses: readonly string[] };
+  /** How long such connections have been counted. */
+  readonly countedMs: number;
+}
+
+/** What a look found. */
+export interface Findings {
+  readonly conditions: readonly Condition[];
+  /** Kinds that it could not judge. */
+  readonly unknown: ReadonlySet<string>;
+}
+
+/** @param isOpen - whether an alert of that kind and subject is open: what ended it must be better than what began it */
+export function look(snapshot: Snapshot, isOpen: (alert: string, subject: string) => boolean): Findings {
+  const { now, credentials, certificates } = snapshot;
+  const unknown = new Set<string>();
+  const refused = refusedDevices(snapshot, isOpen("devices.refused", "unlisted"), unknown);
+  const conditions = [
+    oldMail(snapshot),
+    lowDisk(snapshot, isOpen("disk.low", "queue"), unknown),
+    refused,
+    ...credentials.map(({ upstream, expiresAt }) =>
+      ending(now, expiresAt, {
+        alert: "credential.expiring",
+        subject: upstream,
+        what: `the secret or certificate of upstream ${upstream}`,
+        remedy: "Make a new one, put it into its file and its last day into the configuration; docs/microsoft-365.md shows where",
+      }),
+    ),
+    ...certificates.map(({ name, expiresAt }) =>
+      ending(now, expiresAt, {
+        alert: "certificate.expiring",
+        subject: name,
+        what: `the certificate of listener ${name}`,
+        remedy: "Put the new certificate and key into the files that the listener names",
+      }),
+    ),
+  ];
+  return { conditions: conditions.filter((condition) => condition !== undefined), unknown };
+}
+
+function oldMail({ now, oldestAcceptedAt }: Snapshot): Condition | undefined {
+  const ageMs = oldestAcceptedAt === undefined ? 0 : now - oldestAcceptedAt;
+  if (ageMs <= OLD_MS) return undefined;
+  return {
+    alert: "queue.old",
+    subject: "queue",
+    text: `the oldest mail has waited for ${inWords(ageMs)}`,
+    remedy: "postern queue list shows what waits and why, postern status which upstream is closed",
+    severity: ageMs > VERY_OLD_MS ? "critical" : "warning",
+  };
+}
+
+function lowDisk({ freeBytes, floorBytes }: Snapshot, wasLow: boolean, unknown: Set<string>): Condition | undefined {
+  if (!Number.isFinite(freeBytes)) {
+    unknown.add("disk.low");
+    return undefined;
+  }
+  const nearBytes = 2 * floorBytes * (wasLow ? DISK_SLACK : 1);
+  if (freeBytes >= nearBytes) return undefined;
+  const isFull = freeBytes < floorBytes;
+  const left = `${mebibytes(freeBytes)} are free, the floor is ${mebibytes(floorBytes)} (queue.min_free)`;
+  return {
+    alert: "disk.low",
+    subject: "queue",
+    text: isFull ? `no mail is accepted, the disk is full: ${left}` : `the disk fills up: ${left}; below it no mail is accepted`,
+    remedy: "Free space on the file system of data_dir, or enlarge it; postern queue list shows what waits",
+    severity: isFull ? "critical" : "warning",
+  };
+}
+
+function refusedDevices({ refused, countedMs }: Snapshot, isOpen: boolean, unknown: Set<string>): Condition | undefined {
+  const { connections, addresses } = refused;
+  if (connections < (isOpen ? FEW_REFUSED : MANY_REFUSED)) {
+    // Right after a start nothing was counted yet.
+    if (countedMs < HOUR_MS) unknown.add("devices.refused");
+    return undefined;
+  }
+  const named = addresses.slice(0, NAMED_ADDRESSES).join(", ");
+  const more = addresses.length > NAMED_ADDRESSES ? ` and ${addresses.length - NAMED_ADDRESSES} more` : "";
+  return {
+    alert: "devices.refused",
+    subject: "unlisted",
+    text: `${connections} connections of devices that no client names were refused within an hour: ${named}${more}`,
+    remedy: "postern devices list --refused shows them; postern devices allow ADDRESS --client NAME lets one in",
+  };
+}
+
+interface Ending {
+  readonly alert: string;
+  readonly subject: string;
+  readonly what: string;
+  readonly remedy: string;
+}
+
+/** One alert from 30 days before the end on, that grows more severe 7 days and 1 day before. */
+function ending(now: number, expiresAt: number | undefined, { alert, subject, what, remedy }: Ending): Condition | undefined {
+  if (expiresAt === undefined) return undefined;
+  const leftMs = expiresAt - now;
+  if (leftMs > NOTICE_MS) return undefined;
+  const severity: Severity = leftMs <= DAY_MS ? "critical" : leftMs <= 7 * DAY_MS ? "warning" : "info";
+  const on = new Date(expiresAt).toISOString().slice(0, 10);
+  const text = leftMs <= 0 ? `${what} ended on ${on}` : `${what} ends on ${on}, in ${inWords(leftMs)}`;
+  return { alert, subject, text, remedy, severity };
+}
+
+function inWords(ms: number): string {
+  const [count, unit] =
+    ms < 2 * HOUR_MS
+      ? [Math.floor(ms / 60_000), "minute"]
+      : ms < 2 * DAY_MS
+        ? [Math.floor(ms / HOUR_MS), "hour"]
+        : [Math.floor(ms / DAY_MS), "day"];
+  return `${count} ${unit}${count === 1 ? "" : "s"}`;
+}
+
+function mebibytes(octets: number): string {
+  return `${Math.floor(octets / 2 ** 20)} MiB`;
+}
