@@ -12,6 +12,7 @@ import { addTestRoutes } from "./api/test.ts";
 import type { TestSource } from "./api/test.ts";
 import { addAlertRoutes } from "./api/alerts.ts";
 import type { AlertSource } from "./api/alerts.ts";
+import { addReloadRoute, type ReloadSource } from "./api/reload.ts";
 import { addDeviceRoutes } from "./api/devices.ts";
 import { addMessageRoutes } from "./api/messages.ts";
 import { readFilter, readIds, readInteger, readJsonObject, readText, RequestFault } from "./bodies.ts";
@@ -24,6 +25,7 @@ export interface AdminSources {
   readonly tests: TestSource;
   readonly doctor: DoctorSource;
   readonly alerts: AlertSource;
+  readonly reloads: ReloadSource;
   status(): Promise<StatusView>;
   ready(): Readiness;
   metricsText(): Promise<string>;
@@ -59,6 +61,7 @@ export function createControlApp(sources: AdminSources): Hono {
   addAlertRoutes(app, sources.alerts);
   addTestRoutes(app, sources.tests);
   addDoctorRoutes(app, sources.doctor);
+  addReloadRoute(app, sources.reloads);
   for (const verb of VERBS) app.post(`/api/v1/queue/${verb}`, (c) => act(sources, verb, c));
   return app;
 }

@@ -69,7 +69,7 @@ async function examineFrom(config: Config, client: ControlClient, report: Report
       report.add({ id: "files", subject: upstream, verdict: "warning", evidence: text, remedy: "postern check names the file" }),
   );
   try {
-    const doctor = buildDoctor({ config, upstreams, certificates: () => [], refusal: () => undefined, clock: systemClock });
+    const doctor = buildDoctor({ config: () => config, upstreams, certificates: () => [], refusal: () => undefined, clock: systemClock });
     for await (const item of doctor.examine(new AbortController().signal)) report.take(item);
   } finally {
     await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));

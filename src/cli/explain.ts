@@ -113,7 +113,10 @@ function boardOf(doors: readonly UpstreamView[]): DoorBoard {
 /** Whom the daemon lets in besides the networks: asked only for an address that none of them names. */
 function admissionsOf(config: Config): { admit: (address: string, listener: string) => Promise<Admission | undefined>; stop: () => void } {
   const clients = admittingClients(config);
-  const hosts = new HostBook(hostLookUp(config), systemClock);
+  const hosts = new HostBook(
+    hostLookUp(() => config.network.dns.servers),
+    systemClock,
+  );
   let asked: Promise<Admissions> | undefined;
   const ask = async (): Promise<Admissions> => {
     hosts.update(clients.flatMap((client) => client.hosts));

@@ -6,6 +6,7 @@ import { RECIPIENT_STATES } from "../admin/states.ts";
 import type { DoctorCommandOptions } from "./doctor.ts";
 import type { ExplainOptions } from "./explain.ts";
 import type { GlobalOptions } from "./options.ts";
+import type { ReloadOptions } from "./reload.ts";
 import type { TestOptions } from "./test.ts";
 import type { QueueOptions } from "./queue-filter.ts";
 
@@ -113,6 +114,13 @@ export function buildProgram(finish: (exitCode: number) => void): Command {
   command(program, "hash-password", "make the hash of a password (asked for, or read from standard input)").action(async () =>
     finish(await (await import("./hash-password.ts")).hashPasswordCommand(globals())),
   );
+  command(program, "reload", "have the running relay read its configuration again; what has faults changes nothing")
+    .option("--test-to <address>", "send a test mail to this address afterwards, and follow it to its end")
+    .addHelpText(
+      "after",
+      "\nPrints what is in force now and what needs a restart. Exit code: 0, 78 with every fault where the file has some, 69 when the relay is not running;\nwith --test-to that of postern test.",
+    )
+    .action(async (options: ReloadOptions) => finish(await (await import("./reload.ts")).reloadCommand(globals(), options)));
   command(program, "schema", "print the JSON Schema of the configuration").action(async () =>
     finish((await import("./schema.ts")).schemaCommand()),
   );

@@ -17,32 +17,36 @@ const EX_TEMPFAIL = 75;
  * queue failed and the service manager should start it anew, 69 when another daemon uses the same data_dir.
  */
 export async function runCommand(options: GlobalOptions): Promise<number> {
-  const [read, { startDaemon }] = await Promise.all([readConfigApart(options.config), import("../daemon/daemon.ts")]);
+  const [read, { startDaemon }, { configWarned }] = await Promise.all([
+    readConfigApart(options.config),
+    import("../daemon/daemon.ts"),
+    import("../daemon/reload.ts"),
+  ]);
   if (!read.ok) {
     for (const finding of read.findings) process.stderr.write(`${formatFinding(finding)}\n`);
     return POSTERN_ERRORS.E_CONFIG.exitCode;
   }
-  const { config, findings } = read;
+  const { config, findings, values } = read;
 
   const observer = createObserver({ log: { level: config.log.level }, clock: systemClock });
-  for (const finding of findings) {
-    observer.emit({
-      type: "config.warned",
-      place: `${finding.file}:${finding.line}:${finding.column}`,
-      key: finding.key,
-      text: finding.message,
-      upstream: finding.upstream,
-    });
-  }
+  for (const finding of findings) observer.emit(configWarned(finding));
   endOnBugs(observer);
   try {
     // The flag lets the crash harness prove that it would find a queue that does not sync; it means nothing outside tests.
     const unsafeNoSync = process.env["NODE_ENV"] === "test" && process.env["POSTERN_UNSAFE_NO_SYNC"] === "1";
-    const daemon = await startDaemon(config, { observer, clock: systemClock, unsafeNoSync });
     const manager = openServiceManager({
       env: process.env,
       clock: systemClock,
       warn: (text) => observer.emit({ type: "alert.raised", alert: "systemd", subject: "notify", text }),
+    });
+    const path = options.config;
+    const daemon = await startDaemon(config, {
+      observer,
+      clock: systemClock,
+      file: { path, values, read: (inForce) => readConfigApart(path, inForce) },
+      reloading: () => manager.reloading(),
+      reloaded: () => manager.ready(),
+      unsafeNoSync,
     });
     const stopWatchdog = manager.startWatchdog(() => true);
     await manager.ready();
@@ -56,8 +60,8 @@ export async function runCommand(options: GlobalOptions): Promise<number> {
         observer.emit({ type: "daemon.stopping", reason: signal });
         end.resolve(undefined);
       },
-      reload: () =>
-        observer.emit({ type: "config.reload.ignored", reason: "this version reads its configuration at the start only: restart it" }),
+      // What came of it is in the log; while the daemon stops there is nothing to reload.
+      reload: () => void daemon.reload().catch(() => undefined),
     });
     void daemon.failed.then(end.resolve);
     const failure = await end.promise;

@@ -7,28 +7,48 @@ import { fileURLToPath } from "node:url";
 import type { Config } from "./config.ts";
 import type { Finding } from "./finding.ts";
 
-/** What a start needs to know of the file. Plain data, so that it can cross processes; no secret is in it. */
+/** The values of the file as the schema made them, for the comparison at the next reload. Only `readConfigApart` looks inside; no secret is in it. */
+export type FileValues = Readonly<Record<string, unknown>>;
+
+/** What a start or a reload needs to know of the file. Plain data, so that it can cross processes; no secret is in it. */
 export type ReadApart =
   | {
       readonly ok: true;
+      /** What is to be in force. At a reload keys that need a restart have their old values in it. */
       readonly config: Config;
+      readonly values: FileValues;
+      /** At a reload: keys whose values are other ones now, and are in `config`. */
+      readonly changed: readonly string[];
+      /** At a reload: keys whose values are other ones in the file, and need a restart. */
+      readonly restart: readonly string[];
       /** Everything that was found, warnings included; faults of doors do not forbid a start. */
       readonly findings: readonly Finding[];
     }
   /** The file is not a configuration, or a listener cannot work. */
   | { readonly ok: false; readonly findings: readonly Finding[] };
 
+/** What the process is asked. */
+export interface ApartRequest {
+  readonly path: string;
+  /** What is in force; undefined at a start. */
+  readonly inForce: FileValues | undefined;
+}
+
 /**
  * Loads the file and checks what it names.
  *
+ * @param inForce - at a reload, the values of the last reading that was taken up
  * @throws Error when the process itself fails
  */
-export function readConfigApart(path: string): Promise<ReadApart> {
+export function readConfigApart(path: string, inForce?: FileValues): Promise<ReadApart> {
   const script = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./apart-process.ts" : "./apart-process.js", import.meta.url));
   return new Promise((resolve, reject) => {
-    const child = fork(script, [path], { serialization: "advanced" });
+    const child = fork(script, [], { serialization: "advanced" });
     child.once("message", (message) => resolve(message as ReadApart));
     child.once("error", reject);
     child.once("exit", (code, signal) => reject(new Error(`the configuration could not be read: its process ended (${signal ?? code})`)));
+    const request: ApartRequest = { path, inForce };
+    // A process that ended before it was asked says so by `exit`.
+    child.send(request, () => undefined);
   });
 }

@@ -12,7 +12,7 @@ import { literalSecrets, objections, valueAt } from "./issues.ts";
 import { knownKeys } from "./known-keys.ts";
 import { readBounded, readFault } from "./read-file.ts";
 import { resolveConfig } from "./resolve.ts";
-import { ConfigFile } from "./schema/index.ts";
+import { ConfigFile, type ParsedFile } from "./schema/index.ts";
 
 /** Larger files are refused: nobody writes one, and parsing takes memory. */
 const MAX_FILE_OCTETS = 2 ** 20;
@@ -25,7 +25,15 @@ export interface ConfigSource {
 
 /** A configuration that may be used, or all that is wrong with the file. */
 export type LoadedConfig =
-  | { readonly ok: true; readonly config: Config; readonly warnings: readonly Finding[]; readonly source: ConfigSource }
+  | {
+      readonly ok: true;
+      readonly config: Config;
+      /** What the schema made of the file, and the folder that its relative paths start at: what `config` was resolved from. */
+      readonly values: ParsedFile;
+      readonly folder: string;
+      readonly warnings: readonly Finding[];
+      readonly source: ConfigSource;
+    }
   | { readonly ok: false; readonly faults: readonly Finding[] };
 
 /**
@@ -83,7 +91,7 @@ export function parseConfig(text: string, file: string, folder: string): LoadedC
   faults.push(...found.filter((finding) => finding.severity === "error"));
   if (faults.length > 0 || !parsed.success) return { ok: false, faults: faults.toSorted(byPosition) };
   const warnings = found.filter((finding) => finding.severity === "warning").toSorted(byPosition);
-  return { ok: true, config: resolveConfig(parsed.data, folder), warnings, source: { file, find } };
+  return { ok: true, config: resolveConfig(parsed.data, folder), values: parsed.data, folder, warnings, source: { file, find } };
 }
 
 function withheld(text: string, secrets: readonly string[]): string {

@@ -48,7 +48,8 @@ The smallest file that works:
 \`\`\`yaml
 ${MINIMAL_EXAMPLE}\`\`\`
 
-In the tables, NAME stands for a name of your choice. Changes of a key marked *restart* take effect when the service is restarted.
+In the tables, NAME stands for a name of your choice. Changes of a key marked *reload* take effect with \`postern reload\` or
+SIGHUP ([reload.md](reload.md)), of one marked *restart* when the service is restarted.
 `;
 
 interface Row {

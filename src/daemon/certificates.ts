@@ -47,6 +47,7 @@ export class ListenerCertificates {
   readonly #emit: Emit;
   readonly #clock: Clock;
   #receiver: Pick<Receiver, "present"> | undefined;
+  #before: ListenerCertificates | undefined;
   #cancel: (() => void) | undefined;
   #looking: Promise<void> | undefined;
   #stopped = false;
@@ -59,10 +60,12 @@ export class ListenerCertificates {
   /**
    * Reads, or makes, what the listeners need.
    *
+   * @param before - at a reload, those in force: what they raised is taken back where it is over
    * @throws PosternError E_CONFIG for a certificate that is missing or does not fit its key: never silently plain
    */
-  static async read(config: Config, emit: Emit, clock: Clock): Promise<ListenerCertificates> {
+  static async read(config: Config, emit: Emit, clock: Clock, before?: ListenerCertificates): Promise<ListenerCertificates> {
     const all = new ListenerCertificates(emit, clock);
+    if (before !== undefined) all.#before = before;
     for (const [name, listener] of Object.entries(config.listeners)) {
       if (needsCertificate(name, config)) all.#entries.set(name, await readEntry(name, listener, config, clock));
     }
@@ -80,6 +83,7 @@ export class ListenerCertificates {
   /** Watches from now on. */
   start(receiver: Pick<Receiver, "present">): void {
     this.#receiver = receiver;
+    this.#takeBack();
     for (const entry of this.#entries.values()) this.#date(entry);
     this.#plan();
   }
@@ -88,6 +92,17 @@ export class ListenerCertificates {
     this.#stopped = true;
     this.#cancel?.();
     await this.#looking;
+  }
+
+  /** What is in force now was read just now, and fits; whether it has expired is still to be seen. */
+  #takeBack(): void {
+    for (const old of this.#before === undefined ? [] : this.#before.#entries.values()) {
+      if (old.invalidAlert) this.#emit({ type: "alert.cleared", alert: "certificate.invalid", subject: old.name });
+      const entry = this.#entries.get(old.name);
+      if (entry !== undefined) entry.expiredAlert = old.expiredAlert;
+      else if (old.expiredAlert) this.#emit({ type: "alert.cleared", alert: "certificate.expired", subject: old.name });
+    }
+    this.#before = undefined;
   }
 
   #plan(): void {

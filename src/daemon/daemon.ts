@@ -12,7 +12,8 @@ import { controlSocketPath, startAdmin } from "../admin/admin.ts";
 import type { Config } from "../config/config.ts";
 import { BUDGET_HISTORY_MS } from "../deliver/budget/allowance.ts";
 import { createDeliverer } from "../deliver/scheduler.ts";
-import type { Deliverer } from "../deliver/scheduler.ts";
+import type { Deliverer, DelivererSettings } from "../deliver/scheduler.ts";
+import { LiveRouter } from "../deliver/live-router.ts";
 import { DoorBoard } from "../deliver/door-board.ts";
 import type { Router } from "../deliver/routes.ts";
 import { PosternError, describeError } from "../mail/errors.ts";
@@ -24,15 +25,16 @@ import { versions } from "../platform/version.ts";
 import type { Devices } from "../devices/devices.ts";
 import type { Emit } from "../mail/events.ts";
 import { buildAlerts, figuresOf } from "./alert-book.ts";
-import { buildDevices } from "./device-book.ts";
+import { admittingClients, buildDevices } from "./device-book.ts";
 import { openQueue } from "../queue/open.ts";
-import type { Queue } from "../queue/queue.ts";
+import type { Queue, QueueLimits } from "../queue/queue.ts";
 import { createReceiver } from "../receive/receiver.ts";
-import type { BoundAddress, Receiver } from "../receive/receiver.ts";
+import type { BoundAddress, Receiver, ReceiverSettings } from "../receive/receiver.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { ListenerCertificates } from "./certificates.ts";
-import { buildUpstreams, placeOf } from "./doors.ts";
+import { buildUpstream, buildUpstreams, placeOf, type WarnDoor } from "./doors.ts";
 import { buildClients, buildListeners, doorLimits, receiverLimits } from "./listening.ts";
+import { changedUpstreams, Reloader, routesDiffer, type ConfigFileInForce, type ReloadOutcome } from "./reload.ts";
 import { buildRouter } from "./routing.ts";
 import { buildDoctor } from "./doctor.ts";
 import { testMails } from "./test-mails.ts";
@@ -47,6 +49,11 @@ const DELIVER_GRACE_MS = 20_000;
 export interface DaemonOptions {
   readonly observer: Observer;
   readonly clock: Clock;
+  /** Where the configuration came from, so that it can be read again; undefined: nothing can be reloaded. */
+  readonly file?: ConfigFileInForce | undefined;
+  /** Told when a reload begins and when it is over. */
+  readonly reloading?: (() => Promise<void>) | undefined;
+  readonly reloaded?: (() => Promise<void>) | undefined;
   /** Tests only: commits are not synced, so that the crash harness can be shown to find that. */
   readonly unsafeNoSync?: boolean | undefined;
 }
@@ -58,6 +65,12 @@ export interface Daemon {
   readonly adminAddresses: Admin["addresses"];
   readonly queue: Queue;
   ready(): Readiness;
+  /**
+   * Reads the configuration file again and takes up what is right. No connection is dropped, no message lost; faults change nothing.
+   *
+   * @throws PosternError E_UNAVAILABLE where there is no file, or the daemon stops
+   */
+  reload(): Promise<ReloadOutcome>;
   /** Resolves when the daemon cannot go on and must be ended and started again. Never resolves otherwise. */
   readonly failed: Promise<Error>;
   /** Takes no new connections, lets what is under way finish within bounds, closes the queue cleanly. Mail that waits stays. */
@@ -99,7 +112,8 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   const tell: Emit = (event) => {
     if (!alerts.observe(event)) observer.emit(event);
   };
-  const devices = buildDevices(config, tell, clock);
+  let dnsServers = config.network.dns.servers;
+  const devices = buildDevices(config, () => dnsServers, tell, clock);
   const emit: Emit = (event) => {
     tell(event);
     devices.observe(event);
@@ -112,21 +126,18 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   starting.started(() => alerts.stop());
   const certificates = await ListenerCertificates.read(config, emit, clock);
   // Before the queue, which routes by what the doors can take.
-  const upstreams = await buildUpstreams(config, emit, clock, (subject, text) =>
-    emit({ type: "alert.raised", alert: "upstream.configuration", subject, text }),
-  );
+  const warn: WarnDoor = (subject, text) => emit({ type: "alert.raised", alert: "upstream.configuration", subject, text });
+  const upstreams = await buildUpstreams(config, emit, clock, warn);
   starting.started(async () => void (await Promise.all([...upstreams.values()].map((upstream) => upstream.close()))));
   const board = new DoorBoard();
-  const router = buildRouter(config, upstreams, board);
+  const router = new LiveRouter(buildRouter(config, upstreams, board));
 
   const queue = await openQueue({
     directory: join(config.data_dir, "queue"),
     route: router.choose,
     emit,
     clock,
-    floorBytes: config.queue.min_free,
-    maxBytes: config.queue.max_size,
-    historyKeepMs: historyKeepMs(config),
+    ...queueLimits(config),
     unsafeNoSync: options.unsafeNoSync,
   });
   starting.started(() => queue.close());
@@ -138,17 +149,12 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   await devices.start();
   starting.started(() => devices.stop());
 
+  const users = new Users(config.users, clock);
   const receiver = createReceiver({
+    ...receiverSettings(config, certificates, router, upstreams),
     hostname: config.hostname,
-    domains: { own: config.organization.domains, first: config.organization.domains[0] },
-    listeners: buildListeners(config, certificates),
-    limits: receiverLimits(config.limits),
-    clients: buildClients(config),
     admissions: devices,
-    authenticator: new Users(config.users, clock),
-    sizeLimit: doorLimits(router, upstreams),
-    timeZone: config.organization.time_zone,
-    logSubjects: config.log.subjects,
+    authenticator: users,
     sink: queue,
     emit,
     clock,
@@ -166,16 +172,37 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     return { ok: reasons.length === 0, reasons };
   };
 
-  const view = new View({ config, queue, alerts, devices, deliverer, upstreams, certificates, receiver, ready, startedAt });
+  const inForce: InForce = { config, certificates };
+  starting.started(() => inForce.certificates.stop());
+  const takesUp: TakesUp = { inForce, upstreams, router, board, queue, deliverer, devices, receiver, users, observer, emit, clock, warn };
+  const reloader = new Reloader({
+    file: options.file,
+    apply: async (next) => {
+      await takeUp(next, takesUp);
+      dnsServers = next.network.dns.servers;
+    },
+    emit,
+    begin: options.reloading,
+    end: options.reloaded,
+  });
+
+  const view = new View({ inForce, queue, alerts, devices, deliverer, upstreams, receiver, ready, startedAt });
   observer.watch(() => view.gauges());
-  alerts.start(async () => figuresOf(await view.gauges(), config.queue.min_free));
+  alerts.start(async () => figuresOf(await view.gauges(), inForce.config.queue.min_free));
   const admin = await startAdmin({
     listen: [config.admin.listen, ...(config.metrics.listen === undefined ? [] : [config.metrics.listen])],
     controlSocket: controlSocketPath(config.data_dir),
     queue: operated(queue, deliverer),
     devices,
-    doctor: buildDoctor({ config, upstreams, certificates: () => certificates.list(), refusal: () => queue.refusal(), clock }),
-    tests: testMails({ config, queue, router, kick: (door) => deliverer.kick(door), emit, clock }),
+    doctor: buildDoctor({
+      config: () => inForce.config,
+      upstreams,
+      certificates: () => inForce.certificates.list(),
+      refusal: () => queue.refusal(),
+      clock,
+    }),
+    reloads: { reload: (by) => reloader.reload(by) },
+    tests: testMails({ config: () => inForce.config, queue, router, kick: (door) => deliverer.kick(door), emit, clock }),
     alerts,
     status: () => view.status(),
     ready,
@@ -191,8 +218,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     throw new PosternError("E_CONFIG", describeError(error), { cause: error });
   }
   listening = true;
-  certificates.start(receiver);
-  starting.started(() => certificates.stop());
+  inForce.certificates.start(receiver);
   emit({
     type: "daemon.started",
     version: version.postern,
@@ -200,23 +226,100 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   });
 
   const stop = async (): Promise<void> => {
-    await certificates.stop();
+    await reloader.stop();
+    await inForce.certificates.stop();
     await receiver.stop(RECEIVE_GRACE_MS);
     await devices.stop();
     await deliverer.stop(DELIVER_GRACE_MS);
     await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
+    await inForce.closing;
     await admin.close();
     await queue.close();
     await alerts.stop();
   };
   return {
-    addresses: receiver.addresses(),
+    get addresses() {
+      return receiver.addresses();
+    },
     adminAddresses: admin.addresses,
     queue,
     ready,
+    reload: () => reloader.reload(),
     failed: Promise.race([queue.failed, deliverer.failed]),
     stop: () => (stopping ??= stop()),
   };
+}
+
+/** The configuration that is in force. */
+interface InForce {
+  config: Config;
+  certificates: ListenerCertificates;
+  /** Resolves when the doors that reloads replaced are closed. */
+  closing?: Promise<unknown>;
+}
+
+/** What a reload changes. */
+interface TakesUp {
+  readonly inForce: InForce;
+  readonly upstreams: Map<string, Upstream>;
+  readonly router: LiveRouter;
+  readonly board: DoorBoard;
+  readonly queue: Queue;
+  readonly deliverer: Deliverer;
+  readonly devices: Devices;
+  readonly receiver: Receiver;
+  readonly users: Users;
+  readonly observer: Observer;
+  readonly emit: Emit;
+  readonly clock: Clock;
+  readonly warn: WarnDoor;
+}
+
+/** Takes up another configuration while mail flows. What may fail is done first: when it rejects, nothing has changed. */
+async function takeUp(next: Config, parts: TakesUp): Promise<void> {
+  const { inForce, upstreams, router, board, queue, deliverer, devices, receiver, users, observer, emit, clock, warn } = parts;
+  const before = inForce.config;
+  const changed = changedUpstreams(before, next);
+  const built = new Map<string, Upstream>();
+  for (const name of changed) {
+    const config = next.upstreams[name];
+    if (config !== undefined) built.set(name, await buildUpstream(name, config, next, emit, clock, warn));
+  }
+  const after = new Map(Object.keys(next.upstreams).flatMap((name) => pair(name, built.get(name) ?? upstreams.get(name))));
+  const routes = buildRouter(next, after, board);
+  let certificates: ListenerCertificates;
+  try {
+    certificates = await ListenerCertificates.read(next, emit, clock, inForce.certificates);
+    await receiver.update(receiverSettings(next, certificates, router, after));
+  } catch (error) {
+    await Promise.all([...built.values()].map((upstream) => upstream.close()));
+    throw error;
+  }
+
+  // From here on nothing fails, but for the queue, and then the process starts anew.
+  const replaced = new Map([...upstreams].filter(([name, upstream]) => after.get(name) !== upstream));
+  await inForce.certificates.stop();
+  inForce.config = next;
+  inForce.certificates = certificates;
+  certificates.start(receiver);
+  upstreams.clear();
+  for (const [name, upstream] of after) upstreams.set(name, upstream);
+  router.replace(routes);
+  users.update(next.users);
+  devices.update(admittingClients(next));
+  queue.update(queueLimits(next));
+  observer.update({ level: next.log.level });
+  const ended = await deliverer.update(delivererSettings(next), changed, routesDiffer(before, next));
+  // An attempt under way is finished by the door that it began with.
+  const closing = [...replaced].map(async ([name, upstream]) => {
+    await ended.get(name);
+    await upstream.close();
+  });
+  inForce.closing = Promise.all([inForce.closing, ...closing]);
+}
+
+function pair<T>(name: string, value: T | undefined): [string, T][] {
+  return value === undefined ? [] : [[name, value]];
 }
 
 /** Most recipients that are looked at to find the doors of a retry; beyond, all doors are tried. */
@@ -243,6 +346,28 @@ function operated(queue: Queue, deliverer: Deliverer): Pick<Queue, "list" | "sho
   };
 }
 
+function queueLimits(config: Config): QueueLimits {
+  return { floorBytes: config.queue.min_free, maxBytes: config.queue.max_size, historyKeepMs: historyKeepMs(config) };
+}
+
+function receiverSettings(
+  config: Config,
+  certificates: ListenerCertificates,
+  router: Router,
+  upstreams: ReadonlyMap<string, Upstream>,
+): ReceiverSettings {
+  const { domains, time_zone: timeZone } = config.organization;
+  return {
+    domains: { own: domains, first: domains[0] },
+    listeners: buildListeners(config, certificates),
+    limits: receiverLimits(config.limits),
+    clients: buildClients(config),
+    sizeLimit: doorLimits(router, upstreams),
+    timeZone,
+    logSubjects: config.log.subjects,
+  };
+}
+
 /** At least what budgets are counted from after a restart, where there are some. */
 function historyKeepMs({ history, upstreams }: Config): number {
   const counted = Object.values(upstreams).some(
@@ -259,12 +384,21 @@ function buildDeliverer(
   board: DoorBoard,
   options: DaemonOptions,
 ): Deliverer {
-  const { retry, organization } = config;
   return createDeliverer({
+    ...delivererSettings(config),
     queue,
     upstreams,
     router,
     board,
+    hostname: config.hostname,
+    emit: options.observer.emit,
+    clock: options.clock,
+    random: Math.random,
+  });
+}
+
+function delivererSettings({ retry, organization, clients, bounces }: Config): DelivererSettings {
+  return {
     fallbackAfterMs: retry.fallback_after,
     retry: {
       firstMs: retry.first,
@@ -273,26 +407,21 @@ function buildDeliverer(
       expireAfterMs: retry.expire_after,
       warnAfterMs: retry.warn_after,
     },
-    hostname: config.hostname,
     domains: organization.domains,
     postmaster: organization.postmaster,
-    fallbackSenders: [organization.default_sender, ...Object.values(config.clients).map((client) => client.fallback_sender)],
-    bounces: config.bounces,
+    fallbackSenders: [organization.default_sender, ...Object.values(clients).map((client) => client.fallback_sender)],
+    bounces,
     timeZone: organization.time_zone,
-    emit: options.observer.emit,
-    clock: options.clock,
-    random: Math.random,
-  });
+  };
 }
 
 interface ViewSources {
-  readonly config: Config;
+  readonly inForce: InForce;
   readonly alerts: Pick<Alerts, "list">;
   readonly devices: Devices;
   readonly queue: Queue;
   readonly deliverer: Deliverer;
   readonly upstreams: ReadonlyMap<string, Upstream>;
-  readonly certificates: ListenerCertificates;
   readonly receiver: Receiver;
   readonly ready: () => Readiness;
   readonly startedAt: number;
@@ -307,7 +436,7 @@ class View {
   }
 
   async gauges(): Promise<GaugeSnapshot> {
-    const { queue, deliverer, upstreams, certificates, devices, ready } = this.#sources;
+    const { inForce, queue, deliverer, upstreams, devices, ready } = this.#sources;
     const { lanes, ...statistics } = await queue.statistics();
     const shut = new Set(deliverer.troubles().keys());
     for (const { lane, hold } of lanes) if (hold !== undefined) shut.add(lane);
@@ -318,14 +447,15 @@ class View {
       freeBytes: statistics.freeBytes,
       ready: ready().ok,
       upstreams: [...upstreams.values()].map(({ name, credentialExpiresAt }) => ({ name, up: !shut.has(name), credentialExpiresAt })),
-      certificates: certificates.list(),
+      certificates: inForce.certificates.list(),
       budgets: deliverer.budgets(),
       devices: devices.counts(),
     };
   }
 
   async status(): Promise<StatusView> {
-    const { config, queue, alerts, deliverer, upstreams, receiver, ready, startedAt } = this.#sources;
+    const { queue, alerts, deliverer, upstreams, receiver, ready, startedAt } = this.#sources;
+    const { config } = this.#sources.inForce;
     const troubles = deliverer.troubles();
     const budgets = deliverer.budgets();
     const slowed = deliverer.slowed();

@@ -23,28 +23,33 @@ export function admittingClients(config: Config): AdmittingClient[] {
 }
 
 /** Asks for the addresses of clients' names: the configured servers, else as the machine does it. */
-export function hostLookUp(config: Config): LookUp {
-  const { servers } = config.network.dns;
+export function hostLookUp(servers: DnsServers): LookUp {
   const resolver = lazyResolver(servers);
-  return async (name) => (servers.length === 0 ? await lookUpHere(name) : await lookUpAt(resolver(), name));
+  return async (name) => (servers().length === 0 ? await lookUpHere(name) : await lookUpAt(resolver(), name));
 }
 
-function lazyResolver(servers: readonly string[]): () => Resolver {
-  let made: Resolver | undefined;
+/** The name servers in force; a reload gives another list. */
+export type DnsServers = () => readonly string[];
+
+function lazyResolver(servers: DnsServers): () => Resolver {
+  let made: { readonly resolver: Resolver; readonly servers: readonly string[] } | undefined;
   return () => {
-    if (made !== undefined) return made;
-    made = new Resolver({ timeout: QUERY_TIMEOUT_MS, tries: 2 });
-    if (servers.length > 0) made.setServers(servers);
-    return made;
+    const wanted = servers();
+    if (made?.servers === wanted) return made.resolver;
+    const resolver = new Resolver({ timeout: QUERY_TIMEOUT_MS, tries: 2 });
+    if (wanted.length > 0) resolver.setServers(wanted);
+    made = { resolver, servers: wanted };
+    return resolver;
   };
 }
 
-export function buildDevices(config: Config, emit: Emit, clock: Clock): Devices {
-  const resolver = lazyResolver(config.network.dns.servers);
+/** @param servers - the name servers in force */
+export function buildDevices(config: Config, servers: DnsServers, emit: Emit, clock: Clock): Devices {
+  const resolver = lazyResolver(servers);
   return new Devices({
     directory: join(config.data_dir, "receive"),
     clients: admittingClients(config),
-    lookUp: hostLookUp(config),
+    lookUp: hostLookUp(servers),
     lookUpName: async (address) => (await resolver().reverse(address))[0],
     emit,
     clock,

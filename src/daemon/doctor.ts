@@ -12,7 +12,8 @@ import type { Clock } from "../platform/clock.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 
 export interface DoctorParts {
-  readonly config: Config;
+  /** The one in force. */
+  readonly config: () => Config;
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly certificates: DoctorOptions["certificates"];
   readonly refusal: () => Reply | undefined;
@@ -22,8 +23,13 @@ export interface DoctorParts {
 /** One name server is asked for so long, twice. */
 const ASK_MS = 3_000;
 
-export function buildDoctor({ config, upstreams, certificates, refusal, clock }: DoctorParts): DoctorSource {
-  const options: DoctorOptions = {
+export function buildDoctor(parts: DoctorParts): DoctorSource {
+  return { examine: (signal) => examine(optionsOf(parts), signal) };
+}
+
+function optionsOf({ config: inForce, upstreams, certificates, refusal, clock }: DoctorParts): DoctorOptions {
+  const config = inForce();
+  return {
     config,
     upstreams,
     certificates,
@@ -40,7 +46,6 @@ export function buildDoctor({ config, upstreams, certificates, refusal, clock }:
     dateOf: async (upstream) => await dateOf(upstream, clock),
     dns: spfDns(config.network.dns.servers),
   };
-  return { examine: (signal) => examine(options, signal) };
 }
 
 /** The time at the service where a door gets its tokens. */

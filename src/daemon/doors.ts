@@ -54,7 +54,8 @@ interface Shared {
   readonly clock: Clock;
 }
 
-async function buildUpstream(
+/** One way out; see `buildUpstreams`. */
+export async function buildUpstream(
   name: string,
   config: UpstreamConfig,
   whole: Config,

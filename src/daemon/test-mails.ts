@@ -11,7 +11,8 @@ import type { Clock } from "../platform/clock.ts";
 import type { MessageSink } from "../queue/queue.ts";
 
 export interface TestMailOptions {
-  readonly config: Config;
+  /** The one in force. */
+  readonly config: () => Config;
   readonly queue: MessageSink;
   readonly router: Pick<Router, "find">;
   /** Has a door tried now, closed or paused. */
@@ -25,7 +26,9 @@ export function testMails(options: TestMailOptions): TestSource {
   return { send: async (request) => await send(request, options) };
 }
 
-async function send(request: TestRequest, { config, queue, router, kick, emit, clock }: TestMailOptions): Promise<TestSent> {
+async function send(request: TestRequest, options: TestMailOptions): Promise<TestSent> {
+  const { queue, router, kick, emit, clock } = options;
+  const config = options.config();
   const to = addressOf("to", request.to);
   const from = addressOf("from", request.from ?? config.organization.default_sender);
   if (!isInternalDomain(splitAddress(from).domain, config.organization.domains))

@@ -11,6 +11,8 @@ export class ClaimsInHand {
   /** When the lease of each was last extended (monotonic ms). */
   readonly #renewedAt = new Map<Claim, number>();
   readonly #busyDevices = new Map<string, number>();
+  /** Who waits until certain claims are gone. */
+  readonly #waiters = new Set<{ readonly claims: Set<Claim>; readonly resolve: () => void }>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -31,8 +33,21 @@ export class ClaimsInHand {
     this.#busyDevices.set(line, (this.#busyDevices.get(line) ?? 0) + 1);
   }
 
+  /** Resolves when all that are here now are settled. */
+  async whenSettled(): Promise<void> {
+    if (this.size === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiters.add({ claims: new Set(this.#renewedAt.keys()), resolve });
+    await promise;
+  }
+
   delete(claim: Claim): void {
     this.#renewedAt.delete(claim);
+    for (const waiter of this.#waiters) {
+      if (!waiter.claims.delete(claim) || waiter.claims.size > 0) continue;
+      this.#waiters.delete(waiter);
+      waiter.resolve();
+    }
     const line = lineOf(claim.message.origin.device, claim.message.priority);
     const others = (this.#busyDevices.get(line) ?? 1) - 1;
     if (others <= 0) this.#busyDevices.delete(line);

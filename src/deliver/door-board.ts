@@ -23,6 +23,13 @@ export class DoorBoard {
     this.#gauges.set(door, gauge);
   }
 
+  /** The door is not in the configuration any more. */
+  remove(door: string): void {
+    this.#gauges.delete(door);
+    this.#invited.delete(door);
+    this.#given.delete(door);
+  }
+
   of(door: string): DoorGauge {
     return this.#gauges.get(door) ?? OPEN;
   }

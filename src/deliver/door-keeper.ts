@@ -27,6 +27,7 @@ export class DoorKeeper {
   readonly #options: LaneOptions;
   readonly #door = new Door();
   readonly #sharedFaults = new SharedFaults();
+  #retired = false;
 
   /** @param budget - told when the next hop asks for less */
   constructor(upstream: string, budget: DoorBudget, options: LaneOptions) {
@@ -81,16 +82,27 @@ export class DoorKeeper {
 
   // ---- what changes it ----
 
-  /** Takes up the hold of an earlier process. */
-  restore(hold: LaneHold): void {
-    // Whoever starts the daemon may just have repaired it: look at once, where looking costs no mail.
+  /** Takes up the hold of an earlier process, or of the door as it was before a reload. */
+  restore(hold: LaneHold, announce: boolean): void {
+    // Whoever starts the daemon, or changes the door, may just have repaired it: look at once, where looking costs no mail.
     const restored = hold.closedBy === undefined ? { ...hold, nextProbeAt: this.#options.clock.now() } : hold;
     this.#door.hold(restored);
-    this.#announceHold(restored);
+    if (announce) this.#announceHold(restored);
+  }
+
+  /** The door is another one from now on: what is still learned of this one says nothing about that. */
+  retire(): void {
+    this.#retired = true;
+  }
+
+  /** It is gone from the configuration: nobody has to repair it. */
+  forgetHold(): void {
+    if (this.#door.state.kind === "held") this.#options.emit({ type: "alert.cleared", alert: "upstream.held", subject: this.#upstream });
   }
 
   /** Lets the door act on what was learned; a fault that closed it for good turns the verdicts it caused into holds. */
   async apply(judgement: Judgement, tried: Tried): Promise<Judgement> {
+    if (this.#retired) return withoutHolds(judgement);
     const { door } = judgement;
     const { queueId, reversePath } = tried.claim.message;
     const current = tried.generation === this.#door.generation;
@@ -199,6 +211,16 @@ export class DoorKeeper {
     emit({ type: "alert.cleared", alert: "upstream.held", subject: this.#upstream });
     this.#options.doorChanged(this.#upstream);
   }
+}
+
+/** Of a door that is no more: what it would hold waits for the one that took its place. */
+function withoutHolds(judgement: Judgement): Judgement {
+  const verdicts = judgement.verdicts.map((verdict) =>
+    verdict.kind === "hold" && verdict.by === "upstream"
+      ? ({ kind: "retry", finding: verdict.finding, ambiguous: false, waitMs: 0 } as const)
+      : verdict,
+  );
+  return { verdicts, door: { kind: "unclear" } };
 }
 
 /** Recipients that would wait or be held by this fault are held by the door. Final verdicts stay. */

@@ -48,8 +48,8 @@ export class Lane {
   /** Probes carry no mail: they are broken off at once where an attempt gets its grace. */
   readonly #abortProbe = new AbortController();
   /** Its mail may leave by other doors too. */
-  readonly #hasCompanions: boolean;
-  readonly #spills: boolean;
+  #hasCompanions = false;
+  #spills = false;
   #spillAt = 0;
   /** We asked for a message to be tried with. */
   #hasInvited = false;
@@ -63,6 +63,8 @@ export class Lane {
   #backlog = false;
   #claiming = false;
   #probing = false;
+  /** Before that mail may wait here already, but nothing goes out. */
+  #started = false;
   #stopping = false;
   #failed = false;
   /** Nothing else is due before; a lower bound, so that 100,000 waiting need no memory here. */
@@ -70,6 +72,7 @@ export class Lane {
   #wakeAt: number | undefined;
   #cancelWake: (() => void) | undefined;
   #idle: (() => void) | undefined;
+  #heir: ((dueAt: number) => void) | undefined;
 
   constructor(upstream: Upstream, budget: DoorBudget, options: LaneOptions) {
     this.name = upstream.name;
@@ -80,9 +83,15 @@ export class Lane {
     this.#senders = new SenderTrials(upstream.name, options, (probes) => this.#door.probeDelayMs(probes));
     this.#secondTries = new SecondTries(upstream);
     this.#claims = new ClaimsInHand(options.clock);
-    this.#hasCompanions = options.router.companions(upstream.name).length > 0;
-    this.#spills = options.router.spills(upstream.name);
+    this.routesChanged();
     options.board.register(upstream.name, this.#gauge());
+  }
+
+  /** Looks at the routes again. */
+  routesChanged(): void {
+    const { router } = this.#options;
+    this.#hasCompanions = router.companions(this.name).length > 0;
+    this.#spills = router.spills(this.name);
   }
 
   /** What routes ask of this door. */
@@ -114,18 +123,57 @@ export class Lane {
 
   // ---- starting and stopping ----
 
-  /** Takes up the hold of the last process, before mail is routed. */
-  restore(state: LaneState | undefined): void {
-    if (state?.hold !== undefined) this.#door.restore(state.hold);
+  /**
+   * Takes up the hold of the last process, before mail is routed.
+   *
+   * @param announce - false where the same hold was told of before
+   */
+  restore(state: LaneState | undefined, announce = true): void {
+    if (state?.hold !== undefined) this.#door.restore(state.hold, announce);
   }
 
   /** Takes up where the last process ended: a hold, what is due. The budgets are restored before. */
   async start(state: LaneState | undefined): Promise<void> {
+    this.#started = true;
     this.#budget.onFree(() => this.#pump());
     if (state?.hold === undefined && (this.#upstream.type === "smtp-auth" || this.#upstream.type === "graph")) void this.#tryConnection();
     this.#nextDueAt = state?.nextDueAt;
     if (state !== undefined) await this.#senders.find();
     this.#pump();
+  }
+
+  /**
+   * A reload puts another lane into this one's place, or none. What is under way is finished, by the door as it was, and settled; what it tells about
+   * the door is not acted on any more.
+   *
+   * @param heir - told when mail that goes back to the queue is due again
+   * @returns resolves when nothing is under way
+   */
+  retire(heir: (dueAt: number) => void): Promise<void> {
+    this.#heir = heir;
+    this.#door.retire();
+    return this.drain();
+  }
+
+  /** Something waits here that is due then. */
+  dueAt(at: number): void {
+    this.#noteDue(at);
+    this.#pump();
+  }
+
+  /** Its door is not in the configuration any more. */
+  forgetHold(): void {
+    this.#door.forgetHold();
+  }
+
+  /** Places were promised to messages that are being accepted. */
+  get hasReserved(): boolean {
+    return this.#reserved > 0;
+  }
+
+  /** Resolves when all deliveries that are under way now are settled. */
+  whenSettled(): Promise<void> {
+    return this.#claims.whenSettled();
   }
 
   /** Takes nothing new, gives back what was not begun. Resolves when nothing is under way any more. */
@@ -198,6 +246,7 @@ export class Lane {
 
   /** Does now what would be done later: a probe, a resumed trial. */
   kick(): void {
+    if (!this.#started) return;
     this.#door.resume();
     this.#senders.hurry();
     if (this.#door.state.kind === "held") void this.#probe();
@@ -207,7 +256,7 @@ export class Lane {
 
   /** See `ExpressLane`: only where nobody waits longer for the place. */
   reserve(recipients: number): number {
-    if (this.#stopping || this.#backlog || this.#claiming || this.#door.state.kind !== "open") return 0;
+    if (this.#stopping || !this.#started || this.#backlog || this.#claiming || this.#door.state.kind !== "open") return 0;
     // As with claims that come from the queue, some may wait here for their place, in the order they came; else a commit is spent on each.
     const { connections } = this.#upstream.limits;
     const ahead = this.#budget.limited ? 0 : Math.min(connections, MOST_AHEAD);
@@ -243,6 +292,7 @@ export class Lane {
   /** Now and then: extends leases, and asks the queue what is due, should a wake-up have been lost. */
   maintain(state: LaneState | undefined): void {
     this.#claims.renew(this.#options.queue, this.#options.fail);
+    if (this.#stopping) return;
     this.#noteDue(state?.nextDueAt);
     const waiting = state?.waiting ?? 0;
     // A lapsed lease, or an operator, may have put mail here that has another door.
@@ -252,6 +302,7 @@ export class Lane {
   }
 
   #noteDue(at: number | undefined): void {
+    if (at !== undefined) this.#heir?.(at);
     if (at !== undefined && (this.#nextDueAt === undefined || at < this.#nextDueAt)) this.#nextDueAt = at;
   }
 
@@ -263,6 +314,7 @@ export class Lane {
       this.#checkIdle();
       return;
     }
+    if (!this.#started) return;
     const { clock } = this.#options;
     const now = clock.now();
     const { state } = this.#door;
@@ -533,6 +585,7 @@ export class Lane {
       if (isSenderTrial) await this.#senders.tried(claim, false);
       if (waits === undefined || waits.size < claim.recipients.length) this.#backlog = true;
       for (const wait of waits?.values() ?? []) this.#noteDue(now + wait);
+      if (waits === undefined) this.#heir?.(now);
     } catch (error) {
       this.#options.fail(error);
     } finally {

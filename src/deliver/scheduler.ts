@@ -13,25 +13,33 @@ import { Fallback } from "./fallback.ts";
 import { LEASE_MS } from "./claims-in-hand.ts";
 import { Lane } from "./lane.ts";
 import type { LaneOptions } from "./lane-options.ts";
-import type { ReportOptions } from "./reports.ts";
+import type { ReportDoors, ReportOptions } from "./reports.ts";
 import type { RetryPolicy } from "./retry.ts";
 import type { Router } from "./routes.ts";
 import { Teller } from "./teller.ts";
 
 /** What the deliverer is made of. */
-export interface DelivererOptions {
+export interface DelivererOptions extends DelivererSettings {
   readonly queue: DeliveryQueue;
-  /** By name, which is the lane's. Every name that `route` gives must be here. */
+  /** By name, which is the lane's. Every name that `route` gives must be here. Looked at again by `update`. */
   readonly upstreams: ReadonlyMap<string, Upstream>;
   /** What the queue routes with. */
   readonly router: Router;
   /** What `router` asks about the doors: the deliverer fills it. */
   readonly board: DoorBoard;
+  /** Our name in reports. */
+  readonly hostname: string;
+  readonly emit: Emit;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+}
+
+/** What a reload may change, besides doors and routes. */
+export interface DelivererSettings {
   readonly retry: RetryPolicy;
   /** `retry.fallback_after`: a door may put a recipient off for so long before another one of its route gets it. */
   readonly fallbackAfterMs: number;
-  /** Our name in reports. */
-  readonly hostname: string;
   /** `organization.domains`. */
   readonly domains: readonly string[];
   readonly postmaster: string;
@@ -40,10 +48,6 @@ export interface DelivererOptions {
   readonly bounces: { readonly to: "sender" | "postmaster" | "both"; readonly language?: Language | undefined };
   /** IANA name for the dates in reports; undefined: the system's. */
   readonly timeZone: string | undefined;
-  readonly emit: Emit;
-  readonly clock: Clock;
-  /** In [0, 1). */
-  readonly random: () => number;
 }
 
 /** Delivers what is due until it is stopped. */
@@ -59,6 +63,16 @@ export interface Deliverer {
    * ambiguous where the whole message was sent. Resolves when all is settled. The queue must stay open until then.
    */
   stop(graceMs: number): Promise<void>;
+  /**
+   * Takes up a reload: `upstreams` and `router` have changed already. A door that is new begins, one that changed goes on with what waits for it while
+   * the old one finishes what is under way, and of one that is gone the mail is routed anew.
+   *
+   * @param changed - names of doors that are other ones now
+   * @param rerouted - what waits may have another way now
+   * @returns doors as they were, by name: each resolves when nothing is under way by it
+   * @throws what the queue throws
+   */
+  update(settings: DelivererSettings, changed: ReadonlySet<string>, rerouted: boolean): Promise<ReadonlyMap<string, Promise<void>>>;
   /** Tries a door now that waits for later: all of them without a name. */
   kick(upstream?: string): void;
   /** Doors that let nothing out for the moment, by name, with the cause. Those that are held are told by the queue. */
@@ -86,6 +100,9 @@ const MAINTENANCE_MS = LEASE_MS / 6;
 /** After breaking attempts off, how long they may take to notice; what is left then is recovered at the next start. */
 const ABORT_MS = 5_000;
 
+/** Waiting mail after a reload. */
+const RELOADED = { cause: "the routes were chosen anew after a reload", dueNow: true };
+
 export function createDeliverer(options: DelivererOptions): Deliverer {
   return new LaneScheduler(options);
 }
@@ -94,8 +111,15 @@ class LaneScheduler implements Deliverer, ExpressLane {
   readonly failed: Promise<Error>;
   readonly #options: DelivererOptions;
   readonly #lanes = new Map<string, Lane>();
+  /** Lanes that a reload replaced or removed, until nothing is under way by them. */
+  readonly #retired = new Set<Lane>();
+  /** Lanes without a door whose mail is being routed anew; true when more came meanwhile. */
+  readonly #strays = new Map<string, boolean>();
   readonly #budgets: Budgets;
   readonly #teller: Teller;
+  /** The same objects for all lanes, changed in place by a reload. */
+  readonly #reports: Mutable<ReportOptions>;
+  readonly #shared: Mutable<LaneOptions>;
   readonly #reportFailure: (error: Error) => void;
   #cancelMaintenance: (() => void) | undefined;
   readonly #fallback: Fallback;
@@ -107,27 +131,28 @@ class LaneScheduler implements Deliverer, ExpressLane {
     const failure = Promise.withResolvers<Error>();
     this.failed = failure.promise;
     this.#reportFailure = failure.resolve;
-    const { queue, upstreams, retry, emit, clock, random, postmaster, fallbackSenders, domains, hostname, timeZone } = options;
-    const { to, language = "en" } = options.bounces;
-    const reports: ReportOptions = { to, language, postmaster, fallbackSenders, domains, hostname, timeZone };
-    const mailboxes = [...upstreams.values()].flatMap((upstream) => upstream.mailbox ?? []);
-    const { router, board, fallbackAfterMs } = options;
-    const doors = {
+    const { queue, upstreams, emit, clock, random, domains, hostname } = options;
+    const reports: ReportOptions = { ...reportSettings(options), hostname };
+    const { router, board } = options;
+    const doors: ReportDoors = {
       route: (envelope: Envelope, recipient: string) => router.usual(envelope, recipient),
       mailboxOf: (lane: string) => upstreams.get(lane)?.mailbox,
-      mailboxes,
+      get mailboxes() {
+        return [...upstreams.values()].flatMap((upstream) => upstream.mailbox ?? []);
+      },
     };
     const fail = (error: unknown): void => this.#fail(error);
+    this.#reports = reports;
     this.#teller = new Teller({ queue, reports, doors, emit, clock, fail });
     this.#fallback = new Fallback({ queue, router, board, because: (lane) => this.#lanes.get(lane)?.shutBecause });
-    const shared: LaneOptions = {
+    this.#shared = {
       queue,
-      retry,
+      retry: options.retry,
       reports,
       teller: this.#teller,
       router,
       board,
-      fallbackAfterMs,
+      fallbackAfterMs: options.fallbackAfterMs,
       emit,
       clock,
       random,
@@ -137,8 +162,13 @@ class LaneScheduler implements Deliverer, ExpressLane {
       fail,
     };
     this.#budgets = new Budgets({ upstreams: [...upstreams.values()], domains, emit, clock });
-    for (const upstream of upstreams.values())
-      this.#lanes.set(upstream.name, new Lane(upstream, this.#budgets.door(upstream.name), shared));
+    for (const upstream of upstreams.values()) this.#addLane(upstream);
+  }
+
+  #addLane(upstream: Upstream): Lane {
+    const lane = new Lane(upstream, this.#budgets.door(upstream.name), this.#shared);
+    this.#lanes.set(upstream.name, lane);
+    return lane;
   }
 
   async start(): Promise<void> {
@@ -148,7 +178,11 @@ class LaneScheduler implements Deliverer, ExpressLane {
     await queue.reroute();
     const states = new Map((await queue.lanes()).map((state) => [state.lane, state]));
     this.#started = true;
-    queue.onWork((name) => this.#lanes.get(name)?.work());
+    queue.onWork((name) => {
+      const lane = this.#lanes.get(name);
+      if (lane === undefined) this.#routeAnew(name);
+      else lane.work();
+    });
     await this.#teller.start();
     for (const lane of this.#lanes.values()) await lane.start(states.get(lane.name));
     queue.setExpress(this);
@@ -160,15 +194,95 @@ class LaneScheduler implements Deliverer, ExpressLane {
     this.#stopped = true;
     this.#cancelMaintenance?.();
     queue.setExpress(undefined);
-    const drained = Promise.all([...this.#lanes.values()].map((lane) => lane.drain()));
+    const lanes = [...this.#lanes.values(), ...this.#retired];
+    const drained = Promise.all(lanes.map((lane) => lane.drain()));
     const cancelGrace = clock.after(graceMs, () => {
-      for (const lane of this.#lanes.values()) lane.abort();
+      for (const lane of lanes) lane.abort();
     });
     const tooLong = Promise.withResolvers<void>();
     const cancelTooLong = clock.after(graceMs + ABORT_MS, tooLong.resolve);
     await Promise.race([Promise.all([drained, this.#teller.stop()]), tooLong.promise]);
     cancelGrace();
     cancelTooLong();
+  }
+
+  async update(settings: DelivererSettings, changed: ReadonlySet<string>, rerouted: boolean): Promise<ReadonlyMap<string, Promise<void>>> {
+    const { queue, upstreams, board } = this.#options;
+    Object.assign(this.#reports, reportSettings(settings));
+    Object.assign(this.#shared, { retry: settings.retry, fallbackAfterMs: settings.fallbackAfterMs });
+    // Up to the first wait nothing comes between: from one moment to the next there are other lanes.
+    const { renewed, fresh } = this.#budgets.update([...upstreams.values()], settings.domains, changed);
+    const before = new Map(this.#lanes);
+    const ended = new Map<string, Promise<void>>();
+    const begun: Lane[] = [];
+    for (const [name, lane] of before) {
+      const upstream = upstreams.get(name);
+      if (upstream === undefined) {
+        this.#lanes.delete(name);
+        board.remove(name);
+        lane.forgetHold();
+        ended.set(
+          name,
+          this.#retire(lane, () => this.#routeAnew(name)),
+        );
+      } else if (renewed.has(name)) {
+        const next = this.#addLane(upstream);
+        begun.push(next);
+        ended.set(
+          name,
+          this.#retire(lane, (dueAt) => next.dueAt(dueAt)),
+        );
+      } else lane.routesChanged();
+    }
+    for (const upstream of upstreams.values()) if (!before.has(upstream.name)) begun.push(this.#addLane(upstream));
+    const underWay = [...this.#lanes.values()].filter((lane) => !begun.includes(lane)).map((lane) => lane.whenSettled());
+
+    await this.#budgets.restore(queue, fresh);
+    const held = await queue.lanes();
+    for (const lane of begun)
+      lane.restore(
+        held.find((state) => state.lane === lane.name),
+        !before.has(lane.name),
+      );
+    if (rerouted) await queue.reroute(RELOADED);
+    const states = new Map((await queue.lanes()).map((state) => [state.lane, state]));
+    if (!this.#stopped) {
+      for (const lane of begun) {
+        await lane.start(states.get(lane.name));
+        // Whoever changes a held door has repaired it, or tries to: it is found out now.
+        if (states.get(lane.name)?.hold !== undefined) lane.kick();
+      }
+    }
+    // What was being delivered stays with its door, and goes by the new way if it has to be tried again.
+    if (rerouted && underWay.length > 0)
+      void Promise.all(underWay).then(() => this.#moveBy(async () => void (await queue.reroute(RELOADED))));
+    return ended;
+  }
+
+  /** @returns resolves when nothing is under way by it any more */
+  async #retire(lane: Lane, heir: (dueAt: number) => void): Promise<void> {
+    this.#retired.add(lane);
+    await lane.retire(heir);
+    this.#retired.delete(lane);
+  }
+
+  /** Mail is on a lane that has no door any more. */
+  #routeAnew(lane: string): void {
+    if (this.#strays.has(lane)) {
+      this.#strays.set(lane, true);
+      return;
+    }
+    this.#strays.set(lane, false);
+    this.#moveBy(async () => {
+      try {
+        do {
+          this.#strays.set(lane, false);
+          await this.#options.queue.reroute({ lane, cause: `upstream ${lane} is not in the configuration any more` });
+        } while (this.#strays.get(lane) === true);
+      } finally {
+        this.#strays.delete(lane);
+      }
+    });
   }
 
   kick(upstream?: string): void {
@@ -207,11 +321,17 @@ class LaneScheduler implements Deliverer, ExpressLane {
   }
 
   deliver(claim: Claim): void {
-    this.#lanes.get(claim.lane)?.deliver(claim);
+    this.#promised(claim.lane)?.deliver(claim);
   }
 
   forget(lane: string, recipients: number): void {
-    this.#lanes.get(lane)?.forget(recipients);
+    this.#promised(lane)?.forget(recipients);
+  }
+
+  /** The lane that a place was reserved on: commits come back in their order, so one that was replaced meanwhile comes first. */
+  #promised(name: string): Lane | undefined {
+    for (const lane of this.#retired) if (lane.name === name && lane.hasReserved) return lane;
+    return this.#lanes.get(name);
   }
 
   /** Moves mail between lanes, unless the end has begun: what is left out is found at the next start. */
@@ -230,6 +350,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
     try {
       const states = new Map((await this.#options.queue.lanes()).map((state) => [state.lane, state]));
       for (const lane of this.#lanes.values()) lane.maintain(states.get(lane.name));
+      for (const lane of this.#retired) lane.maintain(undefined);
       this.#teller.maintain();
       this.#budgets.watch();
       this.#scheduleMaintenance();
@@ -243,7 +364,15 @@ class LaneScheduler implements Deliverer, ExpressLane {
     this.#stopped = true;
     this.#cancelMaintenance?.();
     void this.#teller.stop();
-    for (const lane of this.#lanes.values()) lane.halt();
+    for (const lane of [...this.#lanes.values(), ...this.#retired]) lane.halt();
     this.#reportFailure(error instanceof Error ? error : new Error(String(error)));
   }
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+function reportSettings(settings: DelivererSettings): Omit<ReportOptions, "hostname"> {
+  const { postmaster, fallbackSenders, domains, timeZone } = settings;
+  const { to, language = "en" } = settings.bounces;
+  return { to, language, postmaster, fallbackSenders, domains, timeZone };
 }

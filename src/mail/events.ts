@@ -30,6 +30,7 @@ export type PosternEvent =
   | { readonly type: "daemon.stopping"; readonly reason: string }
   | { readonly type: "daemon.stopped" }
   | { readonly type: "listener.bound"; readonly listener: string; readonly address: string; readonly port: number; readonly tls: string }
+  | { readonly type: "listener.closed"; readonly listener: string; readonly address: string; readonly port: number }
   /** A listener shows another certificate from now on; `expiresAt` in ms since the epoch. */
   | { readonly type: "certificate.reloaded"; readonly listener: string; readonly expiresAt: number }
   | {
@@ -279,7 +280,15 @@ export type PosternEvent =
   | { readonly type: "queue.full"; readonly freeBytes: number; readonly floorBytes: number }
   | { readonly type: "queue.corrupt"; readonly queueId: string; readonly cause: string }
   | { readonly type: "history.pruned"; readonly messages: number }
-  | { readonly type: "config.reload.ignored"; readonly reason: string }
+  /** The file was read again and taken up; `changed` are keys in force, `restart` those that wait for one. `operator` is absent for a signal. */
+  | {
+      readonly type: "config.reloaded";
+      readonly changed: readonly string[];
+      readonly restart: readonly string[];
+      readonly operator?: string | undefined;
+    }
+  /** It was read again, and nothing changed for its faults: one line each, `FILE:LINE:COL KEY: message`. */
+  | { readonly type: "config.reload.failed"; readonly faults: readonly string[]; readonly operator?: string | undefined }
   /** Something in the configuration that does not forbid a start; `place` is FILE:LINE:COL. */
   | {
       readonly type: "config.warned";

@@ -43,6 +43,7 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
   "daemon.stopping": { when: "A signal or a fault asks the daemon to end; deliveries under way are finished.", level: "info" },
   "daemon.stopped": { when: "The queue is closed; the last line of a clean end.", level: "info" },
   "listener.bound": { when: "A listener accepts connections.", level: "info" },
+  "listener.closed": { when: "A reload took a listener's address away; its sessions go on.", level: "info" },
   "certificate.reloaded": {
     when: "A listener's certificate files changed and fit; new sessions get them.",
     level: "info",
@@ -279,8 +280,18 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
   "queue.corrupt": { when: "Stored content failed its checksum; its recipients are held and never sent.", level: "error" },
   "history.pruned": { when: "Old history was removed.", level: "info" },
   "config.warned": { when: "The configuration has a fault that does not forbid the start.", level: "warn" },
-  "config.reload.ignored": { when: "SIGHUP came, and nothing was reloaded.", level: "warn" },
-  "alert.raised": { when: "Something needs a person; `remedy` says what to do (docs/alerts.md). Once for each alert, and again when it grows more severe.", level: "error" },
+  "config.reloaded": {
+    when: "SIGHUP or postern reload: the configuration was read again and is in force, except for the keys in `restart`.",
+    level: (event) => (event.restart.length > 0 ? "warn" : "info"),
+  },
+  "config.reload.failed": {
+    when: "SIGHUP or postern reload: the configuration has faults, and the one before stays in force.",
+    level: "error",
+  },
+  "alert.raised": {
+    when: "Something needs a person; `remedy` says what to do (docs/alerts.md). Once for each alert, and again when it grows more severe.",
+    level: "error",
+  },
   "alert.repeated": {
     when: "An alert is open for another day.",
     level: "error",
@@ -290,6 +301,9 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
   "alert.notified": { when: "The webhook took a notice about an alert.", level: "debug" },
   "alert.notify.failed": { when: "The webhook does not take notices; they wait and are tried again. At most once an hour.", level: "warn" },
   "alert.notify.dropped": { when: "A notice to the webhook was given up: too old, too many, or refused for good.", level: "warn" },
-  "alert.file.failed": { when: "`deliver/alerts.json` cannot be read or written: what is open is forgotten at the next restart.", level: "error" },
+  "alert.file.failed": {
+    when: "`deliver/alerts.json` cannot be read or written: what is open is forgotten at the next restart.",
+    level: "error",
+  },
   "alert.look.failed": { when: "The look for alerts could not get its figures; the next one is in a minute.", level: "warn" },
 };

@@ -27,6 +27,8 @@ export type LogFields = Readonly<Record<string, unknown>>;
 export interface Log {
   write(level: LogLevel | "fatal", event: string, fields: LogFields): void;
   enabled(level: LogLevel): boolean;
+  /** From now on nothing less severe is enabled. */
+  setLevel(level: LogLevel): void;
   /** Writes what is buffered before it returns. For the end of the process. */
   flush(): void;
   close(): void;
@@ -43,7 +45,7 @@ export function openLog(options: LogOptions, clock: Clock): Log {
   const pretty = options.pretty ?? (destination === 1 && process.stdout.isTTY);
   const colour = pretty && destination === 1 && process.stdout.isTTY && process.env["NO_COLOR"] === undefined;
   const time = isoTime(clock);
-  const lowest = LOG_LEVELS.indexOf(options.level);
+  let lowest = LOG_LEVELS.indexOf(options.level);
   const write: Log["write"] = (level, event, fields) => {
     const values = JSON.stringify(fields);
     const line = `{"level":"${level}","time":"${time()}","event":"${event}"${values === "{}" ? "" : ","}${values.slice(1)}\n`;
@@ -53,6 +55,9 @@ export function openLog(options: LogOptions, clock: Clock): Log {
   return {
     write,
     enabled: (level) => LOG_LEVELS.indexOf(level) <= lowest,
+    setLevel: (level) => {
+      lowest = LOG_LEVELS.indexOf(level);
+    },
     flush: () => stream.flush(),
     close: () => stream.close(),
   };

@@ -22,6 +22,7 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
   "daemon.started": { type: "daemon.started", version: "0.1.0", listeners: ["printers"] },
   "daemon.stopping": { type: "daemon.stopping", reason: "SIGTERM" },
   "daemon.stopped": { type: "daemon.stopped" },
+  "listener.closed": { type: "listener.closed", listener: "printers", address: "::", port: 25 },
   "listener.bound": { type: "listener.bound", listener: "printers", address: "::", port: 25, tls: "none" },
   "session.opened": {
     type: "session.opened",
@@ -214,7 +215,12 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
   "queue.corrupt": { type: "queue.corrupt", queueId: ID, cause: "checksum of row 3" },
   "history.pruned": { type: "history.pruned", messages: 10 },
   "config.warned": { type: "config.warned", place: "postern.yaml:7:3", key: "organization", text: "expires soon" },
-  "config.reload.ignored": { type: "config.reload.ignored", reason: "restart to apply changes" },
+  "config.reloaded": { type: "config.reloaded", changed: ["clients.floor.networks"], restart: ["hostname"], operator: "kim" },
+  "config.reload.failed": {
+    type: "config.reload.failed",
+    faults: ["postern.yaml:7:3 clients.floor: unknown key netwrks; did you mean networks?"],
+    operator: "kim",
+  },
   "alert.raised": { type: "alert.raised", alert: "upstream-held", subject: "scans", text: "scans is held", remedy: "renew the secret" },
   "alert.repeated": {
     type: "alert.repeated",

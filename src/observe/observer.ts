@@ -4,7 +4,7 @@ import { describeError } from "../mail/errors.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { EventDefinition } from "./events.ts";
 import { EVENTS } from "./events.ts";
-import type { Log, LogOptions } from "./log.ts";
+import type { Log, LogLevel, LogOptions } from "./log.ts";
 import { openLog } from "./log.ts";
 import type { GaugeSnapshot } from "./metrics.ts";
 import { Metrics } from "./metrics.ts";
@@ -19,6 +19,8 @@ export interface Observer {
   readonly emit: Emit;
   /** Names what the gauges are read from at each scrape. Until then, and while it rejects, they are absent and `postern_ready` is 0. */
   watch(source: () => Promise<GaugeSnapshot>): void;
+  /** A reload's settings. */
+  update(settings: { readonly level: LogLevel }): void;
   /** All metrics in Prometheus' text format 0.0.4. */
   metricsText(): Promise<string>;
   /** Logs what is about to end the process, as `daemon.crashed` with its stack, and writes it out before it returns. */
@@ -41,6 +43,7 @@ export function createObserver(options: ObserverOptions): Observer {
     watch: (gauges) => {
       source = gauges;
     },
+    update: ({ level }) => log.setLevel(level),
     metricsText: async () => {
       let snapshot: GaugeSnapshot | undefined;
       try {

@@ -11,6 +11,8 @@ export interface ServiceManager {
   readonly present: boolean;
   /** Start-up is over. */
   ready(): Promise<void>;
+  /** A reload has begun; `ready` ends it. */
+  reloading(): Promise<void>;
   /** A clean end has begun. */
   stopping(): Promise<void>;
   /** Pings twice in each interval that the unit demands (WatchdogSec), as long as `alive` says so. Returns what ends it. */
@@ -33,12 +35,12 @@ export function openServiceManager(options: ServiceManagerOptions): ServiceManag
   const { env, clock } = options;
   const socket = env["NOTIFY_SOCKET"];
   const present = socket !== undefined && socket !== "";
-  const notify = (state: string): Promise<void> => {
+  const notify = (...states: readonly string[]): Promise<void> => {
     if (!present) return Promise.resolve();
     return new Promise((resolve) => {
       const settings = { timeout: NOTIFY_TIMEOUT_MS, env: { PATH: env["PATH"], NOTIFY_SOCKET: socket } };
-      execFile(options.program ?? "systemd-notify", [state], settings, (error) => {
-        if (error !== null) options.warn(`systemd was not told ${state}: ${error.message.replace(/\s*\n\s*/g, " ").trim()}`);
+      execFile(options.program ?? "systemd-notify", states, settings, (error) => {
+        if (error !== null) options.warn(`systemd was not told ${states[0]}: ${error.message.replace(/\s*\n\s*/g, " ").trim()}`);
         resolve();
       });
     });
@@ -46,6 +48,8 @@ export function openServiceManager(options: ServiceManagerOptions): ServiceManag
   return {
     present,
     ready: () => notify("READY=1"),
+    // The time tells systemd which of several reloads this is about (Type=notify-reload).
+    reloading: () => notify("RELOADING=1", `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`),
     stopping: () => notify("STOPPING=1"),
     startWatchdog(alive) {
       const intervalMs = watchdogMs(env);

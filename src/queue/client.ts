@@ -28,6 +28,7 @@ import type {
   Queue,
   QueueEntry,
   QueueFilter,
+  QueueLimits,
   QueueStatistics,
   ReportWindow,
   RerouteRequest,
@@ -60,8 +61,9 @@ export interface ClientParts {
   readonly emit: Emit;
   readonly clock: Clock;
   readonly disk: DiskWatch;
-  readonly maxBytes: number | undefined;
-  readonly historyKeepMs: number;
+  /** What a reload may change. */
+  maxBytes: number | undefined;
+  historyKeepMs: number;
   /** Gives the ownership of the queue back. */
   readonly release: () => void;
 }
@@ -507,7 +509,7 @@ export class SqliteQueue implements Queue, LinkListener {
   }
 
   async reroute(request?: RerouteRequest): Promise<number> {
-    const { lane, cause = "the routes were chosen anew at the start", limit = Infinity } = request ?? {};
+    const { lane, cause = "the routes were chosen anew at the start", limit = Infinity, dueNow = lane !== undefined } = request ?? {};
     // In order with everything that was asked before: what is being accepted on the lane's old way is there to be found.
     const { waiting, lanes } = await this.#db.ask<WorkerStatistics>({ op: "statistics" });
     // The usual start finds an empty queue: no thread for looking is needed then.
@@ -517,7 +519,7 @@ export class SqliteQueue implements Queue, LinkListener {
     for (let after = 0; ;) {
       const found = await this.#reading.ask<Movable[]>({ what: "movable", after, limit: REROUTE_SLICE, lane });
       after = found.at(-1)?.message ?? after;
-      moved += await this.#move(found, cause, lane !== undefined, limit - moved);
+      moved += await this.#move(found, cause, dueNow, limit - moved);
       if (found.length < REROUTE_SLICE || moved >= limit) return moved;
     }
   }
@@ -597,6 +599,15 @@ export class SqliteQueue implements Queue, LinkListener {
       }
     }
     return { changed, busy };
+  }
+
+  update({ floorBytes, maxBytes, historyKeepMs }: QueueLimits): void {
+    const parts = this.#parts;
+    parts.maxBytes = maxBytes;
+    parts.historyKeepMs = historyKeepMs;
+    if (maxBytes === undefined) this.#full = false;
+    this.#checkSize();
+    parts.disk.setFloor(floorBytes);
   }
 
   // ---- what the worker tells -------------------------------------------------------------------------------------------

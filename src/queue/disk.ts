@@ -61,7 +61,7 @@ const IDLE_POLL_MS = 10_000;
 /** Watches free space, so that asking costs nothing. */
 export class DiskWatch {
   readonly #directory: string;
-  readonly #floorBytes: number;
+  #floorBytes: number;
   readonly #clock: Clock;
   readonly #emit: Emit;
   readonly #measure: (path: string) => Promise<number>;
@@ -90,6 +90,12 @@ export class DiskWatch {
   stop(): void {
     this.#stopped = true;
     this.#cancel?.();
+  }
+
+  /** Another floor from now on. */
+  setFloor(bytes: number): void {
+    this.#floorBytes = bytes;
+    this.#judge();
   }
 
   /** Free octets, less what was written since they were measured. */

@@ -5,21 +5,15 @@ import { SqliteQueue } from "./client.ts";
 import { DiskWatch, prepareDirectory } from "./disk.ts";
 import { WorkerLink } from "./link.ts";
 import { takeOwnership } from "./owner.ts";
-import type { Queue, RouteRecipient } from "./queue.ts";
+import type { Queue, QueueLimits, RouteRecipient } from "./queue.ts";
 
 /** What a queue needs to know. */
-export interface QueueOptions {
+export interface QueueOptions extends QueueLimits {
   /** `data_dir`/queue; made when missing (0700). Must be on a local disk. */
   readonly directory: string;
   readonly route: RouteRecipient;
   readonly emit: Emit;
   readonly clock: Clock;
-  /** `queue.min_free`: below this nothing new is accepted. */
-  readonly floorBytes: number;
-  /** `queue.max_size`: most octets of content. */
-  readonly maxBytes?: number | undefined;
-  /** `history.keep`: how long finished messages can be looked at. */
-  readonly historyKeepMs: number;
   /** Shared memory for content on its way to the disk. Default 16 MiB. */
   readonly poolBytes?: number | undefined;
   /** Length of the write-ahead log from which it is copied into the file even when the queue is busy. Default 64 MiB. */

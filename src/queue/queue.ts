@@ -241,8 +241,10 @@ export type RouteRecipient = (envelope: Envelope, recipient: string, standing?: 
 
 /** Which waiting recipients are routed again, and why they go where they go. */
 export interface RerouteRequest {
-  /** Those of one lane. */
-  readonly lane: string;
+  /** Those of one lane; absent: of all. */
+  readonly lane?: string | undefined;
+  /** Whether they are due at once where they go; absent: those of one lane are, of all they are due as they were. */
+  readonly dueNow?: boolean | undefined;
   /** What the history and `recipient.moved` say. */
   readonly cause: string;
   /** Most recipients to move, oldest first; absent: all. */
@@ -442,9 +444,21 @@ export interface ActResult {
   readonly busy: number;
 }
 
+/** What a reload may change. */
+export interface QueueLimits {
+  /** `queue.min_free`: below this nothing new is accepted. */
+  readonly floorBytes: number;
+  /** `queue.max_size`: most octets of content. */
+  readonly maxBytes?: number | undefined;
+  /** `history.keep`: how long finished messages can be looked at. */
+  readonly historyKeepMs: number;
+}
+
 /** The whole queue. `close` waits for commits under way, then closes the file cleanly. */
 export interface Queue extends MessageSink, DeliveryQueue, QueueReader {
   act(act: OperatorAct): Promise<ActResult>;
+  /** Other limits from now on. Mail that is being written is not touched. */
+  update(limits: QueueLimits): void;
   /** Resolves when the database had to be closed after a fault; the process must then restart. Never resolves otherwise. */
   readonly failed: Promise<Error>;
 }

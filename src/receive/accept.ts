@@ -4,11 +4,12 @@
  */
 import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
+import { isDeepStrictEqual } from "node:util";
 import type { Reply } from "../mail/reply.ts";
 import { Directory } from "./directory.ts";
 import type { Standing } from "./directory.ts";
 import { canonicalPeer, deviceGroup } from "./networks.ts";
-import type { AdmissionKind, Admissions, Certificates, ClientOptions, Endpoint, SessionContext } from "./options.ts";
+import type { AdmissionKind, Admissions, Certificates, ClientOptions, Endpoint, ListenerOptions, SessionContext } from "./options.ts";
 import type { Places, Waiting } from "./places.ts";
 import { notAllowed, REPLIES, wireReply } from "./replies.ts";
 import { TlsServers } from "./tls-servers.ts";
@@ -18,13 +19,21 @@ const LOOK_AGAIN_MS = 3_000;
 /** How long a refused client gets to read its line. */
 const REFUSAL_LINGER_MS = 2_000;
 
+/** An address that is listened on. A reload may hand it to another acceptor without closing it. */
+export interface BoundSocket {
+  readonly endpoint: Endpoint;
+  readonly server: Server;
+  readonly address: AddressInfo;
+  owner: Acceptor;
+}
+
 /** One listener: its sockets, its clients by network. */
 export class Acceptor {
   readonly #context: SessionContext;
   readonly #places: Places;
   readonly #servers: TlsServers;
-  readonly #directory: Directory;
-  readonly #bound: { server: Server; address: AddressInfo }[] = [];
+  #directory: Directory;
+  readonly #bound: BoundSocket[] = [];
   readonly #refused = new Set<Socket>();
   readonly #nextId: () => string;
   #stopping = false;
@@ -37,8 +46,27 @@ export class Acceptor {
     this.#servers = new TlsServers(context);
     // What OpenSSL does not take must be known before anybody connects.
     this.#servers.of(undefined);
-    for (const client of clients) if (client.listeners?.includes(context.listener.name) !== false) this.#servers.of(client);
-    this.#directory = new Directory(context.listener.name, context.listener.auth ?? "none", clients);
+    this.#directory = this.prepare(clients);
+  }
+
+  get listener(): ListenerOptions {
+    return this.#context.listener;
+  }
+
+  /**
+   * Who may come in by this listener.
+   *
+   * @throws Error for a network that cannot be read or is listed twice, and for TLS that the listener has no certificate for
+   */
+  prepare(clients: readonly ClientOptions[]): Directory {
+    const { name, auth } = this.listener;
+    for (const client of clients) if (client.listeners?.includes(name) !== false) this.#servers.of(client);
+    return new Directory(name, auth ?? "none", clients);
+  }
+
+  /** A reload's clients, for connections from now on; sessions keep theirs. */
+  update(directory: Directory): void {
+    this.#directory = directory;
   }
 
   /** Addresses bound, in the order of the endpoints. */
@@ -46,26 +74,53 @@ export class Acceptor {
     return this.#bound.map(({ address }) => address);
   }
 
-  /** Binds all endpoints. @throws the error of the first that cannot be bound */
-  async start(): Promise<void> {
+  /** What is bound, to be handed on. */
+  get sockets(): readonly BoundSocket[] {
+    return this.#bound;
+  }
+
+  /**
+   * Binds all endpoints; those that another listener has bound are only looked up, for `takeOver`.
+   *
+   * @throws the error of the first that cannot be bound
+   */
+  async start(inherited: readonly BoundSocket[] = []): Promise<void> {
     for (const endpoint of this.#context.listener.endpoints) {
-      const server = createServer({ allowHalfOpen: true, noDelay: true, highWaterMark: 64 * 1024 }, (socket) => this.#accept(socket));
-      const address = await bind(server, endpoint);
-      this.#bound.push({ server, address });
-      this.#context.options.emit({
-        type: "listener.bound",
-        listener: this.#context.listener.name,
-        address: address.address,
-        port: address.port,
-        tls: this.#context.listener.tls.mode,
-      });
+      const known = inherited.find((socket) => isDeepStrictEqual(socket.endpoint, endpoint));
+      this.#bound.push(known ?? (await this.#bind(endpoint)));
+    }
+  }
+
+  async #bind(endpoint: Endpoint): Promise<BoundSocket> {
+    const server = createServer({ allowHalfOpen: true, noDelay: true, highWaterMark: 64 * 1024 }, (socket) => bound.owner.#accept(socket));
+    const bound: BoundSocket = { endpoint, server, address: await bind(server, endpoint), owner: this };
+    return bound;
+  }
+
+  /** Takes what comes in by all of its sockets from now on. */
+  takeOver(): void {
+    const { listener, options } = this.#context;
+    for (const bound of this.#bound) {
+      bound.owner = this;
+      const { address, port } = bound.address;
+      options.emit({ type: "listener.bound", listener: listener.name, address, port, tls: listener.tls.mode });
+    }
+  }
+
+  /** Its listener is gone, or another one took its place: closes what nobody took over. Sessions and connections that wait for a place go on. */
+  leave(): void {
+    const { listener, options } = this.#context;
+    for (const { owner, server, address } of this.#bound) {
+      if (owner !== this) continue;
+      server.close();
+      options.emit({ type: "listener.closed", listener: listener.name, address: address.address, port: address.port });
     }
   }
 
   /** Takes no new connections and refuses those that wait. Sessions go on. */
   stop(): void {
     this.#stopping = true;
-    for (const { server } of this.#bound) server.close();
+    for (const { owner, server } of this.#bound) if (owner === this) server.close();
   }
 
   /** Other certificates from the next handshake on. @throws Error when they do not fit: those before stay */

@@ -2,10 +2,14 @@
 import type { ClientOptions, ListenerOptions, SessionContext } from "./options.ts";
 import { effectiveTls } from "./tls.ts";
 
+/** What is the same for all of the relay. */
+export type SharedContext = Omit<SessionContext, "listener" | "tls" | "of">;
+
 /** @param shared - of the whole relay */
-export function makeContext(listener: ListenerOptions, shared: Omit<SessionContext, "listener" | "tls" | "of">): SessionContext {
+export function makeContext(listener: ListenerOptions, shared: SharedContext): SessionContext {
   const { sessions } = shared.limits;
-  const contexts = new Map<ClientOptions, SessionContext>();
+  // A reload's clients are other ones: those before go with their last session.
+  const contexts = new WeakMap<ClientOptions, SessionContext>();
   const own = {
     ...shared,
     listener,

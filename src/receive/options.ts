@@ -180,23 +180,27 @@ export interface Admissions {
   lookAgain(device: string, listener: string): Promise<ReturnType<Admissions["admit"]>> | undefined;
 }
 
-export interface ReceiverOptions {
-  /** First word of 220 and 250, name in Received and Message-ID. */
-  readonly hostname: string;
+/** What a reload may change. */
+export interface ReceiverSettings {
   readonly domains: Domains;
   readonly listeners: readonly ListenerOptions[];
   readonly clients: readonly ClientOptions[];
-  /** Absent: only the clients' networks let anybody in. */
-  readonly admissions?: Admissions | undefined;
-  /** Absent: there are no users. */
-  readonly authenticator?: Authenticator | undefined;
+  readonly limits?: Partial<ReceiverLimits> | undefined;
   /** Absent: only the client's own limit counts. */
   readonly sizeLimit?: SizeLimit | undefined;
   /** IANA name for Date and Received; absent: the system's. */
   readonly timeZone?: string | undefined;
   /** Whether subjects go into envelope and event. */
   readonly logSubjects?: boolean | undefined;
-  readonly limits?: Partial<ReceiverLimits> | undefined;
+}
+
+export interface ReceiverOptions extends ReceiverSettings {
+  /** First word of 220 and 250, name in Received and Message-ID. */
+  readonly hostname: string;
+  /** Absent: only the clients' networks let anybody in. */
+  readonly admissions?: Admissions | undefined;
+  /** Absent: there are no users. */
+  readonly authenticator?: Authenticator | undefined;
   readonly sink: MessageSink;
   readonly emit: Emit;
   readonly clock: Clock;

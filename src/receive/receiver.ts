@@ -1,10 +1,11 @@
 /** The receiving stage: listeners to accepted mail in the queue. Start it, stop it; everything else comes as events. */
 import { randomInt } from "node:crypto";
 import type { AddressInfo } from "node:net";
-import { Acceptor } from "./accept.ts";
-import { makeContext } from "./contexts.ts";
+import { isDeepStrictEqual } from "node:util";
+import { Acceptor, type BoundSocket } from "./accept.ts";
+import { makeContext, type SharedContext } from "./contexts.ts";
 import { DEFAULT_LIMITS } from "./options.ts";
-import type { Certificates, ReceiverOptions } from "./options.ts";
+import type { Certificates, ClientOptions, ListenerOptions, ReceiverOptions, ReceiverSettings } from "./options.ts";
 import { Places } from "./places.ts";
 import { Rates } from "./rates.ts";
 import { Repeats } from "./repeats.ts";
@@ -23,6 +24,7 @@ export type {
   ListenerTls,
   ReceiverLimits,
   ReceiverOptions,
+  ReceiverSettings,
   SizeLimit,
   TlsVersion,
 } from "./options.ts";
@@ -51,6 +53,14 @@ export interface Receiver {
   stop(graceMs: number): Promise<void>;
   /** Shows other certificates from the next handshake of this listener on. @throws Error when they do not fit: those before stay */
   present(listener: string, certificates: Certificates): void;
+  /**
+   * Takes up a reload. Connections from now on find the new clients and listeners; open sessions go on as they began. An address that a listener keeps
+   * stays bound throughout.
+   *
+   * @throws Error for networks that cannot be read or are listed twice on a listener, a certificate that does not fit, and an address that cannot be
+   *   bound; nothing has changed then
+   */
+  update(settings: ReceiverSettings): Promise<void>;
   /** What is bound; with port 0, where. */
   addresses(): readonly BoundAddress[];
   /** Sessions now, waiting connections not included. */
@@ -73,33 +83,33 @@ const NOBODY: Authenticator = { isUser: () => false, remembers: () => false, che
 
 class ReceivingStage implements Receiver {
   readonly #places = new Places();
-  readonly #acceptors: { readonly name: string; readonly acceptor: Acceptor }[];
+  #acceptors: readonly Acceptor[];
+  /** The same object for all sessions, changed in place by a reload. */
   readonly #options: ReceiverOptions;
   #stopInspecting: (() => void) | undefined;
+  /** What all listeners share. */
+  #shared: SharedContext;
+  readonly #nextId = sessionIds();
+  #date: MailDate;
 
-  constructor(options: ReceiverOptions) {
+  constructor(given: ReceiverOptions) {
+    const options = { ...given };
     this.#options = options;
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
-    const date = new MailDate(options.timeZone);
-    const formatDate = (at: number): string => date.format(at);
+    this.#date = new MailDate(options.timeZone);
+    const formatDate = (at: number): string => this.#date.format(at);
     const signIns = new SignIns(options.authenticator ?? NOBODY, options.clock, { firstDelayMs: limits.authDelayMs });
-    const nextId = sessionIds();
-    const shared = { options, limits, signIns, formatDate, repeats: new Repeats(), rates: new Rates(), handshakes: new Turns() };
-    this.#acceptors = options.listeners.map((listener) => ({
-      name: listener.name,
-      acceptor: new Acceptor(makeContext(listener, shared), options.clients, this.#places, nextId),
-    }));
+    this.#shared = { options, limits, signIns, formatDate, repeats: new Repeats(), rates: new Rates(), handshakes: new Turns() };
+    this.#acceptors = options.listeners.map((listener) => this.#acceptorOf(listener, options.clients, this.#shared));
+  }
+
+  #acceptorOf(listener: ListenerOptions, clients: readonly ClientOptions[], shared: SharedContext): Acceptor {
+    return new Acceptor(makeContext(listener, shared), clients, this.#places, this.#nextId);
   }
 
   async start(): Promise<void> {
-    for (const { name, acceptor } of this.#acceptors) {
-      try {
-        await acceptor.start();
-      } catch (error) {
-        for (const { acceptor: other } of this.#acceptors) other.stop();
-        throw new Error(`listener ${name} cannot be bound: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-      }
-    }
+    await startAll(this.#acceptors, []);
+    for (const acceptor of this.#acceptors) acceptor.takeOver();
     this.#inspect();
   }
 
@@ -114,7 +124,7 @@ class ReceivingStage implements Receiver {
   }
 
   async stop(graceMs: number): Promise<void> {
-    for (const { acceptor } of this.#acceptors) acceptor.stop();
+    for (const acceptor of this.#acceptors) acceptor.stop();
     this.#stopInspecting?.();
     this.#places.cancelWaiting();
     for (const session of this.#places.sessions) session.stop();
@@ -123,21 +133,67 @@ class ReceivingStage implements Receiver {
     });
     await this.#places.empty();
     cancel();
-    for (const { acceptor } of this.#acceptors) acceptor.destroyRefused();
+    for (const acceptor of this.#acceptors) acceptor.destroyRefused();
   }
 
   present(listener: string, certificates: Certificates): void {
-    this.#acceptors.find(({ name }) => name === listener)?.acceptor.present(certificates);
+    this.#acceptors.find((acceptor) => acceptor.listener.name === listener)?.present(certificates);
+  }
+
+  async update(settings: ReceiverSettings): Promise<void> {
+    const { clients } = settings;
+    const before = this.#acceptors;
+    const shared = { ...this.#shared, limits: { ...DEFAULT_LIMITS, ...settings.limits } };
+    const limitsAreSame = isDeepStrictEqual(this.#shared.limits, shared.limits);
+    const kept = new Map<Acceptor, ReturnType<Acceptor["prepare"]>>();
+    const fresh: Acceptor[] = [];
+    const after = settings.listeners.map((listener) => {
+      const same = limitsAreSame ? before.find((acceptor) => isDeepStrictEqual(acceptor.listener, listener)) : undefined;
+      if (same !== undefined) kept.set(same, same.prepare(clients));
+      else fresh.push(this.#acceptorOf(listener, clients, shared));
+      return same ?? (fresh.at(-1) as Acceptor);
+    });
+    const leaving = before.filter((acceptor) => !kept.has(acceptor));
+    await startAll(
+      fresh,
+      leaving.flatMap((acceptor) => acceptor.sockets),
+    );
+    // From here on nothing fails.
+    const { listeners, limits, domains, sizeLimit, timeZone, logSubjects } = settings;
+    this.#shared = shared;
+    if (timeZone !== this.#options.timeZone) this.#date = new MailDate(timeZone);
+    Object.assign(this.#options, { listeners, limits, clients, domains, sizeLimit, timeZone, logSubjects });
+    for (const [acceptor, directory] of kept) acceptor.update(directory);
+    for (const acceptor of fresh) acceptor.takeOver();
+    for (const acceptor of leaving) acceptor.leave();
+    this.#acceptors = after;
   }
 
   addresses(): readonly BoundAddress[] {
-    return this.#acceptors.flatMap(({ name, acceptor }) =>
-      acceptor.addresses.map((address: AddressInfo) => ({ listener: name, address: address.address, port: address.port })),
+    return this.#acceptors.flatMap((acceptor) =>
+      acceptor.addresses.map((address: AddressInfo) => ({
+        listener: acceptor.listener.name,
+        address: address.address,
+        port: address.port,
+      })),
     );
   }
 
   sessionCount(): number {
     return this.#places.sessions.size;
+  }
+}
+
+/** Binds what is not bound yet. When one cannot be bound, those bound before are closed again. */
+async function startAll(acceptors: readonly Acceptor[], inherited: readonly BoundSocket[]): Promise<void> {
+  for (const acceptor of acceptors) {
+    try {
+      await acceptor.start(inherited);
+    } catch (error) {
+      for (const other of acceptors) other.stop();
+      const cause = error instanceof Error ? error.message : String(error);
+      throw new Error(`listener ${acceptor.listener.name} cannot be bound: ${cause}`, { cause: error });
+    }
   }
 }
 

@@ -2,7 +2,7 @@
 import type { AdminOptions } from "../../src/admin/admin.ts";
 import { PosternError } from "../../src/mail/errors.ts";
 
-export const NO_OPERATIONS: Pick<AdminOptions, "tests" | "doctor" | "alerts"> = {
+export const NO_OPERATIONS: Pick<AdminOptions, "tests" | "doctor" | "alerts" | "reloads"> = {
   alerts: { list: () => [] },
   tests: { send: () => Promise.reject(new PosternError("E_USAGE", "no test mail here")) },
   doctor: {
@@ -10,4 +10,5 @@ export const NO_OPERATIONS: Pick<AdminOptions, "tests" | "doctor" | "alerts"> = 
       yield { doing: "nothing" };
     },
   },
+  reloads: { reload: () => Promise.reject(new PosternError("E_UNAVAILABLE", "no file here")) },
 };

@@ -9,7 +9,7 @@ export const authorities = (what: string) =>
   about(listOf(path()).optional(), {
     description: `Files of further certificate authorities (PEM) that ${what} may have its certificate from.`,
     default_text: "network.ca",
-    apply: "restart",
+    apply: "reload",
   });
 
 export const proxy = () => text(readProxy, "`none`, URL", "none, or a URL without a user such as http://proxy.contoso.com:3128");
@@ -21,16 +21,16 @@ export const Network = z.strictObject({
   proxy: about(proxy().prefault("none"), {
     description: "HTTP proxy for tokens and Graph. SMTP never goes through one.",
     samples: ["http://proxy.contoso.com:3128"],
-    apply: "restart",
+    apply: "reload",
   }),
   ca: about(listOf(path()).prefault([]), {
     description: "Files of further certificate authorities (PEM) to trust towards every upstream.",
     samples: [["certs/corporate-ca.pem"]],
-    apply: "restart",
+    apply: "reload",
   }),
   source_address: about(sourceAddress().prefault("none"), {
     description: "Local address of connections to the outside.",
-    apply: "restart",
+    apply: "reload",
   }),
   dns: about(
     z
@@ -38,11 +38,11 @@ export const Network = z.strictObject({
         servers: about(dnsServers().prefault([]), {
           description: "Name servers that are asked for MX records. Without any, the system's.",
           samples: [["10.0.0.53", "10.0.1.53"]],
-          apply: "restart",
+          apply: "reload",
         }),
       })
       .prefault({}),
-    { description: "How MX records are looked up.", apply: "restart" },
+    { description: "How MX records are looked up.", apply: "reload" },
   ),
 });
 
@@ -54,13 +54,13 @@ export const ownNetwork = () =>
         proxy: about(proxy().optional(), {
           description: "HTTP proxy of this upstream, for tokens and Graph.",
           default_text: "network.proxy",
-          apply: "restart",
+          apply: "reload",
         }),
         ca: authorities("this upstream"),
         source_address: about(sourceAddress().optional(), {
           description: "Local address of this upstream's connections.",
           default_text: "network.source_address",
-          apply: "restart",
+          apply: "reload",
         }),
         dns: about(
           z
@@ -68,15 +68,15 @@ export const ownNetwork = () =>
               servers: about(dnsServers().optional(), {
                 description: "Name servers of this upstream.",
                 default_text: "network.dns.servers",
-                apply: "restart",
+                apply: "reload",
               }),
             })
             .optional(),
-          { description: "How MX records are looked up.", default_text: "network.dns", apply: "restart" },
+          { description: "How MX records are looked up.", default_text: "network.dns", apply: "reload" },
         ),
       })
       .optional(),
-    { description: "How this upstream is reached, where it differs from network.", default_text: "network", apply: "restart" },
+    { description: "How this upstream is reached, where it differs from network.", default_text: "network", apply: "reload" },
   );
 
 const SENDER_MODES = ["auto", "keep", "rewrite", "on-behalf-of"] as const;
@@ -89,21 +89,21 @@ export const sender = (mode: (typeof SENDER_MODES)[number], otherwise: string) =
         mode: about(oneOf(SENDER_MODES).prefault(mode), {
           description:
             "auto: the mailbox and what send_as lists stay, every other sender is rewritten; keep: nothing is changed; rewrite: envelope and From: become address; on-behalf-of: From: stays, envelope and Sender: become address.",
-          apply: "restart",
+          apply: "reload",
         }),
         address: about(address().optional(), {
           description: "What a sender is rewritten to.",
           default_text: otherwise,
-          apply: "restart",
+          apply: "reload",
         }),
         send_as: about(listOf(pattern()).prefault([]), {
           description: "Senders that the mailbox may use besides itself (Send As), as addresses or patterns.",
           samples: [["erp@contoso.com"]],
-          apply: "restart",
+          apply: "reload",
         }),
       })
       .prefault({}),
-    { description: "What becomes of the sender on the way out.", apply: "restart" },
+    { description: "What becomes of the sender on the way out.", apply: "reload" },
   );
 
 const MESSAGES_PER_MINUTE = "Messages in any minute.";
@@ -136,33 +136,33 @@ export const limits = (defaults: LimitDefaults, words: Partial<Record<keyof type
       .strictObject({
         messages_per_minute: about(count().prefault(defaults.messages_per_minute), {
           description: say.messages_per_minute,
-          apply: "restart",
+          apply: "reload",
         }),
-        messages_per_hour: about(count().prefault("none"), { description: say.messages_per_hour, apply: "restart" }),
-        connections: about(integer(1, 100).prefault(defaults.connections), { description: say.connections, apply: "restart" }),
-        recipients_per_day: about(count().prefault(defaults.recipients_per_day), { description: say.recipients_per_day, apply: "restart" }),
+        messages_per_hour: about(count().prefault("none"), { description: say.messages_per_hour, apply: "reload" }),
+        connections: about(integer(1, 100).prefault(defaults.connections), { description: say.connections, apply: "reload" }),
+        recipients_per_day: about(count().prefault(defaults.recipients_per_day), { description: say.recipients_per_day, apply: "reload" }),
         external_recipients_per_day: about(count().prefault("none"), {
           description: say.external_recipients_per_day,
-          apply: "restart",
+          apply: "reload",
         }),
         recipients_per_message: about(integer(1, 1000).prefault(defaults.recipients_per_message), {
           description: say.recipients_per_message,
-          apply: "restart",
+          apply: "reload",
         }),
         max_message_size: about(messageSize().prefault(defaults.max_message_size), {
           description: say.max_message_size,
-          apply: "restart",
+          apply: "reload",
         }),
       })
       .prefault({}),
-    { description: "What this door can take.", apply: "restart" },
+    { description: "What this door can take.", apply: "reload" },
   );
 };
 
 /** Limits whose defaults follow from another key; those are in `../presets.ts`. */
 export const derivedLimits = (defaults: Readonly<Record<keyof typeof DESCRIPTIONS, string>>) => {
   const field = <T extends z.ZodType>(key: keyof typeof DESCRIPTIONS, value: T) =>
-    about(value.optional(), { description: DESCRIPTIONS[key], default_text: defaults[key], apply: "restart" });
+    about(value.optional(), { description: DESCRIPTIONS[key], default_text: defaults[key], apply: "reload" });
   return about(
     z
       .strictObject({
@@ -175,6 +175,6 @@ export const derivedLimits = (defaults: Readonly<Record<keyof typeof DESCRIPTION
         max_message_size: field("max_message_size", messageSize()),
       })
       .prefault({}),
-    { description: "What this door can take.", apply: "restart" },
+    { description: "What this door can take.", apply: "reload" },
   );
 };

@@ -77,7 +77,7 @@ function overrides(kept: (key: string) => boolean, above: string) {
   const fields = keysOf
     .filter(([key]) => kept(key))
     .map(
-      ([key, { field, description }]) => [key, about(field().optional(), { description, default_text: above, apply: "restart" })] as const,
+      ([key, { field, description }]) => [key, about(field().optional(), { description, default_text: above, apply: "reload" })] as const,
     );
   return z.strictObject(Object.fromEntries(fields) as unknown as { [K in keyof Fields]: z.ZodOptional<Fields[K]> });
 }
@@ -85,7 +85,7 @@ function overrides(kept: (key: string) => boolean, above: string) {
 function withDefaults() {
   const fields = keysOf.map(([key, { field, description, default: value }]) => [
     key,
-    about((field() as z.ZodType).prefault(value), { description, apply: "restart" }),
+    about((field() as z.ZodType).prefault(value), { description, apply: "reload" }),
   ]);
   return Object.fromEntries(fields) as unknown as { [K in keyof Fields]: z.ZodPrefault<Fields[K]> };
 }
@@ -93,11 +93,11 @@ function withDefaults() {
 export const Limits = z.strictObject({
   sessions: about(integer(1, 1_000_000).prefault(1000), {
     description: "Sessions of the whole relay, then 421 4.3.2; as many more connections may wait for a place of their device.",
-    apply: "restart",
+    apply: "reload",
   }),
   command_line: about(size("1KiB", "1MiB").prefault("16KiB"), {
     description: "Longest command line; longer ones get 500 5.5.2.",
-    apply: "restart",
+    apply: "reload",
   }),
   ...withDefaults(),
 });

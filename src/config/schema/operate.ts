@@ -41,9 +41,9 @@ export const Alerts = z.strictObject({
 export const Log = z.strictObject({
   level: about(oneOf(["debug", "info", "warn", "error"]).prefault("info"), {
     description: "Least severe level that is logged.",
-    apply: "restart",
+    apply: "reload",
   }),
-  subjects: about(boolean().prefault(false), { description: "Log the Subject: of messages. It may be confidential.", apply: "restart" }),
+  subjects: about(boolean().prefault(false), { description: "Log the Subject: of messages. It may be confidential.", apply: "reload" }),
   transcripts: about(oneOf(["off", "errors", "all"]).prefault("errors"), {
     description: "SMTP dialogues with upstreams to keep, without secrets and content: of failed attempts, or of all.",
     apply: "restart",

@@ -12,33 +12,33 @@ export const Organization = z.strictObject({
     description:
       "Microsoft Entra tenant, as id or domain. Required where an upstream signs in with OAuth and its credential names no tenant of its own.",
     samples: ["contoso.onmicrosoft.com"],
-    apply: "restart",
+    apply: "reload",
   }),
   cloud: about(oneOf(CLOUDS).prefault("worldwide"), {
     description: "Microsoft cloud of the tenant: it gives the sign-in service, the scope and the submission host.",
-    apply: "restart",
+    apply: "reload",
   }),
   domains: about(listOf(domain()), {
     description:
       'Accepted domains: what "internal" means. The first completes addresses without a domain; "*.contoso.com" adds all subdomains.',
     samples: [["contoso.com"], ["contoso.com", "*.contoso.com"]],
-    apply: "restart",
+    apply: "reload",
   }),
   postmaster: about(address(), {
     description: "Gets the reports that nobody else can receive.",
     samples: ["it@contoso.com"],
-    apply: "restart",
+    apply: "reload",
   }),
   default_sender: about(address().optional(), {
     description: "Sender for devices that have no usable address of their own.",
     default_text: "organization.postmaster",
     samples: ["printers@contoso.com"],
-    apply: "restart",
+    apply: "reload",
   }),
   time_zone: about(text(readTimeZone, "time zone", "a time zone such as Europe/Paris or UTC").optional(), {
     description: "Zone of the Date: that is added to messages without one, and of times that commands read and print. Logs are always UTC.",
     default_text: "the system's time zone",
     samples: ["Europe/Paris"],
-    apply: "restart",
+    apply: "reload",
   }),
 });

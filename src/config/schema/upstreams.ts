@@ -6,20 +6,20 @@ import { authorities, derivedLimits, limits, ownNetwork, sender } from "./door-f
 import { about, address, fqdn, host, ip, line, listOf, name, oneOf, pattern, port, path, secret, text } from "./fields.ts";
 import { TLS_MODES } from "./receive.ts";
 
-const type = <T extends string>(word: T, description: string) => about(z.literal(word), { description, apply: "restart" });
+const type = <T extends string>(word: T, description: string) => about(z.literal(word), { description, apply: "reload" });
 
 const authority = () =>
   about(text(readHttpsUrl, "https URL", "an https URL such as https://login.microsoftonline.com").optional(), {
     description: "Sign-in service; the tenant is added to it.",
     default_text: "the cloud's, https://login.microsoftonline.com worldwide",
-    apply: "restart",
+    apply: "reload",
   });
 
 const scope = (standard: string) =>
   about(line("text", "a scope that ends in /.default", 512).optional(), {
     description: "Scope of the token. With a device-code credential: delegated scopes, separated by spaces.",
     default_text: `the cloud's, ${standard} worldwide`,
-    apply: "restart",
+    apply: "reload",
   });
 
 export const PRESETS = ["hve", "acs"] as const;
@@ -30,20 +30,20 @@ const SmtpAuth = z.strictObject({
     description:
       "Another service than a mailbox of Exchange Online, with its host, scope and limits. hve: High Volume Email, internal recipients only; acs: Azure Communication Services.",
     default_text: "Exchange Online",
-    apply: "restart",
+    apply: "reload",
   }),
   mailbox: about(address(), {
     description: "Mailbox that signs in and sends; the account of High Volume Email; a sender address of Azure Communication Services.",
     samples: ["scanner@contoso.com"],
-    apply: "restart",
+    apply: "reload",
   }),
-  credential: about(SubmissionCredential, { description: "How this door signs in.", apply: "restart" }),
+  credential: about(SubmissionCredential, { description: "How this door signs in.", apply: "reload" }),
   host: about(host().optional(), {
     description: "Submission host.",
     default_text: "the preset's or the cloud's, smtp.office365.com worldwide",
-    apply: "restart",
+    apply: "reload",
   }),
-  port: about(port().prefault(587), { description: "Port of the submission host.", apply: "restart" }),
+  port: about(port().prefault(587), { description: "Port of the submission host.", apply: "reload" }),
   authority: authority(),
   scope: scope("https://outlook.office365.com/.default"),
   ca: authorities("the submission host or the sign-in service"),
@@ -66,15 +66,15 @@ const mxHost = {
     description: "Domain whose MX is looked up: the tenant's host for incoming mail.",
     default_text: "the first of organization.domains",
     samples: ["contoso.com"],
-    apply: "restart",
+    apply: "reload",
   }),
   host: about(host().optional(), {
     description: "The tenant's host by name, instead of a look-up: where the MX points elsewhere, or where there is no DNS.",
     default_text: "looked up",
     samples: ["contoso-com.mail.protection.outlook.com"],
-    apply: "restart",
+    apply: "reload",
   }),
-  port: about(port().prefault(25), { description: "Its port.", apply: "restart" }),
+  port: about(port().prefault(25), { description: "Its port.", apply: "reload" }),
 };
 
 const NO_MAILBOX = "organization.default_sender";
@@ -85,7 +85,7 @@ const DirectSend = z.strictObject({
   tls: about(oneOf(["required", "opportunistic"]).prefault("required"), {
     description:
       "required: STARTTLS with a certificate for the host's name, or nothing is sent; opportunistic: STARTTLS where it is offered, with any certificate.",
-    apply: "restart",
+    apply: "reload",
   }),
   ca: authorities("the host"),
   sender: sender("keep", NO_MAILBOX),
@@ -110,13 +110,13 @@ const Connector = z.strictObject({
       "Certificate that the connector knows, with all intermediates, PEM, leaf first. Goes together with key. Files are watched.",
     default_text: "none: by IP address",
     samples: ["certs/connector.pem"],
-    apply: "restart",
+    apply: "reload",
   }),
-  key: about(path().optional(), { description: "Its private key, PEM.", samples: ["certs/connector.key"], apply: "restart" }),
-  passphrase: about(secret().optional(), { description: "Passphrase of the key, where it has one.", apply: "restart" }),
+  key: about(path().optional(), { description: "Its private key, PEM.", samples: ["certs/connector.key"], apply: "reload" }),
+  passphrase: about(secret().optional(), { description: "Passphrase of the key, where it has one.", apply: "reload" }),
   tls: about(z.literal("required").prefault("required"), {
     description: "A connector is never used without STARTTLS and a certificate for the host's name.",
-    apply: "restart",
+    apply: "reload",
   }),
   ca: authorities("the host"),
   sender: sender("keep", NO_MAILBOX),
@@ -135,26 +135,26 @@ const Graph = z.strictObject({
   mailbox: about(text(readGraphMailbox, "address, `from`", "an address with a domain such as scanner@contoso.com, or from"), {
     description: "Mailbox that sends. from: the sender's own, for senders that allow lists.",
     samples: ["scanner@contoso.com", "from"],
-    apply: "restart",
+    apply: "reload",
   }),
   allow: about(listOf(pattern()).optional(), {
     description: "With mailbox: from, the senders whose mailbox may be used, as addresses or patterns.",
     default_text: "required with mailbox: from",
     samples: [["erp@contoso.com", "*@sales.contoso.com"]],
-    apply: "restart",
+    apply: "reload",
   }),
-  credential: about(OAuthCredential, { description: "How the application gets its token from Microsoft Entra ID.", apply: "restart" }),
+  credential: about(OAuthCredential, { description: "How the application gets its token from Microsoft Entra ID.", apply: "reload" }),
   graph_host: about(text(readGraphHost, "host name, https URL", "a host name such as graph.microsoft.com, or an https URL").optional(), {
     description: "Host of Microsoft Graph.",
     default_text: "the cloud's, https://graph.microsoft.com worldwide",
-    apply: "restart",
+    apply: "reload",
   }),
   authority: authority(),
   scope: scope("https://graph.microsoft.com/.default"),
   large_messages: about(oneOf(["next", "draft"]).prefault("next"), {
     description:
       "Messages over 2000KiB. next: they take the route's next door; draft: they are rebuilt as a draft with uploaded attachments, which needs Mail.ReadWrite and loses signatures.",
-    apply: "restart",
+    apply: "reload",
   }),
   ca: authorities("Graph or the sign-in service"),
   sender: sender("auto", "the mailbox"),
@@ -172,23 +172,23 @@ const Graph = z.strictObject({
 
 const SmartHost = z.strictObject({
   type: type("smart-host", "Any SMTP server."),
-  host: about(host(), { description: "The server; no MX lookup.", samples: ["mail.corp.local"], apply: "restart" }),
-  port: about(port().prefault(25), { description: "Its port.", apply: "restart" }),
+  host: about(host(), { description: "The server; no MX lookup.", samples: ["mail.corp.local"], apply: "reload" }),
+  port: about(port().prefault(25), { description: "Its port.", apply: "reload" }),
   tls: about(oneOf(TLS_MODES).prefault("opportunistic"), {
     description:
       "none: never; opportunistic: STARTTLS where it is offered, with any certificate; required: STARTTLS with a valid certificate; implicit: TLS from the first byte with a valid certificate.",
-    apply: "restart",
+    apply: "reload",
   }),
   credential: about(PasswordCredential.optional(), {
     description: "Signing in, where the server asks for it.",
     default_text: "no sign-in",
-    apply: "restart",
+    apply: "reload",
   }),
   ca: authorities("the server"),
   source_address: about(ip().optional(), {
     description: "Local address of the connections.",
     default_text: "network.source_address",
-    apply: "restart",
+    apply: "reload",
   }),
   sender: sender("keep", NO_MAILBOX),
   limits: limits({

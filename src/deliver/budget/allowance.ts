@@ -37,10 +37,10 @@ export const BUDGET_HISTORY_MS = 25 * 60 * MINUTE_MS;
 
 export class Allowance {
   readonly limit: LimitName;
-  /** The limit's number. */
-  readonly most: number;
-  /** Names of the doors that share it. */
-  readonly doors: readonly string[];
+  /** What the next hop counts the doors together by. */
+  readonly key: string;
+  #most: number;
+  #doors: readonly string[];
   readonly unit: Unit;
   readonly isRate: boolean;
   /** A limit of a whole day: worth a warning before it is reached, and an order in which the rest is used. */
@@ -48,16 +48,33 @@ export class Allowance {
   readonly lengthMs: number;
   readonly window: SlidingWindow;
 
-  constructor(limit: LimitName, most: number, doors: readonly string[]) {
+  constructor(limit: LimitName, key: string, most: number, doors: readonly string[]) {
     const kind = LIMITS[limit];
     this.limit = limit;
-    this.most = most;
-    this.doors = doors;
+    this.key = key;
+    this.#most = most;
+    this.#doors = doors;
     this.unit = kind.unit;
     this.isRate = kind.isRate;
     this.isDaily = kind.lengthMs >= DAY_MS;
     this.lengthMs = kind.lengthMs;
     this.window = new SlidingWindow(kind.lengthMs, kind.afterEndMs);
+  }
+
+  /** The limit's number. */
+  get most(): number {
+    return this.#most;
+  }
+
+  /** Names of the doors that share it. */
+  get doors(): readonly string[] {
+    return this.#doors;
+  }
+
+  /** A reload's number and doors; what is used stays used. */
+  update(most: number, doors: readonly string[]): void {
+    this.#most = most;
+    this.#doors = doors;
   }
 
   /** What is left of it now. @param factor - of a rate, so much is used */

@@ -59,41 +59,87 @@ export interface BudgetOptions {
 
 export class Budgets {
   readonly #options: BudgetOptions;
-  readonly #allowances: Allowance[] = [];
+  #domains: readonly string[];
+  #allowances: Allowance[] = [];
   readonly #doors = new Map<string, DoorBudget>();
-  readonly #low = new Set<Allowance>();
+  /** Those that were warned of, with the warning's subject. */
+  readonly #low = new Map<Allowance, string>();
+  readonly #throttles = new Map<string, Throttle>();
+  readonly #connections = new Map<string, SharedConnections>();
 
   constructor(options: BudgetOptions) {
     this.#options = options;
-    const { upstreams, domains } = options;
+    this.#domains = options.domains;
+    this.#make(options.upstreams, new Set());
+  }
+
+  /**
+   * A reload's doors. What is counted together under the same name keeps what is used of it, whoever shares it now.
+   *
+   * @param changed - names of doors that are other ones now
+   * @returns names of doors with a new budget, which the old one of the same name has handed its attempts to; and what is new, to be restored
+   */
+  update(
+    upstreams: readonly Upstream[],
+    domains: readonly string[],
+    changed: ReadonlySet<string>,
+  ): { readonly renewed: ReadonlySet<string>; readonly fresh: readonly Allowance[] } {
+    this.#domains = domains;
+    return this.#make(upstreams, changed);
+  }
+
+  #make(upstreams: readonly Upstream[], changed: ReadonlySet<string>): { renewed: Set<string>; fresh: Allowance[] } {
+    const known = new Map(this.#allowances.map((allowance) => [`${allowance.limit} ${allowance.key}`, allowance]));
+    const fresh: Allowance[] = [];
+    this.#allowances = [];
     for (const { limit, key, most } of RULES) {
-      for (const group of groups(upstreams, key)) {
+      for (const [its, group] of groups(upstreams, key)) {
         const limits = group.flatMap((door) => most(door) ?? []);
-        if (limits.length > 0) {
-          const doors = group.map((door) => door.name);
-          this.#allowances.push(new Allowance(limit, Math.min(...limits), doors));
-        }
+        if (limits.length === 0) continue;
+        const doors = group.map((door) => door.name);
+        const old = known.get(`${limit} ${its}`);
+        const allowance = old ?? new Allowance(limit, its, Math.min(...limits), doors);
+        if (old === undefined) fresh.push(allowance);
+        else old.update(Math.min(...limits), doors);
+        this.#allowances.push(allowance);
       }
     }
-    const throttles = new Map<string, Throttle>();
-    const connections = sharedConnections(upstreams);
+    for (const [allowance, subject] of this.#low) {
+      if (this.#allowances.includes(allowance)) continue;
+      this.#low.delete(allowance);
+      this.#options.emit({ type: "alert.cleared", alert: "budget.low", subject });
+    }
+    return { renewed: this.#makeDoors(upstreams, changed), fresh };
+  }
+
+  #makeDoors(upstreams: readonly Upstream[], changed: ReadonlySet<string>): Set<string> {
+    const renewed = new Set<string>();
+    const connections = sharedConnections(upstreams, this.#connections);
     for (const upstream of upstreams) {
       const { name } = upstream;
       const own = this.#allowances.filter((allowance) => allowance.doors.includes(name));
       const throttledBy = byApplication(upstream) ?? byMailbox(upstream);
-      const throttle = throttles.get(throttledBy) ?? new Throttle();
-      throttles.set(throttledBy, throttle);
+      const throttle = this.#throttles.get(throttledBy) ?? new Throttle();
+      this.#throttles.set(throttledBy, throttle);
+      const old = this.#doors.get(name);
+      if (old !== undefined && !changed.has(name) && old.isMadeOf(own, throttle, connections.get(name))) continue;
       const isExternal = own.some(({ unit }) => unit === "external")
-        ? (address: string) => !isInternalDomain(splitAddress(address).domain, domains)
+        ? (address: string) => !isInternalDomain(splitAddress(address).domain, this.#domains)
         : undefined;
-      this.#doors.set(name, new DoorBudget(name, own, throttle, connections.get(name), isExternal, () => this.watch()));
+      const door = new DoorBudget(name, own, throttle, connections.get(name), isExternal, () => this.watch());
+      old?.succeededBy(door);
+      this.#doors.set(name, door);
+      renewed.add(name);
     }
+    const names = new Set(upstreams.map(({ name }) => name));
+    for (const name of this.#doors.keys()) if (!names.has(name)) this.#doors.delete(name);
     for (const [name, door] of this.#doors) {
       const sharing = new Set(door.allowances.flatMap((allowance) => allowance.doors));
       for (const [other, shared] of connections) if (shared === connections.get(name)) sharing.add(other);
       sharing.delete(name);
       door.share([...sharing].flatMap((other) => this.#doors.get(other) ?? []));
     }
+    return renewed;
   }
 
   /** @throws Error for a name that is no upstream's */
@@ -103,10 +149,10 @@ export class Budgets {
     return door;
   }
 
-  /** Counts what earlier processes used, from the queue's history. */
-  async restore(queue: Pick<DeliveryQueue, "attemptCounts">): Promise<void> {
+  /** Counts what was used before, by earlier processes or while there was no such limit, from the queue's history. */
+  async restore(queue: Pick<DeliveryQueue, "attemptCounts">, allowances: readonly Allowance[] = this.#allowances): Promise<void> {
     const { clock } = this.#options;
-    for (const { doors, lengthMs, unit, window } of this.#allowances) {
+    for (const { doors, lengthMs, unit, window } of allowances) {
       for (const door of doors) {
         const now = clock.now();
         const monotonic = clock.monotonic();
@@ -141,21 +187,23 @@ export class Budgets {
       const remaining = allowance.remaining(now);
       const subject = `${doors.join("+")} ${limit}`;
       if (!this.#low.has(allowance) && remaining < most * LOW_SHARE) {
-        this.#low.add(allowance);
+        this.#low.set(allowance, subject);
         const words = limit === "recipients_per_day" ? "recipients" : "recipients outside the organization";
         const text = `${remaining} of ${most} ${words} are left of the last 24 hours for ${doors.join(", ")}: interactive mail goes first, then the rest waits`;
         const remedy =
           "Spread the mail over several mailboxes (spread: true), or send the bulk of it by a connector, High Volume Email or Azure Communication Services";
         emit({ type: "alert.raised", alert: "budget.low", subject, text, remedy });
-      } else if (this.#low.has(allowance) && remaining >= most * CLEAR_SHARE) {
+      } else if (remaining >= most * CLEAR_SHARE) {
+        const raised = this.#low.get(allowance);
+        if (raised === undefined) continue;
         this.#low.delete(allowance);
-        emit({ type: "alert.cleared", alert: "budget.low", subject });
+        emit({ type: "alert.cleared", alert: "budget.low", subject: raised });
       }
     }
   }
 }
 
-function groups(upstreams: readonly Upstream[], key: Rule["key"]): Upstream[][] {
+function groups(upstreams: readonly Upstream[], key: Rule["key"]): Map<string, Upstream[]> {
   const byKey = new Map<string, Upstream[]>();
   for (const upstream of upstreams) {
     const its = key(upstream);
@@ -164,23 +212,26 @@ function groups(upstreams: readonly Upstream[], key: Rule["key"]): Upstream[][] 
     if (group === undefined) byKey.set(its, [upstream]);
     else group.push(upstream);
   }
-  return [...byKey.values()];
+  return byKey;
 }
 
 /**
  * Connections that Microsoft counts together: those of SMTP by mailbox (3, of which a door takes 2 by default), requests of Graph by application (4).
  * Only where doors share them: a door alone keeps its own number itself.
  */
-function sharedConnections(upstreams: readonly Upstream[]): Map<string, SharedConnections> {
+function sharedConnections(upstreams: readonly Upstream[], known: Map<string, SharedConnections>): Map<string, SharedConnections> {
   const shared = new Map<string, SharedConnections>();
   const smtp = groups(upstreams, (door) => (door.type === "smtp-auth" ? door.traits.countedAs.mailbox : undefined));
   const graph = groups(upstreams, byApplication);
-  const add = (group: readonly Upstream[], most: number): void => {
+  const add = (key: string, group: readonly Upstream[], most: number): void => {
     if (group.length < 2) return;
-    const connections = { most, underWay: 0 };
+    const connections = known.get(key) ?? { most, underWay: 0 };
+    connections.most = most;
+    known.set(key, connections);
     for (const { name } of group) shared.set(name, connections);
   };
-  for (const group of smtp) add(group, Math.max(...group.map((door) => door.limits.connections)));
-  for (const group of graph) add(group, Math.min(GRAPH_CONCURRENT, Math.max(...group.map((door) => door.limits.connections))));
+  for (const [key, group] of smtp) add(`smtp ${key}`, group, Math.max(...group.map((door) => door.limits.connections)));
+  for (const [key, group] of graph)
+    add(`graph ${key}`, group, Math.min(GRAPH_CONCURRENT, Math.max(...group.map((door) => door.limits.connections))));
   return shared;
 }

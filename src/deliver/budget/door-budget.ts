@@ -47,7 +47,7 @@ export interface BudgetLevel {
 
 /** Attempts under way of doors that the next hop counts together. */
 export interface SharedConnections {
-  readonly most: number;
+  most: number;
   underWay: number;
 }
 
@@ -62,6 +62,15 @@ export class DoorBudget {
   readonly allowances: readonly Allowance[];
   readonly #throttle: Throttle;
   readonly #connections: SharedConnections | undefined;
+  /** All that count this door's connections: its own, and those of the budgets that followed. */
+  readonly #countingConnections = new Set<SharedConnections>();
+  /** Connections in use. */
+  #inUse = 0;
+  /** What each attempt under way took places of: of this budget, and of those that followed it meanwhile. */
+  readonly #underWay = new Map<Cost, Allowance[]>();
+  /** The budget of the same door that a reload made of this one. */
+  #successor: DoorBudget | undefined;
+  #predecessor: DoorBudget | undefined;
   readonly #isExternal: ((address: string) => boolean) | undefined;
   readonly #shares: SenderShares | undefined;
   /** Doors that wait for what this one gives back. */
@@ -87,13 +96,14 @@ export class DoorBudget {
     this.allowances = allowances;
     this.#throttle = throttle;
     this.#connections = connections;
+    if (connections !== undefined) this.#countingConnections.add(connections);
     this.#isExternal = isExternal;
     const hasDay = allowances.some((allowance) => allowance.isDaily);
     this.#shares = hasDay ? new SenderShares() : undefined;
     this.#onCounted = hasDay ? onCounted : undefined;
   }
 
-  /** Called once, when all doors are there. */
+  /** Called when all doors are there. */
   share(neighbours: readonly DoorBudget[]): void {
     this.#neighbours = neighbours;
   }
@@ -101,6 +111,36 @@ export class DoorBudget {
   /** `wake` is called when another door of the same budget gave something back that this one may wait for. */
   onFree(wake: () => void): void {
     this.#wake = wake;
+  }
+
+  /** True where it counts by exactly these. */
+  isMadeOf(allowances: readonly Allowance[], throttle: Throttle, connections: SharedConnections | undefined): boolean {
+    const its = this.allowances;
+    return (
+      this.#throttle === throttle &&
+      this.#connections === connections &&
+      its.length === allowances.length &&
+      its.every((allowance, index) => allowance === allowances[index])
+    );
+  }
+
+  /**
+   * Another budget takes this one's place. What is under way here is so there too, and is counted there when it ends: no limit sees more because the
+   * configuration changed.
+   */
+  succeededBy(successor: DoorBudget): void {
+    this.#successor = successor;
+    successor.#predecessor = this;
+    successor.#inherit(this);
+    for (let old = this.#predecessor; old !== undefined; old = old.#predecessor) successor.#inherit(old);
+  }
+
+  #inherit(old: DoorBudget): void {
+    for (const [cost, taken] of old.#underWay) takeOfOthers(cost, taken, this.allowances);
+    const connections = this.#connections;
+    if (connections === undefined || old.#countingConnections.has(connections)) return;
+    old.#countingConnections.add(connections);
+    connections.underWay += old.#inUse;
   }
 
   // ---- places ----
@@ -152,8 +192,17 @@ export class DoorBudget {
   /** Attempts that may be under way by this door: of `connections`, what throttling and the other doors of the mailbox leave. */
   slots(connections: number, underWay: number, now: number): number {
     const factor = this.#throttle.factor(now);
-    const slots = factor === 1 || connections === 0 ? connections : Math.max(1, Math.floor(connections * factor));
+    const whole = factor === 1 || connections === 0 ? connections : Math.max(1, Math.floor(connections * factor));
+    const slots = this.#predecessor === undefined ? whole : Math.max(0, whole - this.#inUseBefore());
     return this.#connections === undefined ? slots : Math.min(slots, underWay + this.#connections.most - this.#connections.underWay);
+  }
+
+  /** Connections of the door as it was before a reload. */
+  #inUseBefore(): number {
+    while (this.#predecessor !== undefined && this.#predecessor.#inUse === 0) this.#predecessor = this.#predecessor.#predecessor;
+    let inUse = 0;
+    for (let old = this.#predecessor; old !== undefined; old = old.#predecessor) inUse += old.#inUse;
+    return inUse;
   }
 
   // ---- one message ----
@@ -211,6 +260,9 @@ export class DoorBudget {
     if (!this.limited) return undefined;
     const cost = this.#costOf(recipients, sizeBytes);
     for (const { unit, window } of this.allowances) if (unit === "external" || unit === "bytes") window.take(cost[unit]);
+    const taken = [...this.allowances];
+    for (let next = this.#successor; next !== undefined; next = next.#successor) takeOfOthers(cost, taken, next.allowances);
+    this.#underWay.set(cost, taken);
     return cost;
   }
 
@@ -226,8 +278,10 @@ export class DoorBudget {
     this.disconnected();
     if (cost === undefined) return undefined;
     const counted = this.#countedOf(cost, taken);
-    for (const { unit, window } of this.allowances) {
-      window.giveBack(unit === "messages" ? 1 : cost[unit]);
+    const places = this.#underWay.get(cost) ?? this.allowances;
+    this.#underWay.delete(cost);
+    for (const { unit, window } of places) {
+      window.giveBack(amountOf(cost, unit));
       window.count(counted[unit], startedAt, now);
     }
     if (counted.recipients > 0) this.#shares?.count(line, counted.recipients, now);
@@ -247,12 +301,15 @@ export class DoorBudget {
 
   /** A connection is used, by an attempt or a probe of the door. */
   connected(): void {
-    if (this.#connections !== undefined) this.#connections.underWay += 1;
+    this.#inUse += 1;
+    for (const connections of this.#countingConnections) connections.underWay += 1;
   }
 
   disconnected(): void {
-    if (this.#connections !== undefined) this.#connections.underWay -= 1;
+    this.#inUse -= 1;
+    for (const connections of this.#countingConnections) connections.underWay -= 1;
     this.#wakeNeighbours();
+    for (let next = this.#successor; next !== undefined; next = next.#successor) next.#wakeSoon();
   }
 
   /** True when a probe may connect: no other door uses what there is. */
@@ -314,4 +371,17 @@ const MOST_AWAITED = 50;
 export function levelOf(allowance: Allowance, now: number): BudgetLevel {
   const { doors, limit, most } = allowance;
   return { budget: doors.join("+"), doors, limit, most, remaining: allowance.remaining(now) };
+}
+
+function amountOf(cost: Cost, unit: Unit): number {
+  return unit === "messages" ? 1 : cost[unit];
+}
+
+/** Takes an attempt's places of allowances that it has none of, and adds them to `taken`. */
+function takeOfOthers(cost: Cost, taken: Allowance[], allowances: readonly Allowance[]): void {
+  for (const allowance of allowances) {
+    if (taken.includes(allowance)) continue;
+    allowance.window.take(amountOf(cost, allowance.unit));
+    taken.push(allowance);
+  }
 }
