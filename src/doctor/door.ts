@@ -152,14 +152,15 @@ function signInFindings(
   const signsIn = isSignedIn(config);
   if (untokened !== undefined) return [judged(door, signsIn ? "token" : "secret", untokened)];
   const finding = refused === undefined ? undefined : judgeRefusal(refused, door.judging);
-  const unexplained = finding?.id === UNEXPLAINED;
+  const tried = found.stages.some(({ stage }) => stage === "auth");
+  const signIn = finding?.id === UNEXPLAINED ? "refused" : tried && refused === undefined ? "accepted" : "untried";
   if (signsIn) {
     findings.push(tokenFinding(name, config, found.token, now));
-    const permission = found.token === undefined ? undefined : permissionFinding(name, config, found.token, unexplained);
+    const permission = found.token === undefined ? undefined : permissionFinding(name, config, found.token, signIn);
     if (permission !== undefined) findings.push(permission);
   }
   if (refused !== undefined && finding !== undefined) findings.push(refusedSignIn(door, found, refused, finding));
-  else if (found.stages.some(({ stage }) => stage === "auth")) findings.push(said(door, "auth", "ok", "the sign-in was accepted"));
+  else if (tried) findings.push(said(door, "auth", "ok", "the sign-in was accepted"));
   return findings;
 }
 

@@ -40,24 +40,25 @@ test.each([
   expect(finding.remedy).toContain(remedy);
 });
 
-test("a permission that is missing is only a warning while the sign-in works: RBAC may give the right", () => {
+test("a permission that is missing is a fault only where the sign-in was refused: RBAC may give the right", () => {
   const bare = { ...TOKEN, roles: [] };
 
-  expect(permissionFinding("scans", SMTP, TOKEN, false)?.verdict).toBe("ok");
-  expect(permissionFinding("scans", SMTP, bare, false)).toMatchObject({
+  expect(permissionFinding("scans", SMTP, TOKEN, "untried")?.verdict).toBe("ok");
+  expect(permissionFinding("scans", SMTP, bare, "untried")).toMatchObject({
     verdict: "warning",
     remedy: expect.stringContaining('"Application SMTP.SendAsApp"'),
   });
-  expect(permissionFinding("scans", SMTP, bare, true)?.verdict).toBe("fault");
-  expect(permissionFinding("graph", GRAPH, { ...TOKEN, roles: ["Mail.Send"] }, false)?.verdict).toBe("ok");
-  expect(permissionFinding("graph", GRAPH, TOKEN, false)?.evidence).toContain("no Mail.Send (it has SMTP.SendAsApp)");
+  expect(permissionFinding("scans", SMTP, bare, "accepted")?.verdict).toBe("ok");
+  expect(permissionFinding("scans", SMTP, bare, "refused")?.verdict).toBe("fault");
+  expect(permissionFinding("graph", GRAPH, { ...TOKEN, roles: ["Mail.Send"] }, "untried")?.verdict).toBe("ok");
+  expect(permissionFinding("graph", GRAPH, TOKEN, "untried")?.evidence).toContain("no Mail.Send (it has SMTP.SendAsApp)");
 });
 
 test("a delegated permission that is missing is a fault: nothing else gives the right", () => {
   const config = { ...SMTP, credential: { type: "device-code" } } as unknown as SmtpAuthConfig;
 
-  expect(permissionFinding("scans", config, { ...TOKEN, scopes: ["SMTP.Send"] }, false)?.verdict).toBe("ok");
-  expect(permissionFinding("scans", config, TOKEN, false)).toMatchObject({
+  expect(permissionFinding("scans", config, { ...TOKEN, scopes: ["SMTP.Send"] }, "untried")?.verdict).toBe("ok");
+  expect(permissionFinding("scans", config, TOKEN, "untried")).toMatchObject({
     verdict: "fault",
     remedy: expect.stringContaining("postern auth login scans"),
   });

@@ -49,13 +49,15 @@ export function tokenFinding(subject: string, config: SignedInConfig, token: Tok
 
 /**
  * The permission in the token. A missing one need not be a fault, since RBAC for Applications in Exchange gives the same right without the token
- * showing it; it is one when the sign-in was refused.
+ * showing it: a sign-in that was accepted proves that, one that was refused for no reason given makes it the fault.
+ *
+ * @param signIn - what AUTH came to; `untried` where there is none
  */
 export function permissionFinding(
   subject: string,
   config: SignedInConfig,
   token: TokenClaims,
-  refused: boolean,
+  signIn: "accepted" | "refused" | "untried",
 ): DoctorFinding | undefined {
   const needed = neededRight(config);
   if (needed === undefined) return undefined;
@@ -74,7 +76,13 @@ export function permissionFinding(
   const mailbox = config.mailbox === "from" ? "the senders' mailboxes" : config.mailbox;
   const alternative = `or give the role to the application for ${mailbox} alone with New-ManagementRoleAssignment -Role "Application ${needed.name}" (RBAC for Applications)`;
   const remedy = grantRole(needed.name, api, alternative);
-  if (refused) return { ...about, verdict: "fault", evidence: `${evidence}, and the sign-in was refused`, remedy };
+  if (signIn === "accepted")
+    return {
+      ...about,
+      verdict: "ok",
+      evidence: `${evidence}, and the sign-in was accepted: RBAC for Applications in Exchange gives the right`,
+    };
+  if (signIn === "refused") return { ...about, verdict: "fault", evidence: `${evidence}, and the sign-in was refused`, remedy };
   return {
     ...about,
     verdict: "warning",

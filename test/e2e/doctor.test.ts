@@ -158,6 +158,21 @@ describe("a tenant that is as it should be, and what can break in it while the r
     expect(examination.findings[0]?.remedy).toMatch(remedy);
   });
 
+  test("rights by RBAC for Applications, which no token shows: proved by the sign-in, a warning where nothing proves them", async () => {
+    const [app] = contoso.sim.tenant.apps;
+    app!.permissions = [];
+    app!.roleAssignments = [{ role: "Application SMTP.SendAsApp", scope: [SCANNER] }];
+
+    const examination = await doctor(contoso);
+
+    expect(examination.code).toBe(0);
+    const permissions = examination.findings.filter(({ id }) => id === "permission").map(({ subject, verdict }) => [subject, verdict]);
+    expect(permissions).toEqual([
+      ["scans", "ok"],
+      ["graph", "warning"],
+    ]);
+  });
+
   test("a mailbox that the MX host does not know is named there as well", async () => {
     contoso.sim.tenant.mailboxes.splice(0, 1);
 

@@ -47,7 +47,7 @@ describe("with the stand-in as tenant", () => {
     await sim.close();
   });
 
-  test("answers, setup, run and a test mail are all it takes", async () => {
+  test("answers, setup, run, doctor and a test mail are all it takes", async () => {
     await writeFile(join(folder.path, "secret"), DEFAULT_SECRET, { mode: 0o600 });
     const made = await setup({
       ...BASE,
@@ -61,14 +61,17 @@ describe("with the stand-in as tenant", () => {
       overrides: { mailbox: { host: "127.0.0.1", port: sim.ports.submission, authority: sim.authority, ca: "stand-in/ca.pem" } },
     });
     // The monitoring port of a machine that runs several of these at once must be free.
-    await writeFile(configFile, `${await readFile(configFile, "utf8")}admin: { listen: "127.0.0.1:${await freePort()}" }\n`);
+    const further = [`admin: { listen: "127.0.0.1:${await freePort()}" }`, `network: { dns: { servers: ["127.0.0.1:${sim.ports.dns}"] } }`];
+    await writeFile(configFile, `${await readFile(configFile, "utf8")}${further.join("\n")}\n`);
     const checked = await postern(configFile, "check");
     relay = await run({ configFile, adminPort: 0 });
 
+    const examined = await postern(configFile, "doctor");
     const tested = await postern(configFile, "test", "--to", "anna@contoso.com");
 
     expect(made).toMatchObject({ code: 0, stderr: "" });
     expect(checked).toMatchObject({ code: 0, stdout: `${configFile}: ok\n` });
+    expect(examined).toMatchObject({ code: 0, stderr: "" });
     expect(tested.code).toBe(0);
     expect(sim.messages({ recipient: "anna@contoso.com" })).toHaveLength(1);
   });
