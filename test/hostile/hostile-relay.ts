@@ -24,7 +24,7 @@ export type FromRelay =
   | { readonly kind: "fault"; readonly text: string }
   | ({ readonly kind: "accepted" } & Accepted)
   | ({ readonly kind: "figures" } & Figures);
-/** `collect` collects garbage before it tells the figures. */
+/** `collect` gives free memory back to the system before it tells the figures. */
 export type ToRelay = "figures" | "collect" | "stop";
 
 export interface HostileRelay extends AsyncDisposable {
@@ -39,7 +39,7 @@ export interface HostileRelay extends AsyncDisposable {
 const CHILD = fileURLToPath(new URL("relay-process.ts", import.meta.url));
 
 export async function startHostileRelay(): Promise<HostileRelay> {
-  const child = fork(CHILD, { execArgv: ["--expose-gc"], serialization: "json" });
+  const child = fork(CHILD, { serialization: "json" });
   const accepted: Accepted[] = [];
   const faults: string[] = [];
   const asking: ((figures: Figures) => void)[] = [];
