@@ -45,8 +45,17 @@ function* organization({ organization: own }: Readable): Generator<Disagreement>
 }
 
 function* listeners(file: Readable): Generator<Disagreement> {
-  for (const [name, { listen, tls }] of Object.entries(file.listeners)) {
+  for (const [name, { listen, tls, proxy_protocol }] of Object.entries(file.listeners)) {
     const path = ["listeners", name];
+    for (const [index, text] of proxy_protocol.entries()) {
+      const network = readNetwork(text);
+      if (proxy_protocol.indexOf(text) !== index) yield error([...path, "proxy_protocol", index], `${text} is listed twice`);
+      else if ("value" in network && isWidePublic(network.value))
+        yield error(
+          [...path, "proxy_protocol", index],
+          `expected the addresses of balancers, not ${text}: whoever is in there could claim any address`,
+        );
+    }
     if (listen.length === 0) yield error([...path, "listen"], "expected at least one address and port");
     if (tls === undefined) continue;
     const given = { certificate: tls.certificate.length, key: tls.key.length };

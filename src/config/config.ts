@@ -72,6 +72,7 @@ export interface LimitsConfig extends SessionLimitsConfig {
   /** Of the whole relay. */
   readonly sessions: number;
   readonly command_line: number;
+  readonly proxy_header: number;
 }
 
 /** `count` in `perMs`. */
@@ -86,6 +87,8 @@ export interface ListenerConfig {
   readonly tls: ListenerTls;
   readonly quirks?: QuirksConfig | undefined;
   readonly limits?: LimitOverrides | undefined;
+  /** Networks of balancers. */
+  readonly proxy_protocol: readonly string[];
   readonly auth: "none" | "offered" | "required";
   readonly auth_without_tls: boolean;
 }

@@ -246,13 +246,18 @@ describe("single faults", () => {
     ],
     [
       '{ listen: ":25" }',
+      '{ listen: ":25", proxy_protocol: 8.0.0.0/8 }',
+      "8:46 listeners.printers.proxy_protocol[0]: expected the addresses of balancers, not 8.0.0.0/8: whoever is in there could claim any address",
+    ],
+    [
+      '{ listen: ":25" }',
       '{ listen: ":25", tls: { passphrase: { env: P } } }',
       "8:49 listeners.printers.tls.passphrase: expected a pfx with it: keys of their own are read without a passphrase",
     ],
     [
       '{ listen: ":25" }',
       '{ listen: ":25", sasl: required }',
-      "8:30 listeners.printers.sasl: unknown key; known here: listen, tls, limits, auth, auth_without_tls, quirks",
+      "8:30 listeners.printers.sasl: unknown key; known here: listen, tls, proxy_protocol, limits, auth, auth_without_tls, quirks",
     ],
     [
       "hostname:",

@@ -57,7 +57,7 @@ export function resolveConfig(file: ParsedFile, folder: string): Config {
 }
 
 function resolveListener(
-  { listen, tls, limits, auth, auth_without_tls, quirks }: ParsedFile["listeners"][string],
+  { listen, tls, proxy_protocol, limits, auth, auth_without_tls, quirks }: ParsedFile["listeners"][string],
   folder: string,
 ): ListenerConfig {
   const plain = { mode: "none", certificate: [], key: [], pfx: undefined, passphrase: undefined, min_version: "TLSv1.2" } as const;
@@ -71,7 +71,7 @@ function resolveListener(
     passphrase: absoluteSecret(folder, passphrase),
     min_version,
   };
-  return { listen, tls: own, limits, auth, auth_without_tls, quirks };
+  return { listen, tls: own, proxy_protocol, limits, auth, auth_without_tls, quirks };
 }
 
 function resolveClient(

@@ -18,6 +18,7 @@ export function buildListeners(config: Config, certificates: ListenerCertificate
       name,
       endpoints: listener.listen.map(({ host, port }) => ({ host, port })),
       tls,
+      proxyProtocol: listener.proxy_protocol,
       limits: receiverLimits(listener.limits),
       auth: listener.auth,
       authWithoutTls: listener.auth_without_tls,
@@ -61,12 +62,13 @@ function quirkOverrides(quirks: QuirksConfig | undefined): QuirkOverrides | unde
 
 /** Limits as the receiving stage calls them; what is not given stays undefined. */
 export function receiverLimits(
-  limits: (LimitOverrides & { readonly sessions?: number; readonly command_line?: number }) | undefined,
+  limits: (LimitOverrides & { readonly sessions?: number; readonly command_line?: number; readonly proxy_header?: number }) | undefined,
 ): Partial<ReceiverLimits> {
   if (limits === undefined) return {};
   const given = {
     sessions: limits.sessions,
     commandLineBytes: limits.command_line,
+    proxyHeaderMs: limits.proxy_header,
     sessionsPerDevice: limits.sessions_per_device,
     handshakesPerDevice: limits.handshakes_per_device,
     placeWaitMs: limits.wait,

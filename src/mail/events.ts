@@ -43,6 +43,8 @@ export type PosternEvent =
       readonly implicitTls: boolean;
       /** How the device got in: by a listed network, by what was decided or found out since, or only as far as signing in (`user`). */
       readonly admission: "network" | "allowed" | "learned" | "named" | "user";
+      /** The balancer that it came through. */
+      readonly balancer?: string | undefined;
     }
   /** A user signed in; `client` is whose rules hold from now on. */
   | {

@@ -6,9 +6,10 @@ import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 import { isDeepStrictEqual } from "node:util";
 import type { Reply } from "../mail/reply.ts";
+import { takeProxyHeader } from "./balanced.ts";
 import { Directory } from "./directory.ts";
 import type { Standing } from "./directory.ts";
-import { canonicalPeer, deviceGroup } from "./networks.ts";
+import { canonicalPeer, deviceGroup, NetworkTable } from "./networks.ts";
 import type { AdmissionKind, Admissions, Certificates, ClientOptions, Endpoint, ListenerOptions, SessionContext } from "./options.ts";
 import type { Places, Waiting } from "./places.ts";
 import { notAllowed, REPLIES, wireReply } from "./replies.ts";
@@ -26,6 +27,8 @@ export interface BoundSocket {
   readonly address: AddressInfo;
   owner: Acceptor;
 }
+/** A balancer's own connection: it is greeted, and may send nothing. */
+const HEALTH_CHECK: Standing = { client: undefined, owner: undefined, signIn: undefined };
 
 /** One listener: its sockets, its clients by network. */
 export class Acceptor {
@@ -35,6 +38,9 @@ export class Acceptor {
   #directory: Directory;
   readonly #bound: BoundSocket[] = [];
   readonly #refused = new Set<Socket>();
+  readonly #balancers = new NetworkTable<true>();
+  /** Connections of balancers whose header is not whole. */
+  readonly #early = new Set<Socket>();
   readonly #nextId: () => string;
   #stopping = false;
 
@@ -46,6 +52,7 @@ export class Acceptor {
     this.#servers = new TlsServers(context);
     // What OpenSSL does not take must be known before anybody connects.
     this.#servers.of(undefined);
+    for (const network of context.listener.proxyProtocol ?? []) this.#balancers.add(network, true);
     this.#directory = this.prepare(clients);
   }
 
@@ -130,34 +137,53 @@ export class Acceptor {
 
   /** Ends what is left of refused connections. */
   destroyRefused(): void {
-    for (const socket of this.#refused) socket.destroy();
+    for (const socket of [...this.#refused, ...this.#early]) socket.destroy();
   }
 
   #accept(socket: Socket): void {
     // A reset may come at any time, before a session listens for it.
     socket.on("error", ignore);
-    const device = canonicalPeer(socket.remoteAddress);
-    if (device === "") {
-      socket.destroy();
-      return;
-    }
+    const peer = canonicalPeer(socket.remoteAddress);
+    if (peer === "") socket.destroy();
+    else if (this.#balancers.find(peer) === undefined) this.#arrive(socket, peer);
+    else if (this.#early.size >= this.#context.limits.sessions) socket.destroy();
+    else void this.#arriveBalanced(socket, peer);
+  }
+
+  /** From a balancer: the device is whom its header names. Never rejects. */
+  async #arriveBalanced(socket: Socket, balancer: string): Promise<void> {
+    const { options, limits } = this.#context;
+    this.#early.add(socket);
+    const header = await takeProxyHeader(socket, options.clock, limits.proxyHeaderMs);
+    this.#early.delete(socket);
+    if (header.kind === "gone" || socket.destroyed) socket.destroy();
+    else if (header.kind === "none") {
+      const remedy = "switch the PROXY protocol on in the balancer, or take its address out of proxy_protocol";
+      this.#refuse(socket, balancer, "proxy-header", REPLIES.needsProxy, undefined, remedy, header.why);
+    } else if (header.device !== undefined) this.#arrive(socket, header.device, balancer);
+    else if (this.#directory.find(balancer) !== undefined) this.#arrive(socket, balancer);
+    // A balancer that looks whether we live must get its 220, or it takes everybody away from us.
+    else this.#enter(socket, balancer, HEALTH_CHECK, "health");
+  }
+
+  #arrive(socket: Socket, device: string, balancer?: string): void {
     const client = this.#directory.find(device);
-    if (client !== undefined) return this.#stand(socket, device, client, "network");
+    if (client !== undefined) return this.#stand(socket, device, client, "network", balancer);
     const { admissions } = this.#context.options;
     const admission = this.#clientOf(admissions?.admit(device, this.#context.listener.name));
-    if (admission !== undefined) return this.#stand(socket, device, admission.client, admission.how);
+    if (admission !== undefined) return this.#stand(socket, device, admission.client, admission.how, balancer);
     // Whoever is refused in great numbers does not get to wait.
     const again =
       this.#refused.size >= this.#context.limits.sessions ? undefined : admissions?.lookAgain(device, this.#context.listener.name);
-    if (again === undefined) this.#stand(socket, device, undefined, "user");
-    else void this.#standAfter(socket, device, again);
+    if (again === undefined) this.#stand(socket, device, undefined, "user", balancer);
+    else void this.#standAfter(socket, device, again, balancer);
   }
 
   /** Lets a device in as far as its address goes on this listener, or refuses it. */
-  #stand(socket: Socket, device: string, client: ClientOptions | undefined, admission: AdmissionKind): void {
+  #stand(socket: Socket, device: string, client: ClientOptions | undefined, admission: AdmissionKind, balancer: string | undefined): void {
     const standing = this.#directory.standing(client);
     if ("refused" in standing) this.#refuseUnlisted(socket, device, standing.remedy);
-    else this.#enter(socket, device, standing, standing.client === undefined ? "user" : admission);
+    else this.#enter(socket, device, standing, standing.client === undefined ? "user" : admission, balancer);
   }
 
   #clientOf(found: ReturnType<Admissions["admit"]>): { client: ClientOptions; how: AdmissionKind } | undefined {
@@ -166,7 +192,12 @@ export class Acceptor {
   }
 
   /** Lets a device in once its name is known to belong to this address; nothing is read before. */
-  async #standAfter(socket: Socket, device: string, again: Promise<ReturnType<Admissions["admit"]>>): Promise<void> {
+  async #standAfter(
+    socket: Socket,
+    device: string,
+    again: Promise<ReturnType<Admissions["admit"]>>,
+    balancer: string | undefined,
+  ): Promise<void> {
     socket.pause();
     this.#refused.add(socket);
     const late = Promise.withResolvers<undefined>();
@@ -176,7 +207,7 @@ export class Acceptor {
     this.#refused.delete(socket);
     if (socket.destroyed) return;
     const admission = this.#clientOf(found);
-    this.#stand(socket, device, admission?.client, admission?.how ?? "user");
+    this.#stand(socket, device, admission?.client, admission?.how ?? "user", balancer);
   }
 
   #refuseUnlisted(socket: Socket, device: string, known: string | undefined): void {
@@ -187,26 +218,26 @@ export class Acceptor {
     this.#refuse(socket, device, "unlisted", notAllowed(options.hostname, device), undefined, remedy);
   }
 
-  #enter(socket: Socket, device: string, standing: Standing, admission: AdmissionKind): void {
+  #enter(socket: Socket, device: string, standing: Standing, admission: AdmissionKind, balancer?: string): void {
     const { limits } = this.#context.of(standing.owner);
     const client = standing.owner;
     if (this.#stopping) return this.#refuse(socket, device, "stopping", REPLIES.shuttingDown, client);
     if (this.#places.sessions.size >= limits.sessions) return this.#refuse(socket, device, "sessions", REPLIES.tooManySessions, client);
     const group = deviceGroup(device);
-    if (this.#places.of(group) < limits.sessionsPerDevice) this.#admit(socket, device, standing, admission);
-    else if (this.#places.makeRoom(group, limits.sessions)) this.#wait(socket, device, standing, admission);
+    if (this.#places.of(group) < limits.sessionsPerDevice) this.#admit(socket, device, standing, admission, balancer);
+    else if (this.#places.makeRoom(group, limits.sessions)) this.#wait(socket, device, standing, admission, balancer);
     else this.#refuseCrowd(socket, device, client);
   }
 
-  #admit(socket: Socket, device: string, standing: Standing, admission: AdmissionKind): void {
-    const peer = { id: this.#nextId(), device, group: deviceGroup(device), standing, admission };
+  #admit(socket: Socket, device: string, standing: Standing, admission: AdmissionKind, balancer: string | undefined): void {
+    const peer = { id: this.#nextId(), device, group: deviceGroup(device), standing, admission, balancer };
     const session = this.#servers.of(standing.owner).open(socket, peer, this.#places, this.#context.of(standing.owner));
     this.#places.take(session);
     session.init();
   }
 
   /** Nothing is read and nothing is said until a session of the same device ends. */
-  #wait(socket: Socket, device: string, standing: Standing, admission: AdmissionKind): void {
+  #wait(socket: Socket, device: string, standing: Standing, admission: AdmissionKind, balancer: string | undefined): void {
     const client = standing.owner;
     const group = deviceGroup(device);
     socket.pause();
@@ -222,7 +253,7 @@ export class Acceptor {
     const entry: Waiting = {
       admit: () => {
         leave();
-        this.#admit(socket, device, standing, admission);
+        this.#admit(socket, device, standing, admission, balancer);
       },
       cancel: () => {
         leave();
@@ -244,7 +275,15 @@ export class Acceptor {
    * One line, then the end. Unread input would turn our close into a reset that takes the line with it, so it is read and dropped. On
    * implicit TLS a line in clear would only be noise in a handshake: the connection is closed without a word, and the event says why.
    */
-  #refuse(socket: Socket, device: string, reason: string, reply: Reply, client: ClientOptions | undefined, remedy?: string): void {
+  #refuse(
+    socket: Socket,
+    device: string,
+    reason: string,
+    reply: Reply,
+    client: ClientOptions | undefined,
+    remedy?: string,
+    detail?: string,
+  ): void {
     const { options, listener } = this.#context;
     options.emit({
       type: "session.rejected",
@@ -254,6 +293,7 @@ export class Acceptor {
       device,
       reason,
       reply,
+      detail,
       remedy,
     });
     if (listener.tls.mode === "implicit" || this.#refused.size >= this.#context.limits.sessions) {

@@ -27,6 +27,8 @@ export interface Peer {
   readonly group: string;
   readonly standing: Standing;
   readonly admission: AdmissionKind;
+  /** The balancer it came through. */
+  readonly balancer?: string | undefined;
 }
 
 /** What a connection needs of the server it belongs to. */
@@ -126,17 +128,20 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
     this._setListeners(() => {
       if (this._closing || this._closed) return;
       this._ready = true;
-      this.#opened = true;
       const { listener, options } = this.context;
-      options.emit({
-        type: "session.opened",
-        session: this.id,
-        listener: listener.name,
-        client: this.client?.name,
-        device: this.peer.device,
-        implicitTls: this.context.tls.mode === "implicit",
-        admission: this.peer.admission,
-      });
+      // A look whether we live, every few seconds, is no session of a device.
+      this.#opened = this.peer.admission !== "health";
+      if (this.peer.admission !== "health")
+        options.emit({
+          type: "session.opened",
+          session: this.id,
+          listener: listener.name,
+          client: this.client?.name,
+          device: this.peer.device,
+          implicitTls: this.context.tls.mode === "implicit",
+          admission: this.peer.admission,
+          balancer: this.peer.balancer,
+        });
       this.write(`220 ${options.hostname} ESMTP Postern\r\n`);
     });
   }

@@ -69,6 +69,8 @@ export interface ListenerOptions {
   readonly endpoints: readonly Endpoint[];
   readonly tls: ListenerTls;
   readonly quirks?: QuirkOverrides | undefined;
+  /** Networks of balancers that say in a PROXY header whom they speak for; theirs, and nobody else's, is believed. */
+  readonly proxyProtocol?: readonly string[] | undefined;
   /** Absent: `none`. */
   readonly auth?: ListenerAuth | undefined;
   /** Where they differ from the relay's; `sessions` is the relay's alone. */
@@ -119,6 +121,8 @@ export interface ReceiverLimits {
   /** Silence between whole commands, and within DATA, after which the session ends. RFC 5321 §4.5.3.2 asks for 5 minutes. */
   readonly commandIdleMs: number;
   readonly dataIdleMs: number;
+  /** A balancer's PROXY header, from the connection on. */
+  readonly proxyHeaderMs: number;
   /** A TLS handshake, from the connection or the reply to STARTTLS on. */
   readonly tlsHandshakeMs: number;
   /** Wrong passwords in one session. */
@@ -148,6 +152,7 @@ export const DEFAULT_LIMITS: ReceiverLimits = {
   placeWaitMs: 20_000,
   commandIdleMs: 300_000,
   dataIdleMs: 300_000,
+  proxyHeaderMs: 5_000,
   tlsHandshakeMs: 30_000,
   authFailures: 3,
   authDelayMs: 1_000,
@@ -169,13 +174,13 @@ export const DEFAULT_LIMITS: ReceiverLimits = {
  */
 export type SizeLimit = (client: string, sender: string | undefined, recipients: readonly string[]) => number;
 
-/** How a device got in; `user`: only as far as signing in. */
-export type AdmissionKind = "network" | "allowed" | "learned" | "named" | "user";
+/** How a device got in; `user`: only as far as signing in; `health`: a balancer that looks whether we live. */
+export type AdmissionKind = "network" | "allowed" | "learned" | "named" | "user" | "health";
 
 /** Asked about addresses that no client's networks name. */
 export interface Admissions {
   /** The client, by name, that lets the address in on this listener. Asked for every such connection: must be cheap. */
-  admit(device: string, listener: string): { readonly client: string; readonly how: Exclude<AdmissionKind, "user"> } | undefined;
+  admit(device: string, listener: string): { readonly client: string; readonly how: Exclude<AdmissionKind, "user" | "health"> } | undefined;
   /** Where looking again could help, what came of it. May take as long as it likes; the connection waits for a bounded time. */
   lookAgain(device: string, listener: string): Promise<ReturnType<Admissions["admit"]>> | undefined;
 }

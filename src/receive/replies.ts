@@ -54,6 +54,7 @@ export const REPLIES = {
   contentUnasked: reply(421, "4.7.0", "Message text came after DATA was refused"),
   talksTls: reply(554, "5.5.1", "TLS on a plain port"),
   talksHttp: reply(554, "5.5.1", "HTTP on a mail port"),
+  needsProxy: reply(554, "5.5.1", "PROXY header expected"),
   talksProxy: reply(554, "5.5.1", "PROXY header not expected"),
   tlsFailed: reply(454, "4.7.0", "TLS handshake failed"),
 } as const satisfies Record<string, Reply>;

@@ -27,7 +27,7 @@ import { quirksOf } from "./quirks.ts";
 import type { Quirks } from "./quirks.ts";
 import { escapeForTrace, repairCommand } from "./repair.ts";
 import type { Command, CommandFault, Quirk } from "./repair.ts";
-import { queuedAs, REPLIES } from "./replies.ts";
+import { notAllowed, queuedAs, REPLIES } from "./replies.ts";
 import type { Credentials } from "./sign-in.ts";
 
 const HTTP_REQUEST = /^(?:OPTIONS|GET|HEAD|POST|PUT|DELETE|TRACE|CONNECT|PATCH) \S+ HTTP\/\d/i;
@@ -645,6 +645,15 @@ export class Session extends Connection {
 
   /** MAIL before a client is known. */
   #refuseUnknown(): undefined {
+    if (this.peer.standing.signIn === undefined) {
+      const { hostname } = this.context.options;
+      return this.#no(
+        "unlisted",
+        notAllowed(hostname, this.peer.device),
+        undefined,
+        "a balancer may look whether the relay lives, and send nothing itself",
+      );
+    }
     const tlsFirst = !this.#passwordsMayPass;
     return this.#no(
       tlsFirst ? "tls-required" : "auth-required",
@@ -660,6 +669,10 @@ export class Session extends Connection {
    */
   #auth(mechanism: string, initial: string | undefined, done: () => void): boolean {
     this.#triedAuth = true;
+    if (this.peer.admission === "health") {
+      this.refuse("syntax", REPLIES.notImplemented, "AUTH");
+      return false;
+    }
     if (this.#transaction !== undefined || this.#user !== undefined) {
       this.refuse("order", this.#user === undefined ? REPLIES.inTransaction : REPLIES.authDone, "AUTH");
       return false;

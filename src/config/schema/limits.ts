@@ -99,6 +99,10 @@ export const Limits = z.strictObject({
     description: "Longest command line; longer ones get 500 5.5.2.",
     apply: "reload",
   }),
+  proxy_header: about(duration("1s", "1m").prefault("5s"), {
+    description: "Longest wait for a balancer's PROXY header.",
+    apply: "reload",
+  }),
   ...withDefaults(),
 });
 

@@ -115,6 +115,13 @@ const Listener = z.strictObject({
     default_text: "mode none",
     apply: "reload",
   }),
+  proxy_protocol: about(listOf(network()).prefault([]), {
+    description:
+      "Networks of balancers that put a PROXY header (version 1 or 2) before each connection: the address in it is the device's then. From these a header is demanded, of others it is never believed.",
+    samples: [["10.20.0.250", "10.20.0.251"]],
+    default_text: "none",
+    apply: "reload",
+  }),
   limits: about(ListenerLimits.optional(), { description: "Limits that differ from those of the relay.", default_text: "as under limits" }),
   auth: about(oneOf(["none", "offered", "required"]).prefault("none"), {
     description:
