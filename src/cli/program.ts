@@ -124,6 +124,9 @@ export function buildProgram(finish: (exitCode: number) => void): Command {
   command(program, "schema", "print the JSON Schema of the configuration").action(async () =>
     finish((await import("./schema.ts")).schemaCommand()),
   );
+  command(program, "completion", "print the completion script of a shell: bash, zsh or fish")
+    .argument("<shell>", "bash, zsh or fish")
+    .action(async (shell: string) => finish((await import("./completion.ts")).completionCommand(program, shell)));
   command(program, "version", "print the versions of Postern, Node and SQLite").action(async () =>
     finish((await import("./version.ts")).versionCommand(globals())),
   );
