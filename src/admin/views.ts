@@ -30,6 +30,8 @@ export interface UpstreamView {
   /** Present while nothing goes out for a fault that passes: unreachable, throttled. `resumeAt` undefined: being tried now. */
   readonly trouble: { readonly cause: string; readonly resumeAt: number | undefined } | undefined;
   readonly credentialExpiresAt: number | undefined;
+  /** What went wrong with it last since the start, verbatim where it was a reply; mail may have gone out since. */
+  readonly lastError: { readonly at: number; readonly text: string } | undefined;
   /** What is left of each limit that is kept, by the limit's name; empty where the door has none. */
   readonly budgets: readonly BudgetView[];
   /** Present after a throttling, while it uses only part of its rate. */

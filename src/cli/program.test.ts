@@ -141,6 +141,7 @@ const STATUS: StatusView = {
         { limit: "recipients_per_day", most: 9500, remaining: 9120, doors: ["scans", "graph"] },
       ],
       slowed: undefined,
+      lastError: { at: ACCEPTED, text: "535 5.7.3 Authentication unsuccessful" },
     },
   ],
   residentBytes: 80 * 2 ** 20,
@@ -389,6 +390,24 @@ describe("with a daemon", () => {
     expect(outcome.stdout).toContain("scans: renew the secret");
     expect(outcome.stdout).toMatch(/^scans +messages a minute +12 of 30$/m);
     expect(outcome.stdout).toMatch(/^scans, graph +recipients a day +9120 of 9500$/m);
+  });
+
+  test("upstreams says of each why it does not send, what to do, what is left, and what went wrong last", async () => {
+    await startDaemon();
+
+    const [shown, json] = [await postern(["upstreams", "--config", config]), await postern(["upstreams", "--json", "--config", config])];
+
+    expect(shown).toMatchObject({ code: 0, stderr: "" });
+    expect(shown.stdout).toMatch(/^scans +smtp-auth +smtp\.office365\.com:587 +held +6$/m);
+    expect(shown.stdout).toContain("authentication refused; tried again");
+    expect(shown.stdout).toContain("  remedy: renew the secret");
+    expect(shown.stdout).toMatch(/last error .*: 535 5\.7\.3 Authentication unsuccessful/);
+    expect(shown.stdout).toMatch(/^scans +messages a minute +12 of 30$/m);
+    expect(JSON.parse(json.stdout)).toMatchObject({ upstreams: [{ name: "scans", state: "held", waiting: 6 }] });
+  });
+
+  test.each([[["status", "--watch"]], [["upstreams", "--watch", "--json"]]])("%j without a terminal is a fault of usage", async (args) => {
+    expect(await postern([...args, "--config", config])).toMatchObject({ code: 64, stderr: expect.stringContaining("--watch") });
   });
 
   test("status of one that is not ready exits 75", async () => {

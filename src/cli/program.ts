@@ -104,9 +104,13 @@ export function buildProgram(finish: (exitCode: number) => void): Command {
       finish(await (await import("./trace.ts")).traceCommand(globals(), words, options)),
     );
   addDeviceCommands(program, globals, finish);
-  command(program, "status", "how the running relay is doing").action(async () =>
-    finish(await (await import("./status.ts")).statusCommand(globals())),
-  );
+  const watching = ["--watch", "draw it anew every 2 seconds, until Ctrl-C"] as const;
+  command(program, "status", "how the running relay is doing")
+    .option(...watching)
+    .action(async (options: { watch?: boolean }) => finish(await (await import("./status.ts")).statusCommand(globals(), options)));
+  command(program, "upstreams", "the ways out: up, paused or held and why, what waits, what is left of each budget, the last error")
+    .option(...watching)
+    .action(async (options: { watch?: boolean }) => finish(await (await import("./upstreams.ts")).upstreamsCommand(globals(), options)));
   const auth = command(program, "auth", "sign in where a person has to");
   command(auth, "login", "sign an upstream with a device-code credential in, with a code in a browser")
     .argument("<upstream>", "name of the upstream")

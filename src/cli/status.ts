@@ -7,17 +7,26 @@ import { isUnavailable, openControlClient } from "./control-client.ts";
 import type { GlobalOptions } from "./options.ts";
 import { readConfig } from "./settings.ts";
 import { formatDuration, formatSize, formatTime, harmless, paint, print, printJson, renderPairs, renderTable } from "./table.ts";
+import { pause, terminalScreen, watch } from "./watch.ts";
 
 /** 0 when it is ready, 75 when it is running but not ready, 69 when it is not running. */
-export async function statusCommand(options: GlobalOptions): Promise<number> {
+export async function statusCommand(options: GlobalOptions, given: { readonly watch?: boolean | undefined } = {}): Promise<number> {
+  const screen = given.watch === true ? terminalScreen(options.json) : undefined;
   const config = await readConfig(options.config);
+  if (screen !== undefined) {
+    const look = async (): Promise<string[]> =>
+      renderStatus(await askStatus(controlSocketPath(config.data_dir)), config.organization.time_zone, Date.now());
+    await watch(look, screen, pause);
+    return 0;
+  }
   const status = await askStatus(controlSocketPath(config.data_dir));
   if (options.json) printJson(status);
   else print(...renderStatus(status, config.organization.time_zone, Date.now()));
   return status.ready.ok ? 0 : 75;
 }
 
-async function askStatus(socketPath: string): Promise<StatusView> {
+/** @throws PosternError E_UNAVAILABLE when the daemon is not running, with what helps */
+export async function askStatus(socketPath: string): Promise<StatusView> {
   try {
     return (await openControlClient(socketPath).get("/api/v1/status")) as StatusView;
   } catch (error) {
@@ -99,7 +108,7 @@ const LIMIT_WORDS: Readonly<Record<string, string>> = {
 };
 
 /** What is left of each limit, once where upstreams share it. */
-function renderBudgets(upstreams: readonly UpstreamView[]): string[] {
+export function renderBudgets(upstreams: readonly UpstreamView[]): string[] {
   const rows = upstreams.flatMap(({ name, budgets }) =>
     budgets
       .filter(({ doors }) => doors[0] === name)
@@ -137,6 +146,6 @@ function renderDoor(upstream: UpstreamView, timeZone: string, now: number): stri
   return `${paint("green", "open")}${ends}`;
 }
 
-function formatEndpoint(host: string, port: number): string {
+export function formatEndpoint(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

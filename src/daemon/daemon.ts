@@ -33,6 +33,7 @@ import type { BoundAddress, Receiver, ReceiverSettings } from "../receive/receiv
 import type { Upstream } from "../upstream/upstream.ts";
 import { ListenerCertificates } from "./certificates.ts";
 import { buildUpstream, buildUpstreams, placeOf, type WarnDoor } from "./doors.ts";
+import { LastErrors } from "./last-errors.ts";
 import { buildClients, buildListeners, doorLimits, receiverLimits } from "./listening.ts";
 import { changedUpstreams, Reloader, routesDiffer, type ConfigFileInForce, type ReloadOutcome } from "./reload.ts";
 import { buildRouter } from "./routing.ts";
@@ -109,7 +110,9 @@ class Starting {
 async function build(config: Config, options: DaemonOptions, starting: Starting): Promise<Daemon> {
   const { observer, clock } = options;
   const alerts = buildAlerts(config, observer.emit, clock);
+  const lastErrors = new LastErrors(clock);
   const tell: Emit = (event) => {
+    lastErrors.observe(event);
     if (!alerts.observe(event)) observer.emit(event);
   };
   let dnsServers = config.network.dns.servers;
@@ -180,13 +183,14 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     apply: async (next) => {
       await takeUp(next, takesUp);
       dnsServers = next.network.dns.servers;
+      lastErrors.keep(upstreams);
     },
     emit,
     begin: options.reloading,
     end: options.reloaded,
   });
 
-  const view = new View({ inForce, queue, alerts, devices, deliverer, upstreams, receiver, ready, startedAt });
+  const view = new View({ inForce, queue, alerts, lastErrors, devices, deliverer, upstreams, receiver, ready, startedAt });
   observer.watch(() => view.gauges());
   alerts.start(async () => figuresOf(await view.gauges(), inForce.config.queue.min_free));
   const admin = await startAdmin({
@@ -418,6 +422,7 @@ function delivererSettings({ retry, organization, clients, bounces }: Config): D
 interface ViewSources {
   readonly inForce: InForce;
   readonly alerts: Pick<Alerts, "list">;
+  readonly lastErrors: LastErrors;
   readonly devices: Devices;
   readonly queue: Queue;
   readonly deliverer: Deliverer;
@@ -454,7 +459,7 @@ class View {
   }
 
   async status(): Promise<StatusView> {
-    const { queue, alerts, deliverer, upstreams, receiver, ready, startedAt } = this.#sources;
+    const { queue, alerts, lastErrors, deliverer, upstreams, receiver, ready, startedAt } = this.#sources;
     const { config } = this.#sources.inForce;
     const troubles = deliverer.troubles();
     const budgets = deliverer.budgets();
@@ -479,6 +484,7 @@ class View {
         nextDueAt: laneOf(name)?.nextDueAt,
         hold: laneOf(name)?.hold,
         trouble: troubles.get(name),
+        lastError: lastErrors.of(name),
         budgets: budgets
           .filter(({ doors }) => doors.includes(name))
           .map(({ limit, most, remaining, doors }) => ({ limit, most, remaining, doors })),

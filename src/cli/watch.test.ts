@@ -1,0 +1,40 @@
+import { expect, test } from "vitest";
+import { PosternError } from "../mail/errors.ts";
+import { watch } from "./watch.ts";
+
+/** Draws one picture for each look, and ends with the last. */
+async function drawn(rows: number, ...looks: (() => Promise<readonly string[]>)[]): Promise<string[]> {
+  const writes: string[] = [];
+  const left = [...looks];
+  const look = (): Promise<readonly string[]> =>
+    (left.shift() ?? ((): Promise<string[]> => Promise.reject(new Error("one look too many"))))();
+  await watch(look, { rows, write: (text) => void writes.push(text) }, () => Promise.resolve(left.length === 0));
+  return writes;
+}
+
+test("each picture is drawn over the one before, line by line, and leaves nothing of it", async () => {
+  const writes = await drawn(
+    24,
+    () => Promise.resolve(["waiting 3", "open"]),
+    () => Promise.resolve(["waiting 2"]),
+  );
+
+  expect(writes.slice(1, -1)).toEqual(["\u001b[Hwaiting 3\u001b[K\nopen\u001b[K\n\u001b[J", "\u001b[Hwaiting 2\u001b[K\n\u001b[J"]);
+});
+
+test("a picture higher than the terminal is cut, so that it does not scroll", async () => {
+  const [, picture] = await drawn(3, () => Promise.resolve(["a", "b", "c", "d"]));
+
+  expect(picture).toBe("\u001b[Ha\u001b[K\nb\u001b[K\n\u001b[J");
+});
+
+test("a relay that does not answer is said so, and asked again", async () => {
+  const [, first, second] = await drawn(
+    24,
+    () => Promise.reject(new PosternError("E_UNAVAILABLE", "the daemon is not running")),
+    () => Promise.resolve(["back"]),
+  );
+
+  expect(first).toContain("postern: the daemon is not running");
+  expect(second).toContain("back");
+});
