@@ -112,15 +112,17 @@ function ofMail(name: string, { outcome, view, door, sent }: FollowedTest): Doct
 
 /** A line of `check` as the doctor says it. */
 function ofConfiguration(finding: Finding): DoctorFinding {
-  const about = { id: "configuration", subject: finding.upstream ?? "configuration", evidence: formatFinding(finding) } as const;
-  if (finding.severity !== "warning") return { ...about, verdict: "fault", remedy: `Correct ${finding.file} there, then postern check` };
+  const { upstream, severity, key, line, file, message } = finding;
+  const about = {
+    id: "configuration",
+    subject: upstream ?? "configuration",
+    evidence: formatFinding(finding).replace(": warning: ", ": "),
+  } as const;
   // What only the service can see is for the daemon's own look to prove.
-  if (finding.message.includes("not checkable here")) return { ...about, verdict: "not-tested" };
-  return {
-    ...about,
-    verdict: "warning",
-    remedy: `Change ${finding.key === "" ? "the file" : finding.key} as line ${finding.line} of ${finding.file} is told to above`,
-  };
+  if (severity === "warning" && message.includes("not checkable here")) return { ...about, verdict: "not-tested" };
+  const where = `${key === "" ? "the file" : key} (line ${line} of ${file})`;
+  if (severity === "warning") return { ...about, verdict: "warning", remedy: `Look at ${where}: ${message}` };
+  return { ...about, verdict: "fault", remedy: `Correct ${where}: ${message}; then postern check` };
 }
 
 function plural(count: number, word: string): string {

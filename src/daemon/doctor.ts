@@ -36,7 +36,9 @@ function optionsOf({ config: inForce, upstreams, certificates, refusal, clock }:
     refusal,
     now: () => clock.now(),
     disk: async () => {
-      const { bavail, bsize } = await statfs(config.data_dir);
+      const { bavail, bsize } = await statfs(config.data_dir).catch((error: NodeJS.ErrnoException) => {
+        throw error.code === "ENOENT" ? new Error("it is not there yet: the first start makes it") : error;
+      });
       const unwritable = await access(config.data_dir, constants.W_OK | constants.X_OK).then(
         () => undefined,
         (error: unknown) => describeError(error),

@@ -202,7 +202,7 @@ describe("a tenant that is as it should be, and what can break in it while the r
     );
     expect(out).toMatch(/^not tested scans send: /m);
     expect(out).toMatch(/\nWhat to do\n1\. FAULT inside direct-send: New-InboundConnector/);
-    expect(out).toMatch(/\n\d+ ok, 2 warnings, 1 fault, \d+ not tested\n$/);
+    expect(out).toMatch(/\n\d+ ok, \d+ warnings?, 1 fault, \d+ not tested\n$/);
   });
 });
 
