@@ -13,6 +13,8 @@ import type { TestSource } from "./api/test.ts";
 import { addAlertRoutes } from "./api/alerts.ts";
 import type { AlertSource } from "./api/alerts.ts";
 import { addReloadRoute, type ReloadSource } from "./api/reload.ts";
+import { addTranscriptRoutes } from "./api/transcripts.ts";
+import type { TranscriptSource } from "./api/transcripts.ts";
 import { addDeviceRoutes } from "./api/devices.ts";
 import { addMessageRoutes } from "./api/messages.ts";
 import { readFilter, readIds, readInteger, readJsonObject, readText, RequestFault } from "./bodies.ts";
@@ -26,6 +28,7 @@ export interface AdminSources {
   readonly doctor: DoctorSource;
   readonly alerts: AlertSource;
   readonly reloads: ReloadSource;
+  readonly transcripts: TranscriptSource;
   status(): Promise<StatusView>;
   ready(): Readiness;
   metricsText(): Promise<string>;
@@ -59,6 +62,7 @@ export function createControlApp(sources: AdminSources): Hono {
   addMessageRoutes(app, sources.queue);
   addDeviceRoutes(app, sources.devices);
   addAlertRoutes(app, sources.alerts);
+  addTranscriptRoutes(app, sources.transcripts);
   addTestRoutes(app, sources.tests);
   addDoctorRoutes(app, sources.doctor);
   addReloadRoute(app, sources.reloads);

@@ -100,7 +100,8 @@ export function buildProgram(finish: (exitCode: number) => void): Command {
   command(program, "trace", "what became of a mail: by queue id, Message-ID, device, address, time (9:14, yesterday, 2h) or a word")
     .argument("<words...>", "what is known of it; all of it must fit")
     .option("--limit <count>", "most messages to list", "20")
-    .action(async (words: string[], options: { limit: string }) =>
+    .option("--transcript", "where one message fits: also what was said with the next hop (log.transcripts)", false)
+    .action(async (words: string[], options: { limit: string; transcript: boolean }) =>
       finish(await (await import("./trace.ts")).traceCommand(globals(), words, options)),
     );
   addDeviceCommands(program, globals, finish);
@@ -195,7 +196,10 @@ function addQueueCommands(program: Command, globals: () => GlobalOptions, finish
     );
   command(queue, "show", "everything known of one message")
     .argument("<id>", "queue id")
-    .action(async (id: string) => finish(await (await import("./queue.ts")).showCommand(globals(), id)));
+    .option("--transcript", "also what was said with the next hop (log.transcripts), without secrets and content", false)
+    .action(async (id: string, options: { transcript: boolean }) =>
+      finish(await (await import("./queue.ts")).showCommand(globals(), id, options)),
+    );
   command(queue, "export", "write a message as it is stored (.eml) to standard output or a file")
     .argument("<id>", "queue id")
     .option("--output <file>", "write to this file, which must not exist")

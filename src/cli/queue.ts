@@ -13,6 +13,7 @@ import { readQueueId, toFilter } from "./queue-filter.ts";
 import { queueSource } from "./queue-source.ts";
 import { paintState, renderMessage } from "./message-view.ts";
 import { readConfig } from "./settings.ts";
+import { renderTranscripts, transcriptsOf } from "./transcripts.ts";
 import { formatSize, formatTime, harmless, print, printJson, renderTable } from "./table.ts";
 
 const MOST_LISTED = 1000;
@@ -65,13 +66,20 @@ function listRow(entry: QueueEntry, timeZone: string): string[] {
 }
 
 /** `queue show ID`. */
-export async function showCommand(options: GlobalOptions, id: string): Promise<number> {
+export async function showCommand(options: GlobalOptions, id: string, given: { readonly transcript?: boolean } = {}): Promise<number> {
   const queueId = readQueueId(id);
   const config = await readConfig(options.config);
   const view = await queueSource(config).show(queueId);
   if (view === undefined) throw new PosternError("E_NO_SUCH_MESSAGE", `no message has the queue id ${queueId}`);
-  if (options.json) printJson(view);
-  else print(...renderMessage(view, config.organization.time_zone));
+  const transcripts = given.transcript === true ? await transcriptsOf(config, view) : undefined;
+  if (options.json) printJson(transcripts === undefined ? view : { ...view, transcripts });
+  else {
+    const { time_zone: timeZone } = config.organization;
+    print(
+      ...renderMessage(view, timeZone),
+      ...(transcripts === undefined ? [] : renderTranscripts(transcripts, config.log.transcripts, timeZone)),
+    );
+  }
   return 0;
 }
 

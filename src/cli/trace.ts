@@ -13,6 +13,7 @@ import { renderMessage } from "./message-view.ts";
 import type { GlobalOptions } from "./options.ts";
 import { queueSource } from "./queue-source.ts";
 import { readConfig } from "./settings.ts";
+import { renderTranscripts, transcriptsOf } from "./transcripts.ts";
 import { formatSize, formatTime, harmless, paint, print, printJson, renderTable } from "./table.ts";
 import { isWhen, spanOf } from "./when.ts";
 
@@ -36,15 +37,27 @@ interface Trace {
   readonly device: Device | undefined;
 }
 
+export interface TraceOptions {
+  readonly limit: string;
+  readonly transcript?: boolean;
+}
+
 /** 0 when something was found, 64 for a question that makes no sense; nothing found is an answer too, with 0. */
-export async function traceCommand(options: GlobalOptions, words: readonly string[], given: { readonly limit: string }): Promise<number> {
+export async function traceCommand(options: GlobalOptions, words: readonly string[], given: TraceOptions): Promise<number> {
   const limit = /^\d{1,4}$/.test(given.limit) ? Number(given.limit) : 0;
   if (limit < 1 || limit > MOST_FOUND) throw new PosternError("E_USAGE", `--limit: expected a number from 1 to ${MOST_FOUND}`);
   const config = await readConfig(options.config);
   const asked = readQuestion(words, Date.now(), config.organization.time_zone);
   const trace = await find(config, asked, limit);
-  if (options.json) printJson(trace);
-  else print(...render(trace, words, config.organization.time_zone, limit));
+  const { time_zone: timeZone } = config.organization;
+  const { message } = trace;
+  const transcripts = given.transcript === true && message !== undefined ? await transcriptsOf(config, message) : undefined;
+  if (options.json) printJson(transcripts === undefined ? trace : { ...trace, transcripts });
+  else
+    print(
+      ...render(trace, words, timeZone, limit),
+      ...(transcripts === undefined ? [] : renderTranscripts(transcripts, config.log.transcripts, timeZone)),
+    );
   return 0;
 }
 

@@ -24,7 +24,9 @@ import type { Clock } from "../platform/clock.ts";
 import { versions } from "../platform/version.ts";
 import type { Devices } from "../devices/devices.ts";
 import type { Emit } from "../mail/events.ts";
+import type { TranscriptKeeper } from "../mail/transcript.ts";
 import { buildAlerts, figuresOf } from "./alert-book.ts";
+import { buildTranscripts, transcriptSource } from "./transcripts.ts";
 import { admittingClients, buildDevices } from "./device-book.ts";
 import { openQueue } from "../queue/open.ts";
 import type { Queue, QueueLimits } from "../queue/queue.ts";
@@ -128,9 +130,11 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   await alerts.load();
   starting.started(() => alerts.stop());
   const certificates = await ListenerCertificates.read(config, emit, clock);
+  const transcripts = buildTranscripts(config, emit);
+  starting.started(async () => await transcripts?.settled());
   // Before the queue, which routes by what the doors can take.
   const warn: WarnDoor = (subject, text) => emit({ type: "alert.raised", alert: "upstream.configuration", subject, text });
-  const upstreams = await buildUpstreams(config, emit, clock, warn);
+  const upstreams = await buildUpstreams(config, emit, clock, warn, transcripts);
   starting.started(async () => void (await Promise.all([...upstreams.values()].map((upstream) => upstream.close()))));
   const board = new DoorBoard();
   const router = new LiveRouter(buildRouter(config, upstreams, board));
@@ -177,7 +181,22 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
 
   const inForce: InForce = { config, certificates };
   starting.started(() => inForce.certificates.stop());
-  const takesUp: TakesUp = { inForce, upstreams, router, board, queue, deliverer, devices, receiver, users, observer, emit, clock, warn };
+  const takesUp: TakesUp = {
+    inForce,
+    upstreams,
+    router,
+    board,
+    queue,
+    deliverer,
+    devices,
+    receiver,
+    users,
+    observer,
+    emit,
+    clock,
+    warn,
+    transcripts,
+  };
   const reloader = new Reloader({
     file: options.file,
     apply: async (next) => {
@@ -208,6 +227,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     reloads: { reload: (by) => reloader.reload(by) },
     tests: testMails({ config: () => inForce.config, queue, router, kick: (door) => deliverer.kick(door), emit, clock }),
     alerts,
+    transcripts: transcriptSource(config, transcripts),
     status: () => view.status(),
     ready,
     metricsText: () => observer.metricsText(),
@@ -239,6 +259,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     await inForce.closing;
     await admin.close();
     await queue.close();
+    await transcripts?.settled();
     await alerts.stop();
   };
   return {
@@ -277,17 +298,18 @@ interface TakesUp {
   readonly emit: Emit;
   readonly clock: Clock;
   readonly warn: WarnDoor;
+  readonly transcripts: TranscriptKeeper | undefined;
 }
 
 /** Takes up another configuration while mail flows. What may fail is done first: when it rejects, nothing has changed. */
 async function takeUp(next: Config, parts: TakesUp): Promise<void> {
-  const { inForce, upstreams, router, board, queue, deliverer, devices, receiver, users, observer, emit, clock, warn } = parts;
+  const { inForce, upstreams, router, board, queue, deliverer, devices, receiver, users, observer, emit, clock, warn, transcripts } = parts;
   const before = inForce.config;
   const changed = changedUpstreams(before, next);
   const built = new Map<string, Upstream>();
   for (const name of changed) {
     const config = next.upstreams[name];
-    if (config !== undefined) built.set(name, await buildUpstream(name, config, next, emit, clock, warn));
+    if (config !== undefined) built.set(name, await buildUpstream(name, config, next, emit, clock, warn, transcripts));
   }
   const after = new Map(Object.keys(next.upstreams).flatMap((name) => pair(name, built.get(name) ?? upstreams.get(name))));
   const routes = buildRouter(next, after, board);

@@ -15,6 +15,7 @@ import type {
 import { secretReader } from "../config/secret.ts";
 import { describeError } from "../mail/errors.ts";
 import type { Emit } from "../mail/events.ts";
+import type { TranscriptKeeper } from "../mail/transcript.ts";
 import type { Clock } from "../platform/clock.ts";
 import { createConnectorUpstream } from "../upstream/connector.ts";
 import { createDirectSendUpstream } from "../upstream/direct-send.ts";
@@ -34,10 +35,16 @@ export type WarnDoor = (upstream: string, text: string) => void;
  * A certificate authority's file that cannot be read leaves the door without that authority: its connections fail verification, the
  * door is held, and mail waits.
  */
-export async function buildUpstreams(config: Config, emit: Emit, clock: Clock, warn: WarnDoor): Promise<Map<string, Upstream>> {
+export async function buildUpstreams(
+  config: Config,
+  emit: Emit,
+  clock: Clock,
+  warn: WarnDoor,
+  transcripts?: TranscriptKeeper,
+): Promise<Map<string, Upstream>> {
   const upstreams = new Map<string, Upstream>();
   for (const [name, upstream] of Object.entries(config.upstreams))
-    upstreams.set(name, await buildUpstream(name, upstream, config, emit, clock, warn));
+    upstreams.set(name, await buildUpstream(name, upstream, config, emit, clock, warn, transcripts));
   return upstreams;
 }
 
@@ -52,6 +59,7 @@ interface Shared {
   readonly limits: UpstreamLimits;
   readonly emit: Emit;
   readonly clock: Clock;
+  readonly transcripts: TranscriptKeeper | undefined;
 }
 
 /** One way out; see `buildUpstreams`. */
@@ -62,6 +70,7 @@ export async function buildUpstream(
   emit: Emit,
   clock: Clock,
   warn: WarnDoor,
+  transcripts?: TranscriptKeeper,
 ): Promise<Upstream> {
   const shared: Shared = {
     name,
@@ -73,6 +82,7 @@ export async function buildUpstream(
     limits: limitsOf(config.limits),
     emit,
     clock,
+    transcripts,
   };
   switch (config.type) {
     case "smtp-auth":

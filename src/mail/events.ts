@@ -332,6 +332,8 @@ export type PosternEvent =
       readonly cause: string;
     }
   | { readonly type: "alert.file.failed"; readonly cause: string }
+  /** Transcripts cannot be written. */
+  | { readonly type: "transcript.failed"; readonly cause: string }
   | { readonly type: "alert.look.failed"; readonly cause: string };
 
 export type EventName = PosternEvent["type"];

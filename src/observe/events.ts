@@ -305,5 +305,6 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
     when: "`deliver/alerts.json` cannot be read or written: what is open is forgotten at the next restart.",
     level: "error",
   },
+  "transcript.failed": { when: "Transcripts cannot be written; mail goes on, and the next one is tried again.", level: "warn" },
   "alert.look.failed": { when: "The look for alerts could not get its figures; the next one is in a minute.", level: "warn" },
 };

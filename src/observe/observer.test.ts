@@ -236,6 +236,7 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
   "alert.notify.failed": { type: "alert.notify.failed", cause: "HTTP 503", failures: 2, waiting: 1 },
   "alert.notify.dropped": { type: "alert.notify.dropped", alert: "upstream.held", subject: "scans", state: "raised", cause: "too old" },
   "alert.file.failed": { type: "alert.file.failed", cause: "no space" },
+  "transcript.failed": { type: "transcript.failed", cause: "no space" },
   "alert.look.failed": { type: "alert.look.failed", cause: "no figures" },
 };
 

@@ -47,5 +47,6 @@ export function createConnectorUpstream(options: ConnectorOptions): Upstream {
     watch: certificate === undefined ? undefined : (renew) => certificate.watch(renew),
     clock,
     emit,
+    transcripts: options.transcripts,
   });
 }

@@ -37,5 +37,6 @@ export function createDirectSendUpstream(options: DirectSendOptions): Upstream {
     credentialExpiresAt: () => undefined,
     clock: options.clock,
     emit: options.emit,
+    transcripts: options.transcripts,
   });
 }

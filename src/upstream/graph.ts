@@ -1,5 +1,6 @@
 /** The `graph` upstream: sendMail of Microsoft Graph with an OAuth token. */
 import type { Emit } from "../mail/events.ts";
+import type { TranscriptKeeper } from "../mail/transcript.ts";
 import type { Clock } from "../platform/clock.ts";
 import { DEFAULT_HTTP_TIMEOUTS, GraphHttp } from "./graph/http.ts";
 import type { GraphNetwork, HttpTimeouts } from "./graph/http.ts";
@@ -33,6 +34,7 @@ export interface GraphOptions extends GraphNetwork {
   readonly network?: EntraOptions["network"];
   readonly clock: Clock;
   readonly emit: Emit;
+  readonly transcripts?: TranscriptKeeper | undefined;
 }
 
 /**
@@ -58,6 +60,7 @@ export function createGraphUpstream(options: GraphOptions): Upstream {
   const httpTo = (to: string): GraphHttp => new GraphHttp({ upstream: name, origin: to, ca, sourceAddress, proxy, timeouts, clock, emit });
   return new GraphUpstream({
     name,
+    transcripts: options.transcripts,
     mailbox,
     limits: options.limits,
     traits: {

@@ -1,5 +1,6 @@
 /** What Direct Send and connectors have in common: the tenant's own host for incoming mail, where nobody signs in. */
 import type { Emit } from "../mail/events.ts";
+import type { TranscriptKeeper } from "../mail/transcript.ts";
 import type { Clock } from "../platform/clock.ts";
 import { dnsResolver, mxPlaces } from "./smtp/mx.ts";
 import type { Dns } from "./smtp/mx.ts";
@@ -34,6 +35,7 @@ export interface MxDoorOptions {
   readonly dns?: Dns | undefined;
   readonly clock: Clock;
   readonly emit: Emit;
+  readonly transcripts?: TranscriptKeeper | undefined;
 }
 
 /** The addresses of such a door's host. */

@@ -1,5 +1,6 @@
 /** The `smart-host` upstream: any SMTP server. */
 import type { Emit } from "../mail/events.ts";
+import type { TranscriptKeeper } from "../mail/transcript.ts";
 import type { Clock } from "../platform/clock.ts";
 import { DEFAULT_TIMEOUTS } from "./smtp/session.ts";
 import type { Timeouts } from "./smtp/session.ts";
@@ -42,6 +43,7 @@ export interface SmartHostOptions {
   readonly timeouts?: Partial<Timeouts> | undefined;
   readonly clock: Clock;
   readonly emit: Emit;
+  readonly transcripts?: TranscriptKeeper | undefined;
 }
 
 /** Makes the upstream. Opens nothing before the first attempt. */
@@ -67,5 +69,6 @@ export function createSmartHostUpstream(options: SmartHostOptions): Upstream {
     credentialExpiresAt: () => undefined,
     clock: options.clock,
     emit: options.emit,
+    transcripts: options.transcripts,
   });
 }

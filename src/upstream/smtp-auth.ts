@@ -1,5 +1,6 @@
 /** The `smtp-auth` upstream: client submission to Exchange Online, High Volume Email or Azure Communication Services. */
 import type { Emit } from "../mail/events.ts";
+import type { TranscriptKeeper } from "../mail/transcript.ts";
 import type { Clock } from "../platform/clock.ts";
 import { entraClient } from "./oauth/entra.ts";
 import type { EntraOptions } from "./oauth/entra.ts";
@@ -49,6 +50,7 @@ export interface SmtpAuthOptions {
   readonly network?: EntraOptions["network"];
   readonly clock: Clock;
   readonly emit: Emit;
+  readonly transcripts?: TranscriptKeeper | undefined;
 }
 
 /**
@@ -80,6 +82,7 @@ export function createSmtpAuthUpstream(options: SmtpAuthOptions): Upstream {
     watch,
     clock: options.clock,
     emit: options.emit,
+    transcripts: options.transcripts,
   });
 }
 

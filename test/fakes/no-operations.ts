@@ -2,7 +2,8 @@
 import type { AdminOptions } from "../../src/admin/admin.ts";
 import { PosternError } from "../../src/mail/errors.ts";
 
-export const NO_OPERATIONS: Pick<AdminOptions, "tests" | "doctor" | "alerts" | "reloads"> = {
+export const NO_OPERATIONS: Pick<AdminOptions, "tests" | "doctor" | "alerts" | "reloads" | "transcripts"> = {
+  transcripts: { read: () => Promise.resolve([]) },
   alerts: { list: () => [] },
   tests: { send: () => Promise.reject(new PosternError("E_USAGE", "no test mail here")) },
   doctor: {

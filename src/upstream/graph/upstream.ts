@@ -1,11 +1,13 @@
 /** A way out by Microsoft Graph: `POST /users/{mailbox}/sendMail` with the message as base64 MIME. */
 import { describeError, PosternError } from "../../mail/errors.ts";
 import type { Emit } from "../../mail/events.ts";
+import type { TranscriptKeeper } from "../../mail/transcript.ts";
 import type { Reply } from "../../mail/reply.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { claimsOf } from "../oauth/claims.ts";
 import { orAborted } from "../oauth/or-aborted.ts";
 import type { TokenSource } from "../oauth/token.ts";
+import { Dialogue, keepTranscript } from "../dialogue.ts";
 import { faultAt } from "../smtp/fault.ts";
 import type { AttemptFacts, Delivery, Diagnosis, DoorTraits, Refusal, Trial, Upstream, UpstreamLimits } from "../upstream.ts";
 import { refusalOf, replyOf, requestIdOf } from "./answers.ts";
@@ -16,7 +18,7 @@ import { base64Length, base64Pieces } from "./mime-body.ts";
 import { prepare, tooLarge } from "./prepare.ts";
 import type { Prepared, PrepareRules } from "./prepare.ts";
 import { TokenRequests } from "./requests.ts";
-import type { Asked } from "./requests.ts";
+import type { Asked, AskedRequest } from "./requests.ts";
 import { findInSentItems } from "./sent-items.ts";
 
 export interface GraphUpstreamOptions extends PrepareRules {
@@ -34,6 +36,7 @@ export interface GraphUpstreamOptions extends PrepareRules {
   readonly place: string;
   readonly clock: Clock;
   readonly emit: Emit;
+  readonly transcripts?: TranscriptKeeper | undefined;
 }
 
 /** Sent Items may show a message some seconds after it was sent. */
@@ -64,6 +67,14 @@ export class GraphUpstream implements Upstream {
   }
 
   async attempt(delivery: Delivery, signal: AbortSignal): Promise<AttemptFacts> {
+    const { clock, transcripts } = this.#options;
+    const dialogue = transcripts === undefined ? undefined : new Dialogue(clock);
+    const facts = await this.#attempt(delivery, dialogue, signal);
+    keepTranscript(transcripts, { upstream: this.name, queueId: delivery.queueId, clock }, facts, dialogue);
+    return facts;
+  }
+
+  async #attempt(delivery: Delivery, dialogue: Dialogue | undefined, signal: AbortSignal): Promise<AttemptFacts> {
     const { clock } = this.#options;
     const startedAt = clock.monotonic();
     const unsent = (refusal: Refusal): AttemptFacts => this.#facts(delivery, startedAt, undefined, { refusal });
@@ -71,10 +82,10 @@ export class GraphUpstream implements Upstream {
     const prepared = await prepare(delivery, this.#options);
     if ("stage" in prepared) return unsent(prepared);
     if (delivery.ambiguous === true && prepared.messageId !== undefined) {
-      const known = await this.#lookUp(delivery, prepared, prepared.messageId, signal);
+      const known = await this.#lookUp(delivery, prepared, prepared.messageId, dialogue, signal);
       if (known !== undefined) return this.#facts(delivery, startedAt, known.exchange, known);
     }
-    return await this.#send(delivery, prepared, startedAt, signal);
+    return await this.#send(delivery, prepared, startedAt, dialogue, signal);
   }
 
   /** A token and a connection: more cannot be proved without sending, since the right to send shows in nothing else. */
@@ -106,10 +117,17 @@ export class GraphUpstream implements Upstream {
     await this.#options.http.close();
   }
 
-  async #send(delivery: Delivery, prepared: Prepared, startedAt: number, signal: AbortSignal): Promise<AttemptFacts> {
+  async #send(
+    delivery: Delivery,
+    prepared: Prepared,
+    startedAt: number,
+    dialogue: Dialogue | undefined,
+    signal: AbortSignal,
+  ): Promise<AttemptFacts> {
     const { form, user, note } = prepared;
-    if ("plan" in form) return await this.#sendDraft(delivery, prepared, form.plan, startedAt, signal);
-    const { exchange, refusal } = await this.#requests.ask(
+    if ("plan" in form) return await this.#sendDraft(delivery, prepared, form.plan, startedAt, dialogue, signal);
+    const { exchange, refusal } = await this.#ask(
+      dialogue,
       {
         method: "POST",
         path: `${user}/sendMail`,
@@ -120,6 +138,12 @@ export class GraphUpstream implements Upstream {
     );
     if (exchange === undefined) return this.#facts(delivery, startedAt, undefined, { refusal, note });
     return this.#facts(delivery, startedAt, exchange, { ...this.#outcomeOf(exchange), note });
+  }
+
+  async #ask(dialogue: Dialogue | undefined, request: AskedRequest, signal: AbortSignal): Promise<Asked> {
+    const asked = await this.#requests.ask(request, signal);
+    record(dialogue, request, asked);
+    return asked;
   }
 
   /** What an answer to a request to send means for the message, or the lack of one. */
@@ -138,6 +162,7 @@ export class GraphUpstream implements Upstream {
     { user, note }: Prepared,
     plan: DraftPlan,
     startedAt: number,
+    dialogue: Dialogue | undefined,
     signal: AbortSignal,
   ): Promise<AttemptFacts> {
     const { clock, httpTo } = this.#options;
@@ -146,13 +171,15 @@ export class GraphUpstream implements Upstream {
       const sent = await sendDraft(
         {
           ask: async (request, contentType) =>
-            await this.#requests.ask({ ...request, contentType }, request.method === "DELETE" ? NEVER : signal),
+            await this.#ask(dialogue, { ...request, contentType }, request.method === "DELETE" ? NEVER : signal),
           upload: async (url, request) => {
             if (uploads?.origin !== url.origin) {
               await uploads?.http.close();
               uploads = { origin: url.origin, http: httpTo(url.origin) };
             }
-            return await uploads.http.exchange({ ...request, path: `${url.pathname}${url.search}` }, signal);
+            const exchange = await uploads.http.exchange({ ...request, path: `${url.pathname}${url.search}` }, signal);
+            record(dialogue, { ...request, path: url.pathname }, { exchange });
+            return exchange;
           },
           now: () => clock.now(),
         },
@@ -185,11 +212,12 @@ export class GraphUpstream implements Upstream {
     delivery: Delivery,
     { user }: Prepared,
     messageId: string,
+    dialogue: Dialogue | undefined,
     signal: AbortSignal,
   ): Promise<(Partial<AttemptFacts> & { readonly exchange: GraphExchange | undefined }) | undefined> {
     let asked: Asked = {};
     const ask = async (request: Omit<GraphRequest, "headers">): Promise<GraphExchange> => {
-      asked = await this.#requests.ask(request, signal);
+      asked = await this.#ask(dialogue, request, signal);
       return (
         asked.exchange ?? {
           refusal: asked.refusal,
@@ -254,6 +282,19 @@ export class GraphUpstream implements Upstream {
       ambiguous,
       note,
     };
+  }
+}
+
+/** Method, path, size; status and error. Never a query, which may hold what lets its bearer in, nor a body. */
+function record(dialogue: Dialogue | undefined, { method, path, body }: Omit<GraphRequest, "headers">, { exchange, refusal }: Asked): void {
+  if (dialogue === undefined) return;
+  dialogue.sent(`${method} ${path.replace(/\?.*$/, "")}${body === undefined ? "" : ` (${body.length} octets)`}`);
+  const said = refusal ?? exchange?.refusal;
+  if (exchange?.answer !== undefined) {
+    const { code, text } = replyOf(exchange.answer);
+    dialogue.received(`${code} ${text}`);
+  } else if (said !== undefined) {
+    dialogue.happened(said.reply === undefined ? `${said.fault?.code ?? ""} at ${said.stage}` : `${said.reply.code} at ${said.stage}`);
   }
 }
 

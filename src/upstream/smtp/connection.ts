@@ -28,6 +28,7 @@ export class SmtpConnection extends SmtpSession {
   /** Sends one message. Ends when its final reply came, or when it is clear that none will. */
   async transact(delivery: Delivery): Promise<TransactionFacts> {
     this.transactions += 1;
+    this.dialogue?.begin();
     const offers = this.offers;
     const alphabet = alphabetOf(delivery);
     let tried: readonly string[] | undefined = delivery.recipients;
@@ -56,6 +57,7 @@ export class SmtpConnection extends SmtpSession {
         for (const recipient of tried) commands += rcptCommand(recipient);
         commands += "DATA\r\n";
       }
+      this.dialogue?.sent(commands);
       this._socket.write(commands, alphabet === "plain" ? "latin1" : "utf8");
     });
   }
@@ -88,6 +90,7 @@ export class SmtpConnection extends SmtpSession {
   /** One reply to the message under way: notes it, and does what comes next. */
   #replied(transaction: Transaction, wire: string): void {
     const stage = this.awaiting;
+    this.dialogue?.received(wire);
     const reply = this.settings.replies.note(stage, wire);
     if (reply === undefined) return this.fail(noReply(stage, wire));
     transaction.note(stage, reply);
@@ -130,6 +133,7 @@ export class SmtpConnection extends SmtpSession {
   }
 
   #say(stage: Stage, command: string): void {
+    this.dialogue?.sent(command);
     this.expectReply(stage, this.settings.timeouts.commandMs);
     this._socket.write(command, "utf8");
   }
@@ -146,6 +150,7 @@ export class SmtpConnection extends SmtpSession {
   #sendContent(transaction: Transaction): void {
     const { content, sizeBytes } = transaction.delivery;
     const whole = content.inMemory;
+    this.dialogue?.happened(`content of ${sizeBytes} octets`);
     this.expectReply("content", this.settings.timeouts.contentMs);
     if (whole === undefined) void this.#sendBlocks(transaction);
     else if (whole.length < sizeBytes) this.#truncated(transaction, whole.length);

@@ -2,6 +2,8 @@
 import { formatReply } from "../../mail/reply.ts";
 import type { Emit } from "../../mail/events.ts";
 import type { Clock } from "../../platform/clock.ts";
+import type { TranscriptKeeper } from "../../mail/transcript.ts";
+import { attachDialogue } from "../dialogue.ts";
 import { STAGES } from "../upstream.ts";
 import type { Refusal } from "../upstream.ts";
 import { SmtpConnection } from "./connection.ts";
@@ -31,6 +33,8 @@ export interface OpeningOptions {
   readonly tls: TlsPolicy;
   readonly timeouts: Timeouts;
   readonly signIn: SignIn | undefined;
+  /** undefined: no transcripts are kept. */
+  readonly transcripts?: TranscriptKeeper | undefined;
   readonly clock: Clock;
   readonly emit: Emit;
 }
@@ -68,6 +72,7 @@ export class ConnectionOpener {
     }
     if (refusal !== undefined) {
       connection.close();
+      attachDialogue(refusal, connection.dialogue);
       return this.#authFailed(refusal);
     }
     emit({ type: "upstream.auth.succeeded", upstream: name });
@@ -138,7 +143,16 @@ export class ConnectionOpener {
     signal.removeEventListener("abort", giveUp);
     if ("stage" in socket) return socket;
 
-    const options: SessionOptions = { ...place, ehloName, startTls, tls, timeouts, clock, replies: this.#replies };
+    const options: SessionOptions = {
+      ...place,
+      ehloName,
+      startTls,
+      tls,
+      timeouts,
+      clock,
+      replies: this.#replies,
+      recorded: this.#options.transcripts !== undefined,
+    };
     const connection = new SmtpConnection(socket, options, tlsMode === "implicit");
     watch(connection);
     const watching = endOnAbort(signal, connection);
@@ -146,6 +160,7 @@ export class ConnectionOpener {
     watching.delete(connection);
     if (refusal === undefined) return connection;
     connection.close();
+    attachDialogue(refusal, connection.dialogue);
     return refusal;
   }
 

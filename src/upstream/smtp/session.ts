@@ -7,6 +7,7 @@ import type { TLSSocket } from "node:tls";
 import type { Clock } from "../../platform/clock.ts";
 import { parseReply } from "../../mail/reply.ts";
 import type { Reply } from "../../mail/reply.ts";
+import { Dialogue, withoutChallenge, withoutCredentials } from "../dialogue.ts";
 import type { Diagnosis, Refusal, Stage } from "../upstream.ts";
 import { tlsOptions } from "./dial.ts";
 import type { TlsPolicy } from "./dial.ts";
@@ -49,6 +50,8 @@ export interface SessionOptions {
   readonly timeouts: Timeouts;
   readonly clock: Clock;
   readonly replies: ReplyReader;
+  /** What is said is kept in memory for a transcript. */
+  readonly recorded?: boolean | undefined;
 }
 
 /** Who signs in. `token` is an OAuth access token for XOAUTH2. */
@@ -77,7 +80,12 @@ export class SmtpSession extends LibraryConnection {
   /** What is being waited for; `mail` until the reply to MAIL came, and so on. */
   awaiting: Stage = "greeting";
 
+  /** What was said, where transcripts are wanted. */
+  readonly dialogue: Dialogue | undefined;
+
   protected readonly settings: SessionOptions;
+  /** What signs in, while it does. */
+  #secret: string | undefined;
   /** How long may pass; Infinity when nothing is awaited. */
   #limitMs: number;
   /** When the pool's timer first saw that, on its clock; NaN before. */
@@ -117,6 +125,7 @@ export class SmtpSession extends LibraryConnection {
       },
     });
     this.settings = options;
+    this.dialogue = options.recorded === true ? new Dialogue(options.clock) : undefined;
     this.openedAt = options.clock.monotonic();
     this.#limitMs = options.timeouts.sessionMs;
     this.on("error", (error: Error) => this.#broken(error));
@@ -153,7 +162,8 @@ export class SmtpSession extends LibraryConnection {
       const offered = mechanisms.length === 0 ? "the server offers no AUTH" : `the server offers AUTH ${mechanisms.join(" ")} only`;
       return faultAt("auth", "NO_AUTH_OFFERED", offered);
     }
-    return await this.#operate("auth", this.settings.timeouts.sessionMs, () => {
+    this.#secret = "token" in login ? login.token : login.password;
+    const refusal = await this.#operate("auth", this.settings.timeouts.sessionMs, () => {
       const [how, pass] = "token" in login ? [TOKEN_LOGIN, login.token] : [method, login.password];
       this.login({ method: how, user: login.user, credentials: { user: login.user, pass } }, (error) => {
         const answer = error === null ? this.lastServerResponse : (error as { response?: unknown }).response;
@@ -161,6 +171,8 @@ export class SmtpSession extends LibraryConnection {
         this.finish(error === null ? undefined : this.#refusalOf(error));
       });
     });
+    this.#secret = undefined;
+    return refusal;
   }
 
   /** RSET. False when the connection can no longer be used. */
@@ -307,6 +319,7 @@ export class SmtpSession extends LibraryConnection {
   }
 
   #note(wire: string): void {
+    this.dialogue?.received(this.#secret === undefined ? wire : withoutChallenge(wire, this.#secret));
     this.settings.replies.note(this.awaiting, wire);
   }
 
@@ -322,6 +335,11 @@ export class SmtpSession extends LibraryConnection {
   }
 
   // ---- the library's steps -----------------------------------------------------------------------------------------------
+
+  override _sendCommand(command: string): void {
+    this.dialogue?.sent(this.awaiting === "auth" || this.#secret !== undefined ? withoutCredentials(command) : command);
+    super._sendCommand(command);
+  }
 
   override _actionGreeting(reply: string): void {
     this.#note(reply);

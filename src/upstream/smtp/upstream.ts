@@ -1,5 +1,6 @@
 /** A way out by SMTP: attempts over pooled connections, as facts. What differs between kinds of next hops is how they sign in. */
 import type { AttemptFacts, Delivery, Diagnosis, DoorTraits, Refusal, Trial, Upstream, UpstreamLimits } from "../upstream.ts";
+import { dialogueOf, keepTranscript } from "../dialogue.ts";
 import type { SmtpConnection } from "./connection.ts";
 import { examine } from "./examine.ts";
 import { faultAt } from "./fault.ts";
@@ -73,6 +74,7 @@ export class SmtpUpstream implements Upstream {
       transaction = await transact(lease.connection, delivery, signal);
     }
     const facts = this.#facts(lease, transaction, readyAt - askedAt, clock.monotonic() - readyAt);
+    keepTranscript(this.#options.transcripts, { upstream: this.name, queueId: delivery.queueId, clock }, facts, lease.connection.dialogue);
     if (transaction.reuse === "after-reset") void this.#resetAndRelease(lease.connection);
     else this.#pool.release(lease.connection);
     return facts;
@@ -81,7 +83,7 @@ export class SmtpUpstream implements Upstream {
   async probe(signal: AbortSignal): Promise<Refusal | undefined> {
     if (signal.aborted) return faultAt("connect", "ABORTED", "stopped");
     const lease = await this.#pool.acquire(signal);
-    if ("stage" in lease) return lease;
+    if ("stage" in lease) return this.#keepRefused(lease, undefined);
     // A kept connection proves nothing about now.
     const alive = lease.reused ? await lease.connection.resetSession() : true;
     if (alive) {
@@ -90,7 +92,7 @@ export class SmtpUpstream implements Upstream {
     }
     lease.connection.close();
     const fresh = await this.#pool.replace(lease.connection, signal);
-    if ("stage" in fresh) return fresh;
+    if ("stage" in fresh) return this.#keepRefused(fresh, undefined);
     this.#pool.release(fresh.connection);
     return undefined;
   }
@@ -109,10 +111,19 @@ export class SmtpUpstream implements Upstream {
     this.#pool.release(connection);
   }
 
+  /** There is no connection. What was said until then is what a person needs to see. */
+  #keepRefused(refusal: Refusal, queueId: string | undefined): Refusal {
+    const { transcripts, places, clock } = this.#options;
+    if (refusal.fault?.code !== "ABORTED")
+      keepTranscript(transcripts, { upstream: this.name, queueId, clock }, { remote: places.text, refusal }, dialogueOf(refusal));
+    return refusal;
+  }
+
   // ---- facts -------------------------------------------------------------------------------------------------------------
 
   #notConnected(delivery: Delivery, refusal: Refusal, connectMs: number): AttemptFacts {
     const recipients = delivery.recipients.map((address) => ({ address }));
+    this.#keepRefused(refusal, delivery.queueId);
     return { remote: this.#options.places.text, reusedConnection: false, connectMs, transmitMs: 0, refusal, recipients, ambiguous: false };
   }
 
