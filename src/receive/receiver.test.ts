@@ -651,3 +651,62 @@ test.skipIf(!hasIpv6())("`::` is IPv6 alone, so that all of IPv4 can be bound be
 function hasIpv6(): boolean {
   return Object.values(networkInterfaces()).some((list) => list?.some(({ family }) => family === "IPv6") === true);
 }
+
+test("a repeat that comes while the first is still being committed waits for it, and gets its queue id; when the first fails it is taken", async () => {
+  let release: () => void = () => undefined;
+  let held = new Promise<void>((resolve) => (release = resolve));
+  const sink: MemorySinkOptions = { beforeCommit: () => held };
+  const relay = await startRelay({ client: { quirks: { suppressRepeatsWithinMs: 600_000 } }, sink });
+  const dialogue = "MAIL FROM:<a@contoso.com>\r\nRCPT TO:<b@contoso.com>\r\nDATA\r\n";
+  const both = async (): Promise<string[]> => {
+    await using first = await open(relay);
+    await using second = await open(relay);
+    for (const client of [first, second]) client.write(dialogue + MAIL);
+    const replies = [];
+    for (const client of [first, second]) {
+      for (let skipped = 0; skipped < 3; skipped += 1) await client.reply();
+      if (client === first) release();
+      replies.push(await client.reply());
+    }
+    return replies;
+  };
+
+  const replies = await both();
+  const stored = relay.sink.committed;
+  held = new Promise<void>((resolve) => (release = resolve));
+  relay.sink.options.commitError = new PosternError("E_SPOOL_FULL", "disk");
+  await using third = await open(relay);
+  third.write(dialogue + MAIL.replace("body", "other"));
+  for (let skipped = 0; skipped < 3; skipped += 1) await third.reply();
+  release();
+  const failed = await third.reply();
+  relay.sink.options.commitError = undefined;
+  third.write(dialogue + MAIL.replace("body", "other"));
+  for (let skipped = 0; skipped < 3; skipped += 1) await third.reply();
+  const again = await third.reply();
+
+  expect(replies[0]).toMatch(/^250 2\.0\.0 Ok: queued as /);
+  expect(replies[1]).toBe(replies[0]);
+  expect(stored).toBe(1);
+  expect(failed).toMatch(/^4/);
+  expect(again).toMatch(/^250 2\.0\.0 Ok: queued as /);
+  expect(relay.sink.committed).toBe(2);
+});
+
+test("a device that leaves in the middle of its data is told of, with what it had sent", async () => {
+  const relay = await startRelay();
+  const client = await open(relay);
+  for (const line of ["MAIL FROM:<a@contoso.com>", "RCPT TO:<b@contoso.com>", "DATA"]) await client.say(line);
+  client.write("Subject: half\r\n\r\nof it\r\n");
+  client.halfClose();
+  await client.end();
+
+  expect(await relay.event("session.unfinished")).toMatchObject({
+    device: "127.0.0.1",
+    client: "floor",
+    recipients: ["b@contoso.com"],
+    octets: 24,
+    cause: "the device ended the connection",
+    remedy: undefined,
+  });
+});

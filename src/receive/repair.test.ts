@@ -79,6 +79,8 @@ test.each([
   ["RCPT TO:<a@-_*.example>", "bad-domain"],
   ["RCPT TO:<a\u0000@b.example>", "no-address"],
   ["RCPT TO:<a\r@b.example>", "no-address"],
+  ['RCPT TO:<"a\u009b31m"@b.example>', "no-address"],
+  ['RCPT TO:<"a\u2028b"@b.example>', "no-address"],
   ["STARTTLS now", "syntax"],
   ["AUTH", "syntax"],
   ["WIZ", "unknown"],

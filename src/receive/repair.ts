@@ -257,10 +257,15 @@ function cleanAddress(raw: string, quirks: Quirk[]): Cleaned | "several" | undef
   return { address: `${local}@${canonical}`, badDomain: !isDomain(canonical) };
 }
 
-/** Atoms and dots as devices write them (a trailing dot included), or one quoted string. RFC 5321 §4.1.2, RFC 6531 §3.3. */
+/**
+ * Atoms and dots as devices write them (a trailing dot included), or one quoted string; no control character of any set, and none of Unicode's
+ * line ends. RFC 5321 §4.1.2, RFC 6531 §3.3.
+ */
 function isLocalPart(local: string): boolean {
   if (local.length > 255) return false;
-  return /^(?:[^\s\u0000-\u0020\u007f-\u00a0"(),:;<>@[\\\]]+|"(?:[^"\\\u0000-\u001f\u007f]|\\[\u0020-\u007e])*")$/.test(local);
+  return /^(?:[^\s\u0000-\u0020\u007f-\u00a0"(),:;<>@[\\\]]+|"(?:[^"\\\u0000-\u001f\u007f-\u009f\u2028\u2029]|\\[\u0020-\u007e])*")$/.test(
+    local,
+  );
 }
 
 function isDomain(domain: string): boolean {

@@ -5,13 +5,14 @@ import type { Accepted } from "../hostile/hostile-relay.ts";
 import { fuzzCase } from "./cases.ts";
 import type { ClientName } from "./cases.ts";
 import { wrong } from "./oracle.ts";
-import { CASES_AT_A_TIME, runCases } from "./run.ts";
+import { CASES_AT_A_TIME, FuzzRun } from "./run.ts";
 
 test("a thousand cases find nothing", async () => {
   await using relay = await startHostileRelay();
+  const run = new FuzzRun(relay, 20_260_105);
   const findings: string[] = [];
   for (let first = 0; first < 1_000; first += CASES_AT_A_TIME) {
-    for (const { number, what } of await runCases(relay, 20_260_105, first, CASES_AT_A_TIME)) findings.push(`case ${number}: ${what}`);
+    for (const { number, what } of await run.play(first, CASES_AT_A_TIME)) findings.push(`case ${number}: ${what}`);
   }
 
   expect(findings).toEqual([]);

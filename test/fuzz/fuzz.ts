@@ -9,7 +9,7 @@
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import { startHostileRelay } from "../hostile/hostile-relay.ts";
-import { CASES_AT_A_TIME, runCases } from "./run.ts";
+import { CASES_AT_A_TIME, FuzzRun } from "./run.ts";
 import type { Finding } from "./run.ts";
 
 const { values } = parseArgs({
@@ -25,6 +25,7 @@ const WARM_UP_CASES = 2_000;
 const MIB = 1024 * 1024;
 
 await using relay = await startHostileRelay();
+const run = new FuzzRun(relay, seed);
 const startedAt = performance.now();
 const findings: Finding[] = [];
 let next = only ?? 0;
@@ -32,7 +33,7 @@ let warmRss: number | undefined;
 let longestStallMs = 0;
 console.log(`seed ${seed}, relay process ${relay.pid}`);
 do {
-  findings.push(...(await runCases(relay, seed, next, only === undefined ? CASES_AT_A_TIME : 1)));
+  findings.push(...(await run.play(next, only === undefined ? CASES_AT_A_TIME : 1)));
   next += CASES_AT_A_TIME;
   if (only !== undefined) break;
   if (warmRss === undefined && next >= WARM_UP_CASES) {

@@ -1,11 +1,10 @@
 /** Runs cases against one relay in a process of its own, some at a time, each from an address of its own. */
 import { connect } from "node:net";
-import type { HostileRelay } from "../hostile/hostile-relay.ts";
+import type { Accepted, HostileRelay } from "../hostile/hostile-relay.ts";
 import { fuzzCase } from "./cases.ts";
 import type { ClientName, FuzzCase } from "./cases.ts";
 import { wrong } from "./oracle.ts";
 
-const AT_A_TIME = 8;
 /** The relay ends a connection whose client has: a case that takes longer is a fault. */
 const PATIENCE_MS = 20_000;
 const NETWORKS: Readonly<Record<ClientName, string>> = { floor: "127.0.1", app: "127.0.9", unlisted: "127.0.7" };
@@ -17,42 +16,80 @@ export interface Finding {
   readonly heard: string;
 }
 
-/** Runs the cases `first` to `first + count - 1`. @returns what was found, in their order */
-export async function runCases(relay: HostileRelay, seed: number, first: number, count: number): Promise<Finding[]> {
-  const before = relay.accepted.length;
-  const played = await Promise.all(
-    Array.from({ length: count }, async (_, at) => {
-      const fuzz = fuzzCase(seed, first + at);
-      const address = `${NETWORKS[fuzz.client]}.${1 + at}`;
-      return { number: first + at, fuzz, address, ...(await playCase(relay.port, fuzz, address)) };
-    }),
-  );
-  // What the relay told before its answer to this has arrived with it. Sessions may outlive their sockets by a commit.
-  while ((await relay.figures()).sessions > 0);
-  const accepted = relay.accepted.slice(before);
-  const findings = played.flatMap(({ number, fuzz, address, heard, late }) => {
-    const sent = Buffer.concat(fuzz.segments);
-    const own = accepted.filter(({ device }) => device === address);
-    const what = late ? "the connection was not ended" : wrong(fuzz.client, sent, heard, own);
-    return what === undefined ? [] : [{ number, what, sent, heard }];
-  });
-  if (relay.faults.length > 0)
-    findings.push({ number: first, what: `in one of ${count} cases: ${relay.faults.join("\n")}`, sent: Buffer.alloc(0), heard: "" });
-  return findings;
+/** Addresses of a client that take turns. */
+const ADDRESSES = 240;
+
+interface Played {
+  readonly number: number;
+  readonly client: ClientName;
+  readonly sent: Buffer;
+  readonly heard: string;
+  readonly accepted: Accepted[];
 }
 
-export const CASES_AT_A_TIME = AT_A_TIME;
+/** Plays cases against one relay. */
+export class FuzzRun {
+  readonly #relay: HostileRelay;
+  readonly #seed: number;
+  /** The last case of each address: what a client that left at once had said may be taken after the next cases have begun. */
+  readonly #played = new Map<string, Played>();
+  #looked = 0;
 
-async function playCase(port: number, { segments, end }: FuzzCase, address: string): Promise<{ heard: string; late: boolean }> {
+  constructor(relay: HostileRelay, seed: number) {
+    this.#relay = relay;
+    this.#seed = seed;
+  }
+
+  /** Plays the cases `first` to `first + count - 1` side by side. @returns what was found */
+  async play(first: number, count: number): Promise<Finding[]> {
+    const late: Finding[] = [];
+    await Promise.all(
+      Array.from({ length: count }, async (_, at) => {
+        const number = first + at;
+        const fuzz = fuzzCase(this.#seed, number);
+        const address = `${NETWORKS[fuzz.client]}.${1 + (number % ADDRESSES)}`;
+        const sent = Buffer.concat(fuzz.segments);
+        const { heard, ended } = await playCase(this.#relay.port, fuzz, address);
+        this.#played.set(address, { number, client: fuzz.client, sent, heard, accepted: [] });
+        if (!ended) late.push({ number, what: "the connection was not ended", sent, heard });
+      }),
+    );
+    // What the relay told before its answer to this has arrived with it. Sessions may outlive their sockets by a commit.
+    while ((await this.#relay.figures()).sessions > 0);
+    return [...late, ...this.#judged(first, count)];
+  }
+
+  #judged(first: number, count: number): Finding[] {
+    const touched = new Set([...this.#played.values()].filter(({ number }) => number >= first));
+    for (const message of this.#relay.accepted.slice(this.#looked)) {
+      const played = this.#played.get(message.device);
+      played?.accepted.push(message);
+      if (played !== undefined) touched.add(played);
+    }
+    this.#looked = this.#relay.accepted.length;
+    const findings = [...touched].flatMap(({ number, client, sent, heard, accepted }): Finding[] => {
+      const what = wrong(client, sent, heard, accepted);
+      return what === undefined ? [] : [{ number, what, sent, heard }];
+    });
+    const { faults } = this.#relay;
+    if (faults.length > 0)
+      findings.push({ number: first, what: `in one of ${count} cases: ${faults.join("\n")}`, sent: Buffer.alloc(0), heard: "" });
+    return findings;
+  }
+}
+
+export const CASES_AT_A_TIME = 8;
+
+async function playCase(port: number, { segments, end }: FuzzCase, address: string): Promise<{ heard: string; ended: boolean }> {
   const socket = connect({ host: "127.0.0.1", port, localAddress: address, allowHalfOpen: true, noDelay: true });
   const chunks: Buffer[] = [];
-  let late = false;
+  let ended = true;
   const gone = new Promise<void>((resolve) => socket.once("close", () => resolve()));
   socket.on("data", (chunk: Buffer) => chunks.push(chunk));
   socket.on("error", () => undefined);
   socket.on("end", () => socket.end());
   const timer = setTimeout(() => {
-    late = true;
+    ended = false;
     socket.destroy();
   }, PATIENCE_MS);
   for (const segment of segments) {
@@ -70,5 +107,5 @@ async function playCase(port: number, { segments, end }: FuzzCase, address: stri
   await gone;
   clearTimeout(timer);
   const heard = Buffer.concat(chunks).toString("latin1");
-  return { heard: end === "half-close" ? heard : heard.slice(0, heard.lastIndexOf("\r\n") + 2), late };
+  return { heard: end === "half-close" ? heard : heard.slice(0, heard.lastIndexOf("\r\n") + 2), ended };
 }
