@@ -468,10 +468,14 @@ export class Session extends Connection {
 
   /** Goes on when the rate allows it, or refuses after a while. */
   #paced(reason: "rate" | "recipient-rate", rate: Rate | undefined, over: Reply, done: () => void, go: () => void): boolean {
+    if (rate === undefined) {
+      go();
+      return false;
+    }
     const { rates, limits, options } = this.context;
     const name = this.#client?.name ?? "";
     const key = `${reason} ${name} ${this.#user ?? this.peer.group}`;
-    const waitMs = rate === undefined ? 0 : rates.take(key, rate, options.clock.monotonic(), limits.rateDelayMs);
+    const waitMs = rates.take(key, rate, options.clock.monotonic(), limits.rateDelayMs);
     if (waitMs === 0) {
       go();
       return false;
