@@ -11,24 +11,18 @@ import type { Socket } from "node:net";
 import { describeError, PosternError } from "../mail/errors.ts";
 import type { Envelope } from "../mail/message.ts";
 import type { Reply } from "../mail/reply.ts";
-import { beginAuth } from "./auth-exchange.ts";
-import type { AuthStep } from "./auth-exchange.ts";
-import { Connection } from "./connection.ts";
+import { IdentifiedConnection } from "./identified-connection.ts";
 import type { ConnectionOwner, Peer, SessionServer } from "./connection.ts";
 import { IncomingMessage } from "./incoming.ts";
 import type { Transaction } from "./incoming.ts";
 import { LOCAL_ERROR, tooLarge } from "./intake.ts";
-import type { SignIn } from "./directory.ts";
 import type { ClientOptions, SessionContext } from "./options.ts";
 import { Pace } from "./pace.ts";
 import type { Rate } from "./rates.ts";
 import { judgeRecipient, judgeSender } from "./policy.ts";
-import { quirksOf } from "./quirks.ts";
-import type { Quirks } from "./quirks.ts";
 import { escapeForTrace, repairCommand } from "./repair.ts";
 import type { Command, CommandFault, Quirk } from "./repair.ts";
-import { notAllowed, queuedAs, REPLIES } from "./replies.ts";
-import type { Credentials } from "./sign-in.ts";
+import { queuedAs, REPLIES } from "./replies.ts";
 
 const HTTP_REQUEST = /^(?:OPTIONS|GET|HEAD|POST|PUT|DELETE|TRACE|CONNECT|PATCH) \S+ HTTP\/\d/i;
 const HEADER_LINE = /^(?!(?:MAIL FROM|RCPT TO):)[!-9;-~]+[ \t]*:/i;
@@ -38,20 +32,14 @@ const PROXY_LINE = /^PROXY (?:TCP[46]|UNKNOWN)\b/;
 const PROXY_SIGNATURE = Buffer.from("\r\n\r\n\0");
 
 /** A session on one connection. */
-export class Session extends Connection {
+export class Session extends IdentifiedConnection {
   readonly #startedAt: number;
   #helo: string | undefined;
   #lastHelo: string | undefined;
-  #triedAuth = false;
   #extended = false;
   #transaction: Transaction | undefined;
   #incoming: IncomingMessage | undefined;
   #committing = false;
-  /** Takes the next line as an answer; true when `done` is called by somebody else. */
-  #prompt: ((line: string, done: () => void) => boolean) | undefined;
-  #client: ClientOptions | undefined;
-  #user: string | undefined;
-  #authFailures = 0;
   #nonMail = 0;
   #unknown = 0;
   #accepted = 0;
@@ -64,14 +52,11 @@ export class Session extends Connection {
   /** Content was refused before it came; what is no command may be its beginning. */
   #dataRefused = false;
   #noted: Set<Quirk> | undefined;
-  #quirks: Quirks;
 
   constructor(server: SessionServer, socket: Socket, peer: Peer, owner: ConnectionOwner, context: SessionContext) {
     super(server, socket, peer, owner, context);
-    this.#client = peer.standing.client;
     this.#pace = new Pace(this.startedMonotonic);
     this.#startedAt = server.context.options.clock.now();
-    this.#quirks = quirksOf(server.context.listener.quirks, peer.standing.owner?.quirks);
   }
 
   protected get committing(): boolean {
@@ -90,12 +75,8 @@ export class Session extends Connection {
     return this.#lastHelo === undefined ? undefined : escapeForTrace(this.#lastHelo);
   }
 
-  protected get client(): ClientOptions | undefined {
-    return this.#client;
-  }
-
-  protected get triedAuth(): boolean {
-    return this.#triedAuth;
+  protected get inTransaction(): boolean {
+    return this.#transaction !== undefined;
   }
 
   /** True while a message is on its way in: shutting down waits for it. */
@@ -125,14 +106,16 @@ export class Session extends Connection {
     }
   }
 
-  protected secured(): void {
+  protected override secured(): void {
+    super.secured();
     this.#dropTransaction();
     this.#helo = undefined;
-    this.#prompt = undefined;
-    this.#user = undefined;
-    this.#client = this.peer.standing.client;
-    this.#quirks = quirksOf(this.context.listener.quirks, this.peer.standing.owner?.quirks);
-    this.context = this.context.of(this.peer.standing.owner);
+  }
+
+  protected resume(done: () => void): void {
+    this._armTimeout();
+    if (this.#farewell !== undefined) this.hangUp(this.#farewell);
+    this._whenWritable(done);
   }
 
   protected dropped(): void {
@@ -198,9 +181,9 @@ export class Session extends Connection {
   /** Answers one line; true when `done` is called by somebody else. What goes wrong is our fault and temporary: a 451, and the session goes on. */
   #answer(line: string, done: () => void): boolean {
     if (this.#opening && !this.#begins(line)) return false;
-    const prompt = this.#prompt;
+    const prompt = this.prompt;
     if (prompt !== undefined) {
-      this.#prompt = undefined;
+      this.prompt = undefined;
       return prompt(line, done);
     }
     const command = repairCommand(line);
@@ -215,7 +198,7 @@ export class Session extends Connection {
   }
 
   lineTooLong(): void {
-    this.#prompt = undefined;
+    this.prompt = undefined;
     if (this.#dataRefused) this.#contentUnasked();
     else this.#unknownCommand(REPLIES.lineTooLong, "");
   }
@@ -280,7 +263,7 @@ export class Session extends Connection {
         this.reply(REPLIES.help);
         return false;
       case "AUTH":
-        return this.#auth(command.mechanism, command.initial, done);
+        return this.auth(command.mechanism, command.initial, done);
       case "STARTTLS":
         return this.#startTls(done);
       default:
@@ -350,16 +333,15 @@ export class Session extends Connection {
     this.#helo = name === "" ? undefined : name;
     this.#lastHelo = this.#helo;
     this.#extended = verb === "EHLO";
-    const { options, listener } = this.context;
+    const { options } = this.context;
     if (verb === "HELO") {
       this.write(`250 ${options.hostname}\r\n`);
       return;
     }
     const { mode } = this.context.tls;
     const startTls = (mode === "opportunistic" || mode === "required") && this.tls === undefined;
-    const { auth, authEquals, ehloHide } = this.#quirks;
-    const usersMay = (listener.auth ?? "none") !== "none" && this.#passwordsMayPass;
-    const offersAuth = usersMay || (auth === "offer" && this.#client !== undefined);
+    const { authEquals, ehloHide } = this.quirks;
+    const { offersAuth } = this;
     const largest = this.#sizeLimit(undefined, []);
     const keywords = [
       Number.isFinite(largest) ? `SIZE ${largest}` : "SIZE",
@@ -377,8 +359,8 @@ export class Session extends Connection {
   }
 
   #sizeLimit(sender: string | undefined, recipients: readonly string[]): number {
-    const own = this.#client?.maxMessageSizeBytes ?? Infinity;
-    const doors = this.context.options.sizeLimit?.(this.#client?.name ?? "", sender, recipients);
+    const own = this.client?.maxMessageSizeBytes ?? Infinity;
+    const doors = this.context.options.sizeLimit?.(this.client?.name ?? "", sender, recipients);
     return doors === undefined ? own : Math.min(own, doors);
   }
 
@@ -387,7 +369,7 @@ export class Session extends Connection {
     this.#dropTransaction();
     const transaction = this.#openTransaction(command);
     if (transaction === undefined) return false;
-    return this.#paced("rate", this.#client?.rate, REPLIES.rate, done, () => {
+    return this.#paced("rate", this.client?.rate, REPLIES.rate, done, () => {
       this.#transaction = transaction;
       this.reply(REPLIES.senderOk);
     });
@@ -397,8 +379,8 @@ export class Session extends Connection {
   #openTransaction(command: Extract<Command, { verb: "MAIL" }>): Transaction | undefined {
     const { options, tls } = this.context;
     if (tls.mode === "required" && this.tls === undefined) return this.#no("tls-required", REPLIES.tlsRequired);
-    const client = this.#client;
-    if (client === undefined) return this.#refuseUnknown();
+    const client = this.client;
+    if (client === undefined) return this.refuseUnknown();
     const size = command.parameters.get("SIZE");
     // A size that is not a number is no size: the count decides.
     const declaredBytes = size !== undefined && /^\d{1,20}$/.test(size) ? Number(size) : undefined;
@@ -423,7 +405,7 @@ export class Session extends Connection {
 
   #rcpt(path: string, done: () => void): boolean {
     const transaction = this.#transaction;
-    const client = this.#client;
+    const client = this.client;
     if (transaction === undefined || client === undefined) {
       this.refuse("order", REPLIES.needMail, "RCPT");
       return false;
@@ -473,8 +455,8 @@ export class Session extends Connection {
       return false;
     }
     const { rates, limits, options } = this.context;
-    const name = this.#client?.name ?? "";
-    const key = `${reason} ${name} ${this.#user ?? this.peer.group}`;
+    const name = this.client?.name ?? "";
+    const key = `${reason} ${name} ${this.user ?? this.peer.group}`;
     const waitMs = rates.take(key, rate, options.clock.monotonic(), limits.rateDelayMs);
     if (waitMs === 0) {
       go();
@@ -491,16 +473,14 @@ export class Session extends Connection {
         const which = reason === "rate" ? "rate" : "recipient_rate";
         this.refuse(reason, over, undefined, `let the device send more slowly, or raise ${which} of client ${name}`);
       }
-      this._armTimeout();
-      if (this.#farewell !== undefined) this.hangUp(this.#farewell);
-      this._whenWritable(done);
+      this.resume(done);
     });
     return true;
   }
 
   #data(): void {
     const transaction = this.#transaction;
-    const client = this.#client;
+    const client = this.client;
     if (transaction === undefined || client === undefined) return this.#refuseData("order", REPLIES.needMail);
     if (transaction.recipients.length === 0) {
       return this.#refuseData("order", transaction.refusedRecipients > 0 ? REPLIES.noValidRecipient : REPLIES.needRecipient);
@@ -512,8 +492,8 @@ export class Session extends Connection {
       id,
       device: peer.device,
       client,
-      user: this.#user,
-      quirks: this.#quirks,
+      user: this.user,
+      quirks: this.quirks,
       helo: this.#helo,
       extended: this.#extended,
       tls,
@@ -573,7 +553,7 @@ export class Session extends Connection {
   /** Commits unless the same message came a short while ago and is ours: then its queue id is the answer again. Never rejects. */
   async #commitOnce(incoming: IncomingMessage, envelope: Envelope, key: string, lastOctetAt: number, done: () => void): Promise<void> {
     const { repeats, options } = this.context;
-    const earlier = repeats.find(key, options.clock.monotonic(), this.#quirks.suppressRepeatsWithinMs);
+    const earlier = repeats.find(key, options.clock.monotonic(), this.quirks.suppressRepeatsWithinMs);
     if (earlier === undefined || !(await earlier.accepted)) {
       const accepted = this.#commit(incoming, envelope, lastOctetAt, done);
       repeats.remember(key, incoming.queueId, options.clock.monotonic(), accepted);
@@ -635,145 +615,7 @@ export class Session extends Connection {
     this.#incoming = undefined;
   }
 
-  // ---- AUTH and STARTTLS ------------------------------------------------------------------------------------------------
-
-  /** Passwords are not readable on the wire, or the listener says that they may be. */
-  get #passwordsMayPass(): boolean {
-    return this.tls !== undefined || this.context.listener.authWithoutTls === true;
-  }
-
-  /** What signing in means here; undefined where credentials are not looked at. */
-  get #signInHere(): SignIn | undefined {
-    return this.#passwordsMayPass ? this.peer.standing.signIn : undefined;
-  }
-
-  /** MAIL before a client is known. */
-  #refuseUnknown(): undefined {
-    if (this.peer.standing.signIn === undefined) {
-      const { hostname } = this.context.options;
-      return this.#no(
-        "unlisted",
-        notAllowed(hostname, this.peer.device),
-        undefined,
-        "a balancer may look whether the relay lives, and send nothing itself",
-      );
-    }
-    const tlsFirst = !this.#passwordsMayPass;
-    return this.#no(
-      tlsFirst ? "tls-required" : "auth-required",
-      tlsFirst ? REPLIES.tlsRequired : REPLIES.authRequired,
-      undefined,
-      "the device has to sign in with a user of the configuration, or its address has to belong to a client without users",
-    );
-  }
-
-  /**
-   * Devices that are admitted by their address and insist on a password get their 235: what they send is neither kept nor looked at. Where users
-   * sign in, credentials are checked.
-   */
-  #auth(mechanism: string, initial: string | undefined, done: () => void): boolean {
-    this.#triedAuth = true;
-    if (this.peer.admission === "health") {
-      this.refuse("syntax", REPLIES.notImplemented, "AUTH");
-      return false;
-    }
-    if (this.#transaction !== undefined || this.#user !== undefined) {
-      this.refuse("order", this.#user === undefined ? REPLIES.inTransaction : REPLIES.authDone, "AUTH");
-      return false;
-    }
-    if (this.peer.standing.signIn?.needed === true && !this.#passwordsMayPass) {
-      this.refuse("tls-required", REPLIES.tlsRequired, "AUTH");
-      return false;
-    }
-    return this.#authStep(beginAuth(mechanism, initial), mechanism, done);
-  }
-
-  #authStep(step: AuthStep, mechanism: string, done: () => void): boolean {
-    switch (step.kind) {
-      case "prompt":
-        this.#prompt = (line, next) => this.#authStep(step.next(line), mechanism, next);
-        this.reply(step.reply);
-        return false;
-      case "ended":
-        if (step.fault) this.refuse("auth", step.reply, mechanism);
-        else this.reply(step.reply);
-        return false;
-      case "credentials":
-        return this.#credentials(step.credentials, mechanism, done);
-      default:
-        step satisfies never;
-        return false;
-    }
-  }
-
-  #credentials(credentials: Credentials | undefined, mechanism: string, done: () => void): boolean {
-    const signIn = this.#signInHere;
-    const { signIns } = this.context;
-    const known = credentials !== undefined && signIns.isUser(credentials.user);
-    if (signIn === undefined || (!signIn.needed && (!known || signIn.clientOf(credentials.user) === undefined))) {
-      this.reply(REPLIES.authenticated);
-      return false;
-    }
-    if (credentials === undefined) {
-      this.refuse("auth", REPLIES.authSyntax, mechanism);
-      return false;
-    }
-    void this.#signIn(credentials, known, signIn.clientOf(credentials.user), mechanism, done);
-    return true;
-  }
-
-  /** Waits for the check of a password; the idle time-out waits too. Never rejects. */
-  async #signIn(
-    credentials: Credentials,
-    known: boolean,
-    client: ClientOptions | undefined,
-    mechanism: string,
-    done: () => void,
-  ): Promise<void> {
-    const { options, listener, signIns, limits } = this.context;
-    const { device } = this.peer;
-    this._handlerPending = true;
-    const result = await signIns.attempt(this.peer.group, credentials, client !== undefined);
-    this._handlerPending = false;
-    const about = { session: this.id, listener: listener.name, device, mechanism };
-    const user = known ? credentials.user : undefined;
-    const gone = this._closing || this._closed;
-    if (result === "right" && client !== undefined) {
-      if (gone) return done();
-      this.#user = credentials.user;
-      this.#client = client;
-      this.#quirks = quirksOf(listener.quirks, client.quirks);
-      this.context = this.context.of(client);
-      options.emit({ type: "session.auth.succeeded", ...about, user: credentials.user, client: client.name });
-      this.reply(REPLIES.authenticated);
-    } else {
-      this.#authFailures += result === "wrong" ? 1 : 0;
-      const last = this.#authFailures >= limits.authFailures;
-      const reply = result === "busy" ? REPLIES.authBusy : REPLIES.authFailed;
-      const { cause, remedy } = this.#whyNot(result === "busy", user, client);
-      options.emit({ type: "session.auth.failed", ...about, user, cause, remedy, failures: signIns.failures(this.peer.group), reply });
-      if (gone) return done();
-      this.reply(reply);
-      if (last) this.hangUp(REPLIES.tooManyAuthFailures);
-    }
-    this._armTimeout();
-    if (this.#farewell !== undefined) this.hangUp(this.#farewell);
-    this._whenWritable(done);
-  }
-
-  #whyNot(busy: boolean, user: string | undefined, client: ClientOptions | undefined): { cause: string; remedy?: string } {
-    if (busy) return { cause: "too many sign-ins wait, or the password could not be checked" };
-    if (user === undefined) return { cause: "no such user", remedy: "correct the user name in the device, or add it to users" };
-    if (client === undefined)
-      return {
-        cause: "this user may not come from this address",
-        remedy: `list user ${user} under the users of a client that has this address`,
-      };
-    return {
-      cause: "wrong password",
-      remedy: `correct it in the device, or make a new hash with postern hash-password and put it under users.${user}`,
-    };
-  }
+  // ---- STARTTLS --------------------------------------------------------------------------------------------------------
 
   #startTls(done: () => void): boolean {
     const { mode } = this.context.tls;
