@@ -258,7 +258,7 @@ describe("the queue", () => {
     expect(answer).toEqual({ status: 200, body: queue.result });
     expect(queue.asked).toEqual([{ verb: "delete", filter: { ids: [ID] }, by: "kim" }]);
     expect(events).toEqual([
-      { type: "operator.acted", verb: "delete", queueIds: [ID], recipients: 1, operator: "kim" },
+      { type: "operator.acted", verb: "delete", queueIds: [ID], recipients: 1, operator: "kim", declared: true },
       { type: "recipient.deleted", queueId: ID, recipient: "anna@contoso.com", upstream: "scans", operator: "kim" },
     ]);
   });

@@ -87,7 +87,7 @@ async function act(sources: AdminSources, verb: OperatorAct["verb"], c: Context)
 
 function announce(emit: Emit, verb: OperatorAct["verb"], result: ActResult, operator: string): void {
   const queueIds = [...new Set(result.changed.map((entry) => entry.queueId))];
-  emit({ type: "operator.acted", verb, queueIds, recipients: result.changed.length, operator });
+  emit({ type: "operator.acted", verb, queueIds, recipients: result.changed.length, operator, declared: true });
   if (verb !== "delete") return;
   for (const { queueId, recipient, lane } of result.changed)
     emit({ type: "recipient.deleted", queueId, recipient, upstream: lane, operator });

@@ -209,8 +209,8 @@ function addQueueCommands(program: Command, globals: () => GlobalOptions, finish
   for (const [verb, description] of Object.entries(VERBS) as [keyof typeof VERBS, string][]) {
     const entry = withFilters(command(queue, verb, description))
       .argument("[ids...]", "queue ids")
-      .option("--all", "everything in the queue", false);
-    if (verb === "delete") entry.option("--yes", "do not ask", false);
+      .option("--all", "everything in the queue; asks on a terminal", false)
+      .option("--yes", "do not ask", false);
     entry.action(async (ids: string[], options: QueueOptions & { all: boolean; yes?: boolean }) =>
       finish(await (await import("./queue.ts")).actCommand(globals(), verb, ids, options)),
     );

@@ -95,14 +95,21 @@ export async function actCommand(
   if (everything && !given.all) throw new PosternError("E_USAGE", `queue ${verb}: give queue ids or filters, or --all for the whole queue`);
   if (!everything && given.all) throw new PosternError("E_USAGE", `queue ${verb}: --all stands alone, without queue ids or filters`);
   const config = await readConfig(options.config);
-  if (verb === "delete" && given.yes !== true && !(await confirmed(config, filter))) {
-    throw new PosternError("E_USAGE", "nothing was deleted");
-  }
+  const asks = needsConfirmation(verb, everything, process.stdin.isTTY);
+  if (asks && given.yes !== true && !(await confirmed(config, verb, filter)))
+    throw new PosternError("E_USAGE", `nothing was ${PAST[verb]}`);
   const client = openControlClient(controlSocketPath(config.data_dir));
   const result = (await client.post(`/api/v1/queue/${verb}`, { filter, by: operatorName() })) as ActResult;
   if (options.json) printJson(result);
   else printResult(verb, result);
   return 0;
+}
+
+const PAST = { retry: "retried", hold: "held", release: "released", delete: "deleted" } as const;
+
+/** What cannot be undone is always asked about, the whole queue where somebody is there to answer. */
+export function needsConfirmation(verb: OperatorAct["verb"], everything: boolean, onTerminal: boolean): boolean {
+  return verb === "delete" || (everything && onTerminal);
 }
 
 const DONE = { retry: "due now", hold: "held", release: "released", delete: "deleted" } as const;
@@ -115,14 +122,19 @@ function printResult(verb: OperatorAct["verb"], result: ActResult): void {
 }
 
 /** Asks on a terminal; elsewhere `--yes` must have said so. */
-async function confirmed(config: Parameters<typeof queueSource>[0], filter: OperatorAct["filter"]): Promise<boolean> {
-  if (!process.stdin.isTTY) throw new PosternError("E_USAGE", "queue delete: not on a terminal, so --yes is needed");
+async function confirmed(
+  config: Parameters<typeof queueSource>[0],
+  verb: OperatorAct["verb"],
+  filter: OperatorAct["filter"],
+): Promise<boolean> {
+  if (!process.stdin.isTTY) throw new PosternError("E_USAGE", `queue ${verb}: not on a terminal, so --yes is needed`);
   const found = await queueSource(config).list({ ...filter, states: filter.states ?? WAITING_STATES }, MOST_LISTED);
   const amount =
     found.length === MOST_LISTED ? `${MOST_LISTED} recipients or more` : `${found.length} recipient${found.length === 1 ? "" : "s"}`;
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    return /^y(es)?$/i.test((await terminal.question(`Delete ${amount} for good, telling nobody? [y/N] `)).trim());
+    const question = verb === "delete" ? `Delete ${amount} for good, telling nobody?` : `${amount}, the whole queue: ${verb} all?`;
+    return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());
   } finally {
     terminal.close();
   }

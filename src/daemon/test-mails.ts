@@ -83,7 +83,7 @@ async function send(request: TestRequest, options: TestMailOptions): Promise<Tes
     repairs: [],
     acceptSeconds: Math.max(0, message.acceptedAt - now) / 1000,
   });
-  emit({ type: "operator.acted", verb: "test", queueIds: [queueId], recipients: 1, operator: request.by });
+  emit({ type: "operator.acted", verb: "test", queueIds: [queueId], recipients: 1, operator: request.by, declared: true });
   const { route, doors } = router.find(envelope, to);
   // Whoever has just repaired a door wants to know now, not at its next probe.
   for (const { door } of doors) kick(door);

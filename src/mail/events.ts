@@ -237,6 +237,8 @@ export type PosternEvent =
       readonly queueIds: readonly string[];
       readonly recipients: number;
       readonly operator: string;
+      /** The name is what the command says of itself, from sudo or the login: nobody has proved it. */
+      readonly declared: boolean;
     }
   | {
       readonly type: "upstream.connected";

@@ -209,7 +209,10 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
     level: "warn",
     count: (event, metrics) => metrics.count("recipients_total", 1, "deleted", event.upstream),
   },
-  "operator.acted": { when: "An operator used retry, hold, release or delete, or sent a test mail.", level: "info" },
+  "operator.acted": {
+    when: "An operator used retry, hold, release or delete, or sent a test mail. `declared`: the name is the command's word, from sudo or the login.",
+    level: "info",
+  },
   "upstream.connected": {
     when: "A connection to an upstream is ready.",
     level: "debug",

@@ -184,7 +184,7 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
   "recipient.bounced": { type: "recipient.bounced", ...about, reply, cause: "unknown recipient", remedy: "correct the address" },
   "recipient.expired": { type: "recipient.expired", ...about, reply, cause: "too old" },
   "recipient.deleted": { type: "recipient.deleted", ...about, operator: "root" },
-  "operator.acted": { type: "operator.acted", verb: "delete", queueIds: [ID], recipients: 1, operator: "root" },
+  "operator.acted": { type: "operator.acted", verb: "delete", queueIds: [ID], recipients: 1, operator: "root", declared: true },
   "upstream.connected": { type: "upstream.connected", upstream: "scans", remote: "smtp.office365.com:587", tls: "TLSv1.3", connectMs: 80 },
   "upstream.connect.failed": {
     type: "upstream.connect.failed",

@@ -1,6 +1,6 @@
 /** Reloading a running relay: what is right is taken up while mail flows, what is wrong changes nothing. */
 import { readFile, rename, writeFile } from "node:fs/promises";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { SmtpReceiver } from "../crash/smtp-receiver.ts";
 import { LineClient } from "../fakes/line-client.ts";
 import { freePort } from "../support/ports.ts";
@@ -53,6 +53,9 @@ async function change(keys: Section): Promise<void> {
 }
 
 const reload = (...args: readonly string[]) => postern(files.configFile, "reload", ...args);
+
+/** Every command is a process of its own, which takes seconds where many things run at a time. */
+vi.setConfig({ testTimeout: 90_000 });
 
 const smartHost = (port: number, more: Section = {}) => ({ type: "smart-host", host: "127.0.0.1", port, tls: "none", ...more });
 
@@ -107,7 +110,7 @@ test("a new client's device is let in at once, and a session that is open goes o
   expect(recipient).toMatch(/^250 /);
 });
 
-test("waiting mail leaves by the other door of a changed route, by the changed door, and by another one when its door is taken away", async () => {
+test("waiting mail leaves by the other door of a changed route, and by a door that was changed", async () => {
   const down = await freePort();
   const upstreams = { first: smartHost(down), second: smartHost(down), third: smartHost(hopPort) };
   await start({
@@ -143,14 +146,20 @@ test("waiting mail leaves by the other door of a changed route, by the changed d
   expect(first).toContain('"upstream":"third"');
   expect(changed).toMatchObject({ code: 0, stdout: "in force now: upstreams.second.port\n" });
   expect(second).toContain('"upstream":"second"');
+});
 
-  await change({ upstreams: { first: smartHost(down), third: smartHost(hopPort) }, routes: [{ name: "default", via: "first" }] });
-  await reload();
+test("mail whose door is taken away goes the way that the routes say now", async () => {
+  const down = await freePort();
+  await start({
+    upstreams: { first: smartHost(down), third: smartHost(hopPort) },
+    routes: [{ name: "default", via: "first" }],
+    retry: { first: "30m", max: "30m" },
+  });
   const carla = await submit(relay.port, { ...JOB, to: ["carla@contoso.com"] });
   await relay.waitForLine((line) => line.includes('"recipient.deferred"') && line.includes(carla));
   await change({ upstreams: { third: smartHost(hopPort) }, routes: [{ name: "default", via: "third" }] });
   const removed = await reload();
-  const third = await delivered(carla);
+  const third = await relay.waitForLine((line) => line.includes('"recipient.delivered"') && line.includes(carla));
 
   expect(removed).toMatchObject({ code: 0, stdout: expect.stringContaining("upstreams.first") });
   expect(third).toContain('"upstream":"third"');
