@@ -14,6 +14,8 @@ export interface EventDefinition<E> {
   /** Values of the line; default: those of the event as they are. */
   readonly fields?: (event: E) => LogFields;
   readonly count?: (event: E, metrics: Metrics) => void;
+  /** Lines for which this gives the same are bounded in number (`repetition.ts`). */
+  readonly kind?: (event: E) => string;
 }
 
 /** `reply` as received on one line; `enhanced` apart, so that it can be searched for. */
@@ -83,6 +85,7 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
   "session.rejected": {
     when: "A connection, command or message was refused.",
     level: "warn",
+    kind: (event) => `${event.device} ${event.reason}`,
     fields: (event) => ({
       session: event.session,
       listener: event.listener,

@@ -276,6 +276,18 @@ afterEach(() => {
 });
 
 describe("log lines", () => {
+  test("a device that is refused again and again is told of twenty times a minute, and counted each time", async () => {
+    const { observer, lines, clock } = startObserver();
+
+    for (let at = 0; at < 1000; at += 1) observer.emit(SAMPLES["session.rejected"]);
+    clock.advance(60_000);
+    observer.emit(SAMPLES["session.rejected"]);
+
+    expect(lines).toHaveLength(21);
+    expect(JSON.parse(lines.at(-1) ?? "")).toMatchObject({ event: "session.rejected", leftOut: 980 });
+    expect(await observer.metricsText()).toMatch(/postern_smtp_rejects_total\{[^}]*\} 1001\n/);
+  });
+
   test("every event has its line, or is only counted", () => {
     const { observer, lines } = startObserver();
 
@@ -562,6 +574,7 @@ const LOGS_INTRODUCTION = `One JSON object a line on standard output, ASCII only
 (error, warn, info, debug; \`log.level\` leaves out what is below), \`time\` (UTC) and \`event\`. Values that are not known are left out. \`reply\` is what a server
 said, on one line, \`enhanced\` its enhanced status code. \`subject\` is only there with \`log.subjects\`. A level with a star depends on the
 values: a session that brought a message closes on debug, an attempt that delivered is info. Events with level - are only counted.
+Of \`session.rejected\` at most 20 lines a minute are written for each device and reason; the next one tells with \`leftOut\` how many were not.
 
 Three lines are no events of the mail: \`log.dropped\` (\`lines\` that nobody read in time were thrown away), \`observe.failed\` (an event could not be
 written) and, on level fatal, \`daemon.crashed\` (with \`stack\`). This page is written from the definitions in \`src/observe/events.ts\`.`;

@@ -8,6 +8,7 @@ import type { Log, LogLevel, LogOptions } from "./log.ts";
 import { openLog } from "./log.ts";
 import type { GaugeSnapshot } from "./metrics.ts";
 import { Metrics } from "./metrics.ts";
+import { Repetition } from "./repetition.ts";
 
 export interface ObserverOptions {
   readonly log: LogOptions;
@@ -35,11 +36,12 @@ export interface Observer {
 export function createObserver(options: ObserverOptions): Observer {
   const log = openLog(options.log, options.clock);
   const metrics = new Metrics();
+  const repetition = new Repetition();
   let source: (() => Promise<GaugeSnapshot>) | undefined;
   const flush = (): void => log.flush();
   process.on("exit", flush);
   return {
-    emit: (event) => observe(event, log, metrics),
+    emit: (event) => observe(event, { log, metrics, repetition, clock: options.clock }),
     watch: (gauges) => {
       source = gauges;
     },
@@ -66,14 +68,25 @@ export function createObserver(options: ObserverOptions): Observer {
   };
 }
 
-function observe(event: PosternEvent, log: Log, metrics: Metrics): void {
+/** What events are written to and counted in. */
+interface Books {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly repetition: Repetition;
+  readonly clock: Clock;
+}
+
+function observe(event: PosternEvent, { log, metrics, repetition, clock }: Books): void {
   try {
     // The table is exhaustive and each entry fits its own event; that the two agree here is beyond what the type system follows.
     const definition = EVENTS[event.type] as EventDefinition<PosternEvent>;
     definition.count?.(event, metrics);
     const level = typeof definition.level === "function" ? definition.level(event) : definition.level;
     if (level === "none" || !log.enabled(level)) return;
-    log.write(level, event.type, definition.fields === undefined ? withoutType(event) : definition.fields(event));
+    const leftOut = definition.kind === undefined ? 0 : repetition.admit(definition.kind(event), clock.monotonic());
+    if (leftOut === undefined) return;
+    const fields = definition.fields === undefined ? withoutType(event) : definition.fields(event);
+    log.write(level, event.type, leftOut === 0 ? fields : { ...fields, leftOut });
   } catch (error) {
     log.write("error", "observe.failed", { what: event.type, cause: describeError(error) });
   }

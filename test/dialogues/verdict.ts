@@ -58,10 +58,11 @@ async function anotherStage(stage: Stage, dialogue: Dialogue): Promise<Stage> {
 
 function* manners({ steps, waits, settings }: Dialogue, cuts: number | "every", seed: number): Generator<Manner> {
   yield "in turn";
+  // Where a time-out is waited for, once is enough: it must not strike a slow machine in the middle of another step.
+  if (settings.limits?.["dataIdleMs"] !== undefined) return;
   if (!waits) yield "at once";
   const octets = steps.reduce((sum, step) => sum + (step.kind === "send" ? step.octets.length : 0), 0);
-  // Where a time-out is waited for, each play takes as long.
-  const most = cuts === "every" ? (octets <= EVERY_CUT_UP_TO && settings.limits === undefined ? octets : SAMPLE) : cuts;
+  const most = cuts === "every" ? (octets <= EVERY_CUT_UP_TO ? octets : SAMPLE) : cuts;
   const step = most >= octets ? 1 : octets / most;
   for (let at = most >= octets ? 1 : 1 + (seed % Math.ceil(step)); at < octets; at += step) yield { cut: Math.floor(at), waits };
 }
