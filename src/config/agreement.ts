@@ -126,6 +126,14 @@ function* clients(file: Readable): Generator<Disagreement> {
     )
       yield error([...path, "networks"], "expected at least one: with an empty list this client can never connect");
     yield* learning(name, client, file.organization?.time_zone);
+    const modes = (client.listeners ?? file.names.listeners ?? []).map((listener) => file.listeners[listener]?.tls?.mode ?? "none");
+    if (client.tls?.mode !== undefined && modes.length > 0 && modes.every((mode) => mode === "implicit"))
+      yield warning([...path, "tls", "mode"], "has no effect: on an implicit listener TLS comes first for everybody");
+    if (client.tls?.min_version !== undefined && client.tls.mode === undefined && modes.every((mode) => mode === "none"))
+      yield warning(
+        [...path, "tls", "min_version"],
+        "has no effect: none of the listeners of this client offers TLS, and tls.mode is not set",
+      );
     if (client.listeners?.length === 0)
       yield error([...path, "listeners"], "expected at least one, or leave the key out for all listeners");
     for (const [index, listener] of (client.listeners ?? []).entries()) {

@@ -95,6 +95,18 @@ describe("files that work", () => {
     ]);
   });
 
+  test.each([
+    [
+      "{ min_version: TLSv1 }",
+      ".tls.min_version: warning: has no effect: none of the listeners of this client offers TLS, and tls.mode is not set",
+    ],
+    ["{ mode: opportunistic, min_version: TLSv1 }", undefined],
+  ])("a client's TLS %s on a plain listener", (tls, warned) => {
+    const found = said(minimalWith("[10.20.0.0/16] }", `[10.20.0.0/16], tls: ${tls} }`));
+
+    expect(found.map((line) => line.replace(/^\S+ clients\.floor/, ""))).toEqual(warned === undefined ? [] : [warned]);
+  });
+
   test("names in other scripts become A-labels", () => {
     const loaded = parseConfig(minimalWith("domains: [contoso.com]", "domains: [bücher.example, '*.Contoso.COM']"), "p.yaml", "/");
 
