@@ -196,6 +196,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     clock,
     warn,
     transcripts,
+    alerts,
   };
   const reloader = new Reloader({
     file: options.file,
@@ -299,11 +300,18 @@ interface TakesUp {
   readonly clock: Clock;
   readonly warn: WarnDoor;
   readonly transcripts: TranscriptKeeper | undefined;
+  readonly alerts: Pick<Alerts, "upstreamsChanged">;
 }
 
 /** Takes up another configuration while mail flows. What may fail is done first: when it rejects, nothing has changed. */
 async function takeUp(next: Config, parts: TakesUp): Promise<void> {
-  const { inForce, upstreams, router, board, queue, deliverer, devices, receiver, users, observer, emit, clock, warn, transcripts } = parts;
+  const { inForce, upstreams, router, board, queue, deliverer, devices, receiver, users, observer, emit, clock, transcripts, alerts } =
+    parts;
+  const faulty = new Set<string>();
+  const warn: WarnDoor = (name, text) => {
+    faulty.add(name);
+    parts.warn(name, text);
+  };
   const before = inForce.config;
   const changed = changedUpstreams(before, next);
   const built = new Map<string, Upstream>();
@@ -331,6 +339,10 @@ async function takeUp(next: Config, parts: TakesUp): Promise<void> {
   upstreams.clear();
   for (const [name, upstream] of after) upstreams.set(name, upstream);
   router.replace(routes);
+  alerts.upstreamsChanged(
+    [...changed].filter((name) => !faulty.has(name)),
+    Object.keys(before.upstreams).filter((name) => !after.has(name)),
+  );
   users.update(next.users);
   devices.update(admittingClients(next));
   queue.update(queueLimits(next));

@@ -97,6 +97,26 @@ test("a look raises and clears, and events that are alerts to somebody become on
   expect(told().slice(-2)).toEqual(["alert.raised 01A", "alert.cleared 01A"]);
 });
 
+test("a reload takes back what the upstreams of before said of themselves, and all about those that are gone", async () => {
+  const alerts = await begin();
+  const raise = (alert: string, subject: string): boolean => alerts.observe({ type: "alert.raised", alert, subject, text: "x" });
+  for (const alert of ["upstream.held", "upstream.sign-in", "upstream.configuration"])
+    for (const name of ["scans", "old", "bulk"]) raise(alert, name);
+  raise("sender.held", "old erp@contoso.com");
+  raise("sender.held", "older erp@contoso.com");
+  raise("budget.low", "old recipients_per_day");
+  events.length = 0;
+  alerts.upstreamsChanged(["scans"], ["old"]);
+  expect(events.map(({ type }) => type)).toEqual(Array.from({ length: 7 }, () => "alert.cleared"));
+  expect(alerts.list().map(({ alert, subject }) => `${alert} ${subject}`)).toEqual([
+    "upstream.held scans",
+    "upstream.held bulk",
+    "upstream.sign-in bulk",
+    "upstream.configuration bulk",
+    "sender.held older erp@contoso.com",
+  ]);
+});
+
 test("figures that cannot be had are a line in the log, and the next look comes all the same", async () => {
   const alerts = await begin();
   let looks = 0;

@@ -31,6 +31,15 @@ export interface AlertsOptions {
 /** Figures that the daemon brings for a look. */
 export type Figures = Omit<Snapshot, "now" | "refused" | "countedMs">;
 
+/** Raised by an upstream about itself. */
+const OF_ITSELF: ReadonlySet<string> = new Set(["upstream.configuration", "upstream.sign-in", "upstream.certificate"]);
+
+/** Whether an alert is about this upstream alone. */
+function isAbout(alert: string, subject: string, upstream: string): boolean {
+  if (alert.startsWith("upstream.")) return subject === upstream;
+  return (alert === "sender.held" || alert === "budget.low") && subject.startsWith(`${upstream} `);
+}
+
 export class Alerts {
   readonly #options: AlertsOptions;
   readonly #book: AlertBook;
@@ -83,6 +92,20 @@ export class Alerts {
   /** What is open, the oldest first. */
   list(): readonly OpenAlert[] {
     return this.#book.list();
+  }
+
+  /**
+   * A reload made upstreams anew, or took them away: those that raised their alerts are gone. What is still wrong is raised by the new ones. That
+   * a door or a sender is held outlives the making anew.
+   *
+   * @param remade - names of upstreams whose new self had nothing to complain about
+   */
+  upstreamsChanged(remade: readonly string[], removed: readonly string[]): void {
+    const isGone = ({ alert, subject }: OpenAlert): boolean => {
+      if (removed.some((name) => isAbout(alert, subject, name))) return true;
+      return OF_ITSELF.has(alert) && remade.includes(subject);
+    };
+    for (const notice of this.#book.drop(isGone, this.#options.clock.now())) this.#tell(notice);
   }
 
   /** Takes every event of the process but those of this class. True when it was about an alert, and is told here. Never throws. */

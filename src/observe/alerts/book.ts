@@ -53,10 +53,17 @@ export class AlertBook {
     const { alert } = condition;
     const key = keyOf({ alert, subject });
     const severity = condition.severity ?? kindOf(alert).severity;
-    const said = { alert, subject, text: condition.text.slice(0, LONGEST_TEXT), remedy: condition.remedy?.slice(0, LONGEST_TEXT), severity };
+    const said = {
+      alert,
+      subject,
+      text: condition.text.slice(0, LONGEST_TEXT),
+      remedy: condition.remedy?.slice(0, LONGEST_TEXT),
+      severity,
+    };
     const known = this.#open.get(key);
     this.#unmet.delete(key);
-    if (known === undefined && this.#open.size >= MOST_OPEN) return { state: "raised", alert: { ...said, since: now, toldAt: now, metAt: now }, at: now };
+    if (known === undefined && this.#open.size >= MOST_OPEN)
+      return { state: "raised", alert: { ...said, since: now, toldAt: now, metAt: now }, at: now };
     const isNews = known === undefined || rank(severity) > rank(known.severity);
     const open: OpenAlert = { ...said, since: known?.since ?? now, toldAt: isNews ? now : known.toldAt, metAt: now };
     this.#open.set(key, open);
@@ -71,6 +78,14 @@ export class AlertBook {
     this.#open.delete(key);
     this.#unmet.delete(key);
     return { state: "cleared", alert: open, at: now };
+  }
+
+  /** Clears what nobody is left to declare over. */
+  drop(isGone: (alert: OpenAlert) => boolean, now: number): Notice[] {
+    return this.list()
+      .filter(isGone)
+      .map(({ alert, subject }) => this.clear(alert, subject, now))
+      .filter((notice) => notice !== undefined);
   }
 
   /**
@@ -91,7 +106,8 @@ export class AlertBook {
     const notices: (Notice | undefined)[] = [];
     for (const [key, open] of this.#open) {
       const { alert, subject } = open;
-      const isOver = kindOf(alert).ends === "time" ? now - open.metAt >= TIME_MS : this.#unmet.has(key) && now - this.#startedAt >= this.#graceMs;
+      const isOver =
+        kindOf(alert).ends === "time" ? now - open.metAt >= TIME_MS : this.#unmet.has(key) && now - this.#startedAt >= this.#graceMs;
       if (isOver) {
         notices.push(this.clear(alert, subject, now));
       } else if (now - open.toldAt >= DAY_MS) {

@@ -45,7 +45,8 @@ function foot({ at }: Notice, hostname: string): string {
 /** An adaptive card, as workflows of Teams take it. Text runs are not read as Markdown. */
 function teamsMessage(notice: Notice, hostname: string): unknown {
   const { text, remedy, severity } = notice.alert;
-  const colour = notice.state === "cleared" ? "good" : severity === "critical" ? "attention" : severity === "warning" ? "warning" : "accent";
+  const colour =
+    notice.state === "cleared" ? "good" : severity === "critical" ? "attention" : severity === "warning" ? "warning" : "accent";
   const run = (words: string, look: object = {}) => ({ type: "RichTextBlock", inlines: [{ type: "TextRun", text: words, ...look }] });
   const content = {
     $schema: "http://adaptivecards.io/schemas/adaptive-card.json",

@@ -111,5 +111,10 @@ function isAlert(value: unknown): value is OpenAlert {
 function isOwed(value: unknown): value is Owed {
   if (!isRecord(value) || typeof value["id"] !== "string" || typeof value["attempts"] !== "number") return false;
   const { notice } = value;
-  return isRecord(notice) && ["raised", "repeated", "cleared"].includes(String(notice["state"])) && typeof notice["at"] === "number" && isAlert(notice["alert"]);
+  return (
+    isRecord(notice) &&
+    ["raised", "repeated", "cleared"].includes(String(notice["state"])) &&
+    typeof notice["at"] === "number" &&
+    isAlert(notice["alert"])
+  );
 }
