@@ -31,6 +31,12 @@ export async function runCommand(options: GlobalOptions): Promise<number> {
   const observer = createObserver({ log: { level: config.log.level }, clock: systemClock });
   for (const finding of findings) observer.emit(configWarned(finding));
   endOnBugs(observer);
+  // By itself it would end the process; whoever sends it this early wants what the file says by now.
+  let askedEarly = false;
+  const askEarly = (): void => {
+    askedEarly = true;
+  };
+  process.on("SIGHUP", askEarly);
   try {
     // The flag lets the crash harness prove that it would find a queue that does not sync; it means nothing outside tests.
     const unsafeNoSync = process.env["NODE_ENV"] === "test" && process.env["POSTERN_UNSAFE_NO_SYNC"] === "1";
@@ -63,6 +69,8 @@ export async function runCommand(options: GlobalOptions): Promise<number> {
       // What came of it is in the log; while the daemon stops there is nothing to reload.
       reload: () => void daemon.reload().catch(() => undefined),
     });
+    process.off("SIGHUP", askEarly);
+    if (askedEarly) void daemon.reload().catch(() => undefined);
     void daemon.failed.then(end.resolve);
     const failure = await end.promise;
     if (failure !== undefined) observer.emit({ type: "daemon.stopping", reason: describeError(failure) });
