@@ -46,9 +46,8 @@ export type AttemptResult = "right" | "wrong" | "busy";
 export interface SignInLimits {
   /** Checks under way; more wait. */
   readonly checksAtOnce: number;
-  /** Attempts that may wait, of one address and in all. */
+  /** Attempts of one address that may wait. In all there is one in line of each address, so that none can keep the others out. */
   readonly waitingPerDevice: number;
-  readonly waiting: number;
   /** Wait after the first wrong password of an address; doubled with each, up to the longest. */
   readonly firstDelayMs: number;
   readonly longestDelayMs: number;
@@ -61,7 +60,6 @@ export interface SignInLimits {
 export const SIGN_IN_LIMITS: SignInLimits = {
   checksAtOnce: 2,
   waitingPerDevice: 20,
-  waiting: 200,
   firstDelayMs: 1_000,
   longestDelayMs: 16_000,
   forgetMs: 15 * 60_000,
@@ -84,7 +82,6 @@ export class SignIns {
   readonly #limits: SignInLimits;
   /** In the order of last use. */
   readonly #devices = new Map<string, DeviceRecord>();
-  #waiting = 0;
   #running = 0;
   readonly #line: (() => void)[] = [];
 
@@ -115,9 +112,8 @@ export class SignIns {
     // An application that signs in for each mail is not held up by a neighbour behind the same address.
     if (mayCome && this.#authenticator.remembers(user, password)) return "right";
     const record = this.#recordOf(device);
-    if (record.waiting >= this.#limits.waitingPerDevice || this.#waiting >= this.#limits.waiting) return "busy";
+    if (record.waiting >= this.#limits.waitingPerDevice) return "busy";
     record.waiting += 1;
-    this.#waiting += 1;
     const before = record.turn;
     const { promise: over, resolve: end } = Promise.withResolvers<void>();
     record.turn = over;
@@ -129,7 +125,6 @@ export class SignIns {
       return result;
     } finally {
       record.waiting -= 1;
-      this.#waiting -= 1;
       end();
     }
   }
