@@ -319,3 +319,22 @@ test("everything that is wrong is found in one go, in the order of the file", as
     [18, "door"],
   ]);
 });
+
+test("a webhook whose files are missing or hold no usable address is warned of, and the address is never shown", async () => {
+  await writeFile(join(folder, "url-wrong"), "http://hooks.example/canary\n", { mode: 0o600 });
+  await writeFile(join(folder, "url-right"), "https://hooks.example/canary\n", { mode: 0o600 });
+  const webhook = (text: string): Promise<string[]> => brief({ more: `alerts: { webhook: ${text} }\n` });
+
+  expect(await webhook("{ url: { file: url-right } }")).toEqual([]);
+  expect(await webhook("{ url: { file: url-wrong } }")).toEqual([
+    expect.stringMatching(
+      /^warning p\.yaml:21:\d+ alerts\.webhook\.url: warning: expected https:\/\/… or http:\/\/ to this machine in file url-wrong/,
+    ),
+  ]);
+  const missing = await webhook("{ url: { file: nowhere }, secret: { file: nowhere-either } }");
+  expect(missing.map((line) => line.replace(/^(\w+) p\.yaml:21:\d+ /, "$1 "))).toEqual([
+    "warning alerts.webhook.url: warning: file nowhere does not exist",
+    "warning alerts.webhook.secret: warning: file nowhere-either does not exist",
+  ]);
+  expect([...missing, ...(await webhook("{ url: { file: url-wrong } }"))].join()).not.toContain("canary");
+});

@@ -356,6 +356,26 @@ describe("secrets", () => {
     expect(output).not.toContain("Canary");
   });
 
+  test.each([
+    "url: https://hooks.example/Canary",
+    "url: { file: x }, secret: Canary~key",
+    "url: [https://hooks.example/Canary]",
+    "url: { flie: https://hooks.example/Canary }",
+    "https://hooks.example/Canary",
+  ])("the address of a webhook is one: %s", (written) => {
+    const output = said(`${MINIMAL_EXAMPLE}\nalerts: { webhook: { ${written} } }\n`).join("\n");
+
+    expect(output).toContain("alerts.webhook");
+    expect(output).not.toContain("Canary");
+  });
+
+  test.each([" https://hooks.example/Canary", ' "https://hooks.example/Canary"'])(
+    "also where the whole webhook is written as%s",
+    (written) => {
+      expect(said(`${MINIMAL_EXAMPLE}\nalerts: { webhook:${written} }\n`).join("\n")).not.toContain("Canary");
+    },
+  );
+
   test("a literal that another key repeats by an alias is not shown there either", () => {
     const text = MINIMAL_EXAMPLE.replace("secret: { file: secrets/entra }", `secret: &s ${CANARY}`).replace("[scans]", "[*s]");
 
