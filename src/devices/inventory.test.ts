@@ -171,6 +171,29 @@ describe("a device", () => {
     expect(inventory.counts()).toEqual({ allowed: 0, learned: 1, refused: 0 });
   });
 
+  test("that may only sign in is nobody's until somebody does; wrong passwords are refusals of an unknown address", () => {
+    const { inventory, at } = start();
+    const about = { session: "s-1", listener: "submission", device: "192.0.2.7", mechanism: "PLAIN" } as const;
+    const reply = { code: 535, enhanced: "5.7.8", text: "no" };
+
+    inventory.observe({
+      type: "session.opened",
+      session: "s-1",
+      listener: "submission",
+      device: "192.0.2.7",
+      implicitTls: false,
+      admission: "user",
+    });
+    expect(inventory.list()).toEqual([]);
+    inventory.observe({ type: "session.auth.failed", ...about, cause: "wrong password", failures: 1, reply });
+    expect(inventory.get("192.0.2.7")).toMatchObject({ verdict: "refused", triedAuth: true, lastRefusals: [{ reason: "credentials" }] });
+    at(1000);
+    inventory.observe({ type: "session.auth.succeeded", ...about, user: "crm", client: "apps" });
+
+    expect(inventory.get("192.0.2.7")).toMatchObject({ verdict: "allowed", client: "apps", users: ["crm"], sessions: 1, refusals: 1 });
+    expect(inventory.counts()).toEqual({ allowed: 1, learned: 0, refused: 0 });
+  });
+
   test("is met once, and again after it was forgotten", () => {
     const { inventory, met } = start();
 
