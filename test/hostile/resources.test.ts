@@ -61,6 +61,7 @@ test("with 300 slow connections of one address, another device is greeted at onc
   const takenAt = performance.now();
   for (const socket of slow) socket.destroy();
   await client.say("QUIT");
+  await client.end();
 
   expect(reply).toMatch(/^250 2\.0\.0 Ok: queued as /);
   expect(greetedAt - startedAt).toBeLessThan(500);
@@ -88,6 +89,28 @@ test("peers that vanish, half-close, reset or never read leave nothing behind", 
 
   expect(after.sessions).toBe(0);
   expect((after.rssBytes - before.rssBytes) / MIB).toBeLessThan(40);
+}, 60_000);
+
+test("a stranger who knocks 5,000 times costs no memory, and a device beside it is served", async () => {
+  const knock = async (times: number): Promise<Set<string>> => {
+    const heard = new Set<string>();
+    for (let at = 0; at < times; at += 1) {
+      await using stranger = await LineClient.open(relay.port, "127.0.0.7");
+      heard.add((await stranger.end()).slice(0, 10));
+    }
+    return heard;
+  };
+  // What the first ones need for good is no growth.
+  await knock(500);
+  const before = await relay.figures(true);
+  const [heard] = await Promise.all([knock(2_500), knock(2_500)]);
+  await using device = await LineClient.open(relay.port, "127.0.0.9");
+  const greeting = await device.reply();
+  const after = await relay.figures(true);
+
+  expect([...heard]).toEqual(["554 5.7.1 "]);
+  expect(greeting).toMatch(/^220 /);
+  expect(after.rssBytes).toBeLessThan(before.rssBytes * 1.2);
 }, 60_000);
 
 async function open(): Promise<Socket> {
