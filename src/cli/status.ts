@@ -89,12 +89,12 @@ function renderAlerts(alerts: StatusView["alerts"], now: number): string[] {
   const order = ["critical", "warning", "info"];
   const sorted = alerts.toSorted((a, b) => order.indexOf(a.severity) - order.indexOf(b.severity));
   const more = alerts.length > MOST_ALERTS ? [`  and ${alerts.length - MOST_ALERTS} more: --json shows all`] : [];
-  const lines = sorted
-    .slice(0, MOST_ALERTS)
-    .flatMap(({ severity, alert, text, remedy, since }) => [
-      `  ${paint(severity === "critical" ? "red" : "yellow", severity)} ${alert}, for ${formatDuration(now - since)}: ${harmless(text, 300)}`,
-      ...(remedy === undefined ? [] : [`    remedy: ${harmless(remedy, 1000)}`]),
-    ]);
+  const lines: string[] = [];
+  for (const { severity, alert, text, remedy, since } of sorted.slice(0, MOST_ALERTS)) {
+    const colored = paint(severity === "critical" ? "red" : "yellow", severity);
+    lines.push(`  ${colored} ${alert}, for ${formatDuration(now - since)}: ${harmless(text, 300)}`);
+    if (remedy !== undefined) lines.push(`    remedy: ${harmless(remedy, 1000)}`);
+  }
   return ["", paint("bold", "Alerts"), ...lines, ...more];
 }
 

@@ -19,7 +19,7 @@ export async function upstreamsCommand(options: GlobalOptions, given: UpstreamsO
   const ask = async (): Promise<readonly UpstreamView[]> => (await askStatus(controlSocketPath(config.data_dir))).upstreams;
   const look = async (): Promise<string[]> => renderUpstreams(await ask(), config.organization.time_zone, Date.now());
   if (screen !== undefined) await watch(look, screen, pause);
-  else if (options.json) printJson({ upstreams: (await ask()).map((upstream) => ({ ...upstream, state: stateOf(upstream) })) });
+  else if (options.json) printJson({ upstreams: (await ask()).map((upstream) => Object.assign({ state: stateOf(upstream) }, upstream)) });
   else print(...(await look()));
   return 0;
 }

@@ -128,7 +128,7 @@ test("a message for one upstream takes no other, open or closed, fitting or not;
   const fits: DoorFacts = { traits: { serves: "any", nullSender: "any" }, maxMessageSizeBytes: 1_000 };
   const board = new DoorBoard();
   board.register("b", { isClosed: true, startable: 0, left: 0 });
-  const doors = new Map([...["a", "b"].map((name) => [name, fits] as const)]);
+  const doors = new Map(["a", "b"].map((name) => [name, fits] as const));
   const several = makeRouter({ routes: [{ name: "default", via: ["a", "b"] }], domains: DOMAINS, doors, board });
   const one = makeRouter({ routes: [{ name: "default", via: ["a"] }], domains: DOMAINS, doors });
   const asked = { ...ENVELOPE, via: "b" };
