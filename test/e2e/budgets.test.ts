@@ -150,22 +150,23 @@ describe("against the stand-in", () => {
     { timeout: 120_000 },
     async () => {
       contoso = await startContoso();
-      const { clock, relay, sim, scan, all } = contoso;
+      const { clock, relay, sim, scan } = contoso;
       const began = clock.monotonic();
       for (let i = 0; i < 600; i += 1) await scan(SCANNER, ANNA);
 
-      while (all("recipient.delivered").length < 600) {
-        const delivered = all("recipient.delivered").length;
+      // The clock runs while the minute's share is through, creeps while nothing is on its way, and stands while something is.
+      const { queue } = relay();
+      for (;;) {
+        const { final, waiting } = await queue.statistics();
+        if (final.delivered === 600) break;
         const due = Math.min(600, (Math.floor((clock.monotonic() - began) / (62 * SECOND)) + 1) * 30);
-        if (delivered >= due) clock.advance(2 * SECOND);
-        await new Promise((resolve) => setImmediate(resolve));
+        if (final.delivered >= due) clock.advance(2 * SECOND);
+        else if (waiting.delivering === 0) clock.advance(0.1 * SECOND);
       }
 
       // The first 30 go at once: what counts is the time of the others.
       expect(clock.monotonic() - began).toBeLessThan((570 / 30 / 0.95) * 60 * SECOND);
       expect(Object.values(sim.throttled()).every((count) => count === 0)).toBe(true);
-      const status = relay().queue;
-      expect((await status.statistics()).final.delivered).toBe(600);
       await contoso.expectSound(true);
     },
   );
