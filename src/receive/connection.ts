@@ -352,6 +352,19 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
     this.close();
   }
 
+  /**
+   * The client wants no more than this last word, so the socket need not wait for the client's end of it. Octets left unread would make the kernel send
+   * a reset, which may overtake the reply; and TLS has a farewell of its own.
+   */
+  protected quit(reply: Reply): void {
+    if (this._closing || this._closed) return;
+    this.reply(reply);
+    this.flush();
+    const { _socket: socket } = this;
+    if (this.#tls === undefined && !this._upgrading && this.input.buffered === 0 && socket.writableLength === 0) socket.destroy();
+    this.close();
+  }
+
   protected rejected(reason: string, reply: Reply, detail?: string, remedy?: string): void {
     this.context.options.emit({
       type: "session.rejected",

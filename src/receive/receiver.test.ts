@@ -210,6 +210,26 @@ test("a client that closes its side at once still gets its mail accepted and its
   expect(await client.end()).toMatch(/250 2\.0\.0 Ok: queued as 01TEST00000000000000000001\r\n$/);
 });
 
+test("a client that says QUIT and keeps its side open keeps no session, and its last reply and the end are there to be read", async () => {
+  const relay = await startRelay();
+  await using client = await LineClient.open(relay.port);
+  await client.reply();
+
+  expect(await client.say("QUIT")).toMatch(/^221 /);
+  expect(await client.reply()).toBe("(closed)");
+  expect(relay.receiver.sessionCount()).toBe(0);
+});
+
+test("what a client says after QUIT is not read, and does not cost it the reply", async () => {
+  const relay = await startRelay();
+  await using client = await LineClient.open(relay.port);
+
+  client.write("EHLO x\r\nQUIT\r\nMAIL FROM:<a@contoso.com>\r\nRSET\r\n");
+
+  expect(await client.end()).toMatch(/\r\n221 [^\r]*\r\n$/);
+  await relay.event("session.closed");
+});
+
 test("when DATA is refused, what was sent behind it is never read as commands", async () => {
   const relay = await startRelay({ client: { recipients: ["bob@contoso.com"] } });
   await using client = await LineClient.open(relay.port);

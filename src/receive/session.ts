@@ -220,7 +220,7 @@ export class Session extends IdentifiedConnection {
         this.#data();
         return false;
       case "QUIT":
-        this.hangUp(REPLIES.bye);
+        this.quit(REPLIES.bye);
         return false;
       case "fault":
         if (command.of === "" && command.fault === "unknown") this.#unknownCommand(REPLIES.unknownCommand, line);
