@@ -1,4 +1,4 @@
-/** The numbered messages of the crash harness, and what can be read back from one that was delivered. */
+/** The numbered messages of the harnesses, and what can be read back from one that was delivered. */
 import { createHash } from "node:crypto";
 import type { Random } from "./random.ts";
 
@@ -8,10 +8,9 @@ export interface TestMessage {
   readonly content: Buffer;
 }
 
-/** Mostly letters of a few KB; one in twenty is larger than two content rows of the queue. */
-export function makeMessage(number: number, random: Random): TestMessage {
-  const messageId = `<crash-${number}@plant.example>`;
-  const bodyBytes = random.chance(0.05) ? random.between(520_000, 700_000) : random.between(200, 12_000);
+/** @param bodyBytes - default mostly a few KB; one in twenty is larger than two content rows of the queue */
+export function makeMessage(number: number, random: Random, bodyBytes = someSize(random)): TestMessage {
+  const messageId = `<page-${number}@plant.example>`;
   const lines: string[] = [];
   for (let size = 0; size < bodyBytes; size += 76) lines.push(random.letters(74));
   const body = `${lines.join("\r\n")}\r\n`;
@@ -24,6 +23,10 @@ export function makeMessage(number: number, random: Random): TestMessage {
     `X-Body-Sha256: ${sha256(body)}`,
   ];
   return { messageId, content: Buffer.from(`${header.join("\r\n")}\r\n\r\n${body}`, "latin1") };
+}
+
+function someSize(random: Random): number {
+  return random.chance(0.05) ? random.between(520_000, 700_000) : random.between(200, 12_000);
 }
 
 /** What the next hop got. */

@@ -35,8 +35,12 @@ function recoveredAmbiguous(relay: RunningProcess): number {
   return line === undefined ? 0 : ((JSON.parse(line) as { ambiguousRecipients?: number }).ambiguousRecipients ?? 0);
 }
 
-/** @throws Error when recipients still wait after a minute */
-async function untilEmpty(adminPort: number): Promise<void> {
+/**
+ * Resolves when nothing waits in the queue.
+ *
+ * @throws Error when recipients still wait after a minute
+ */
+export async function untilEmpty(adminPort: number): Promise<void> {
   let waiting = -1;
   for (let look = 0; look < 600; look++) {
     const metrics = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();

@@ -11,7 +11,7 @@ export class SmtpReceiver {
   readonly #sockets = new Set<Socket>();
 
   constructor(take: TakeContent) {
-    this.#server = createServer((socket) => {
+    this.#server = createServer({ noDelay: true }, (socket) => {
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket));
       // A peer that was killed resets the connection: that is what this server is for.

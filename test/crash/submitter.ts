@@ -4,16 +4,27 @@ import { connect, type Socket } from "node:net";
 /** The connection ended before the answer came: the message may or may not have been accepted, so it is sent again. */
 export class ConnectionLost extends Error {
   override readonly name = "ConnectionLost";
+
+  /** @param cause - what the socket said; undefined when the other side just closed */
+  constructor(cause?: Error) {
+    super(cause?.message ?? "the other side closed the connection", { cause });
+  }
 }
 
 export class Submitter {
   readonly #port: number;
   #socket: Socket | undefined;
+  #opened = 0;
   #buffer = "";
   #waiting: { resolve: (reply: string) => void; reject: (error: Error) => void } | undefined;
 
   constructor(port: number) {
     this.#port = port;
+  }
+
+  /** Connections so far. More than one without a `close()` in between: the other side closed one while nothing was under way. */
+  get opened(): number {
+    return this.#opened;
   }
 
   /**
@@ -53,15 +64,17 @@ export class Submitter {
   }
 
   async #open(): Promise<void> {
-    const socket = connect(this.#port, "127.0.0.1");
+    const socket = connect({ port: this.#port, host: "127.0.0.1", noDelay: true });
     this.#socket = socket;
+    this.#opened++;
     this.#buffer = "";
-    const lost = () => {
-      if (this.#socket === socket) this.#socket = undefined;
-      this.#waiting?.reject(new ConnectionLost());
+    const lost = (cause?: Error) => {
+      if (this.#socket !== socket) return;
+      this.#socket = undefined;
+      this.#waiting?.reject(new ConnectionLost(cause));
       this.#waiting = undefined;
     };
-    socket.on("error", lost).on("close", lost);
+    socket.on("error", lost).on("close", () => lost());
     socket.on("data", (chunk) => this.#receive(chunk.toString("latin1")));
     await this.#expect(220);
     await this.#command("EHLO scanner", 250);

@@ -4,16 +4,13 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { SmtpReceiver } from "../crash/smtp-receiver.ts";
 import { LineClient } from "../fakes/line-client.ts";
 import { freePort } from "../support/ports.ts";
-import { runProcess, type RunningProcess } from "../support/process.ts";
+import { type RunningProcess } from "../support/process.ts";
 import { tempDir, type TempDir } from "../support/temp-dir.ts";
-import { findTool, hasTool } from "../support/tools.ts";
 import { postern, run, writeConfig, type Files } from "./process.ts";
 import { submit } from "./submit.ts";
 
 type Section = Record<string, unknown>;
 
-/** Eight sessions at a time, 400 messages. */
-const SMTP_SOURCE = ["-s", "8", "-m", "400", "-c", "-d", "-l", "2000", "-f", "scanner@contoso.com", "-t", "anna@contoso.com"];
 const JOB = { from: "scanner@contoso.com", to: ["anna@contoso.com"], content: "Subject: scan\r\n\r\nx\r\n" };
 
 let folder: TempDir;
@@ -242,26 +239,4 @@ test("an attempt under way is finished by the door that it began with, and a tes
   expect(followed).toMatchObject({ code: 0, stdout: expect.stringMatching(/^in force now: upstreams\.next\.port\n(.*\n)+/) });
   expect(first).toContain("taken at last");
   expect(arrived).toHaveLength(1);
-});
-
-test.skipIf(!hasTool("smtp-source"))("five reloads under load refuse no connection and lose no message", async () => {
-  await start({ log: { level: "info" } });
-  const load = runProcess(findTool("smtp-source") ?? "", [...SMTP_SOURCE, `inet:127.0.0.1:${relay.port}`]);
-  const codes: (number | null)[] = [];
-  for (let turn = 0; turn < 5; turn += 1) {
-    await change({
-      clients: { floor: { networks: ["127.0.0.0/8"], recipients: "any" }, [`annex${turn}`]: { networks: ["192.0.2.1"] } },
-      upstreams: { next: smartHost(hopPort, { limits: { connections: 2 + turn } }), [`other${turn}`]: smartHost(hopPort) },
-      routes: [{ name: "default", via: turn % 2 === 0 ? ["next", `other${turn}`] : [`other${turn}`, "next"] }],
-    });
-    codes.push((await reload()).code);
-  }
-  const sent = await load;
-  await expect.poll(() => arrived.length, { timeout: 20_000 }).toBeGreaterThanOrEqual(400);
-  const status = JSON.parse((await postern(files.configFile, "status", "--json")).stdout) as { queue: Section };
-
-  expect(codes).toEqual([0, 0, 0, 0, 0]);
-  expect({ code: sent.code, stderr: sent.stderr }).toEqual({ code: 0, stderr: "" });
-  expect(arrived).toHaveLength(400);
-  expect(status.queue).toMatchObject({ accepted: 400, final: { delivered: 400, bounced: 0, expired: 0, deleted: 0 } });
 });

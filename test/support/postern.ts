@@ -62,9 +62,14 @@ ${options.extra ?? ""}`,
 /** `dist` is what users run, after `npm run build`; `source` needs no build. */
 export type RelayBuild = "dist" | "source";
 
+/** Program and arguments of a command as somebody types it. */
+export function posternCommand(build: RelayBuild, configFile: string, ...args: readonly string[]): [string, string[]] {
+  return [process.execPath, [join(root, build === "dist" ? "bin/postern" : "src/main.ts"), ...args, "--config", configFile]];
+}
+
 /** Program and arguments that run the relay, for those who start it under another program (strace). */
 export function relayCommand(build: RelayBuild, configFile: string): [string, string[]] {
-  return [process.execPath, [join(root, build === "dist" ? "bin/postern" : "src/main.ts"), "run", "--config", configFile]];
+  return posternCommand(build, configFile, "run");
 }
 
 /**
