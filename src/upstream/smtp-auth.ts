@@ -5,7 +5,7 @@ import type { Clock } from "../platform/clock.ts";
 import { entraClient } from "./oauth/entra.ts";
 import type { EntraOptions } from "./oauth/entra.ts";
 import type { OAuthCredential } from "./oauth/credential.ts";
-import { orAborted } from "./oauth/or-aborted.ts";
+import { orAborted } from "./or-aborted.ts";
 import { signInReporter } from "./oauth/sign-in-reporter.ts";
 import { TokenSource } from "./oauth/token.ts";
 import { DEFAULT_TIMEOUTS } from "./smtp/session.ts";
@@ -120,13 +120,13 @@ function signingIn(options: SmtpAuthOptions): SigningIn {
 
 function tokenSignIn(user: string, tokens: TokenSource): SignIn {
   const login: SignIn["login"] = async (signal) => {
-    const token = await orAborted(tokens.get(), signal);
+    const token = await orAborted("token", tokens.get(), signal);
     return "value" in token ? { user, token: token.value } : token;
   };
   return {
     login,
     fresh: async (signal) => {
-      const token = await orAborted(tokens.fresh(), signal);
+      const token = await orAborted("token", tokens.fresh(), signal);
       return "value" in token ? { user, token: token.value } : token;
     },
     // 535 may mean a token that was revoked, or made before the permission was: a new one is worth one more try.

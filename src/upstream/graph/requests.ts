@@ -1,7 +1,7 @@
 /** Requests to Graph with a token, and what is told of both. */
 import type { Emit } from "../../mail/events.ts";
 import { formatReply } from "../../mail/reply.ts";
-import { orAborted } from "../oauth/or-aborted.ts";
+import { orAborted } from "../or-aborted.ts";
 import type { AccessToken, TokenSource } from "../oauth/token.ts";
 import type { Refusal } from "../upstream.ts";
 import { replyOf } from "./answers.ts";
@@ -66,7 +66,7 @@ export class TokenRequests {
 
   async token(signal: AbortSignal): Promise<AccessToken | Refusal> {
     const { tokens, emit, upstream } = this.#options;
-    const token = await orAborted(tokens.get(), signal);
+    const token = await orAborted("token", tokens.get(), signal);
     if ("stage" in token && token.fault?.code !== "ABORTED") {
       const cause = token.reply === undefined ? `${token.fault?.code ?? ""}: ${token.fault?.detail ?? ""}` : formatReply(token.reply);
       emit({ type: "upstream.auth.failed", upstream, cause, reply: token.reply });

@@ -5,7 +5,7 @@ import type { TranscriptKeeper } from "../../mail/transcript.ts";
 import type { Reply } from "../../mail/reply.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { claimsOf } from "../oauth/claims.ts";
-import { orAborted } from "../oauth/or-aborted.ts";
+import { orAborted } from "../or-aborted.ts";
 import type { TokenSource } from "../oauth/token.ts";
 import { Dialogue, keepTranscript } from "../dialogue.ts";
 import { faultAt } from "../smtp/fault.ts";
@@ -99,7 +99,7 @@ export class GraphUpstream implements Upstream {
   async diagnose(_trial: Trial, signal: AbortSignal): Promise<Diagnosis> {
     const { http, tokens, place } = this.#options;
     const unconnected = await http.tryConnection(signal);
-    const token = await orAborted(tokens.fresh(), signal);
+    const token = await orAborted("token", tokens.fresh(), signal);
     const refused = "stage" in token ? token : undefined;
     return {
       stages: [

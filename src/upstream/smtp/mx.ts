@@ -9,7 +9,8 @@ import type { Clock } from "../../platform/clock.ts";
 import type { Refusal } from "../upstream.ts";
 import type { Destination } from "./dial.ts";
 import { faultAt } from "./fault.ts";
-import { orAborted, reachable } from "./places.ts";
+import { orAborted } from "../or-aborted.ts";
+import { reachable } from "./places.ts";
 import type { Places } from "./places.ts";
 
 /** What is asked of DNS; rejects with Node's codes (`ENOTFOUND`, `ENODATA`, `ESERVFAIL`, `ETIMEOUT` …). */
@@ -90,7 +91,7 @@ export function mxPlaces(options: MxOptions): Places {
     text: `MX of ${domain}`,
     find: async (signal) => {
       if (answer !== undefined && !doubted && clock.now() < answer.goodUntil) return answer.places;
-      const asked = await orAborted((underWay ??= ask()), signal);
+      const asked = await orAborted("host", (underWay ??= ask()), signal);
       return "places" in asked ? asked.places : asked;
     },
     failed: () => {

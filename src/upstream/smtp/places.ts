@@ -1,9 +1,10 @@
 /** Where an upstream's next hop is: one host as configured, or all the addresses of one that is looked up. */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
+import { orAborted } from "../or-aborted.ts";
 import type { Refusal } from "../upstream.ts";
 import type { Destination } from "./dial.ts";
-import { faultAt, faultOf } from "./fault.ts";
+import { faultOf } from "./fault.ts";
 
 /** Places to connect to. */
 export interface Places {
@@ -32,7 +33,7 @@ export function everyAddress(destination: Destination): Places {
     text,
     find: async (signal) => {
       try {
-        const found = await orAborted(lookup(host, { all: true, order: "ipv4first" }), signal);
+        const found = await orAborted("host", lookup(host, { all: true, order: "ipv4first" }), signal);
         if ("stage" in found) return found;
         return reachable(
           found.map(({ address }) => address),
@@ -48,20 +49,4 @@ export function everyAddress(destination: Destination): Places {
 /** The addresses that can be connected to from the source address. */
 export function reachable(addresses: readonly string[], sourceAddress: string | undefined): readonly string[] {
   return sourceAddress === undefined ? addresses : addresses.filter((address) => isIP(address) === isIP(sourceAddress));
-}
-
-/** The look-up itself goes on; nobody waits for it any more. */
-export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | Refusal> {
-  let stop = (): void => {};
-  const aborted = new Promise<Refusal>((resolve) => {
-    const settle = (): void => resolve(faultAt("connect", "ABORTED", "stopped while looking up the host"));
-    signal.addEventListener("abort", settle);
-    stop = () => signal.removeEventListener("abort", settle);
-    if (signal.aborted) settle();
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    stop();
-  }
 }
