@@ -263,6 +263,16 @@ describe("the queue", () => {
     ]);
   });
 
+  test("a bounce is announced once: its recipients are told of by whoever ended them", async () => {
+    const { socket } = await start();
+
+    const answer = await ask(socket, "/api/v1/queue/bounce", JSON.stringify({ filter: { lane: "scans" }, by: "kim" }));
+
+    expect(answer).toEqual({ status: 200, body: queue.result });
+    expect(queue.asked).toEqual([{ verb: "bounce", filter: { lane: "scans" }, by: "kim" }]);
+    expect(events).toEqual([{ type: "operator.acted", verb: "bounce", queueIds: [ID], recipients: 1, operator: "kim", declared: true }]);
+  });
+
   test.each([
     ["neither ids nor filter", JSON.stringify({ by: "kim" }), 400],
     ["both", JSON.stringify({ by: "kim", ids: [ID], filter: {} }), 400],

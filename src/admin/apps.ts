@@ -36,7 +36,7 @@ export interface AdminSources {
   readonly emit: Emit;
 }
 
-const VERBS = ["retry", "hold", "release", "delete"] as const;
+const VERBS = ["retry", "hold", "release", "bounce", "delete"] as const;
 const MOST_LISTED = 1000;
 const DEFAULT_LISTED = 100;
 

@@ -218,6 +218,7 @@ describe("a command line that is wrong", () => {
     [["queue", "list", "--older-than", "10"], 64, "--older-than"],
     [["queue", "list", "--limit", "0"], 64, "--limit"],
     [["queue", "delete"], 64, "--all"],
+    [["queue", "bounce"], 64, "--all"],
     [["queue", "hold", ID, "--all"], 64, "--all stands alone"],
     [["status", "--config", "/nowhere/postern.yaml"], 78, "/nowhere/postern.yaml"],
   ])("%j exits %i and says why", async (args, code, text) => {
@@ -361,15 +362,24 @@ describe("with a daemon", () => {
     expect(acts).toEqual([{ verb, filter: { ids: [ID] }, by: "kim" }]);
   });
 
-  test("queue delete off a terminal needs --yes", async () => {
+  test.each(["bounce", "delete"] as const)("queue %s off a terminal needs --yes", async (verb) => {
     await startDaemon();
 
-    const refused = await postern(["queue", "delete", "--state", "held", "--config", config]);
-    const done = await postern(["queue", "delete", "--state", "held", "--yes", "--json", "--config", config]);
+    const refused = await postern(["queue", verb, "--state", "held", "--config", config]);
+    const done = await postern(["queue", verb, "--state", "held", "--yes", "--json", "--config", config]);
 
     expect(refused).toMatchObject({ code: 64, stderr: expect.stringContaining("--yes") });
     expect(JSON.parse(done.stdout)).toMatchObject({ busy: 1 });
-    expect(acts).toMatchObject([{ verb: "delete", filter: { states: ["held"] } }]);
+    expect(acts).toMatchObject([{ verb, filter: { states: ["held"] } }]);
+  });
+
+  test("queue bounce says how many it ended, and how many it could not touch", async () => {
+    await startDaemon();
+
+    const outcome = await postern(["queue", "bounce", ID, "--yes", "--config", config]);
+
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    expect(outcome.stdout).toBe("1 recipient of 1 message bounced\n1 being delivered right now: not touched\n");
   });
 
   test("queue delete --all --yes means everything", async () => {
@@ -422,13 +432,16 @@ describe("with a daemon", () => {
 });
 
 describe("without a daemon", () => {
-  test.each([[["status"]], [["queue", "retry", ID]], [["queue", "delete", ID, "--yes"]]])("%j exits 69 and says so", async (args) => {
-    const outcome = await postern([...args, "--config", config]);
+  test.each([[["status"]], [["queue", "retry", ID]], [["queue", "bounce", ID, "--yes"]], [["queue", "delete", ID, "--yes"]]])(
+    "%j exits 69 and says so",
+    async (args) => {
+      const outcome = await postern([...args, "--config", config]);
 
-    expect(outcome).toMatchObject({ code: 69, stdout: "" });
-    expect(outcome.stderr).toContain("the daemon is not running (no answer on ");
-    expect(outcome.stderr.trimEnd().split("\n")).toHaveLength(1);
-  });
+      expect(outcome).toMatchObject({ code: 69, stdout: "" });
+      expect(outcome.stderr).toContain("the daemon is not running (no answer on ");
+      expect(outcome.stderr.trimEnd().split("\n")).toHaveLength(1);
+    },
+  );
 });
 
 test("every fault that a command can end with has an exit code of sysexits", () => {

@@ -184,6 +184,7 @@ const VERBS = {
   retry: "try waiting mail now",
   hold: "keep mail back until it is released",
   release: "let held mail go",
+  bounce: "give mail up for good; its sender, or the postmaster, gets a report",
   delete: "delete mail for good; nobody is told",
 } as const;
 

@@ -83,7 +83,7 @@ export async function showCommand(options: GlobalOptions, id: string, given: { r
   return 0;
 }
 
-/** `queue retry|hold|release|delete`. Needs the daemon, which owns the queue. */
+/** `queue retry|hold|release|bounce|delete`. Needs the daemon, which owns the queue. */
 export async function actCommand(
   options: GlobalOptions,
   verb: OperatorAct["verb"],
@@ -105,20 +105,26 @@ export async function actCommand(
   return 0;
 }
 
-const PAST = { retry: "retried", hold: "held", release: "released", delete: "deleted" } as const;
+const PAST = { retry: "retried", hold: "held", release: "released", bounce: "bounced", delete: "deleted" } as const;
 
 /** What cannot be undone is always asked about, the whole queue where somebody is there to answer. */
 export function needsConfirmation(verb: OperatorAct["verb"], everything: boolean, onTerminal: boolean): boolean {
-  return verb === "delete" || (everything && onTerminal);
+  return verb === "delete" || verb === "bounce" || (everything && onTerminal);
 }
 
-const DONE = { retry: "due now", hold: "held", release: "released", delete: "deleted" } as const;
+const DONE = { retry: "due now", hold: "held", release: "released", bounce: "bounced", delete: "deleted" } as const;
 
 function printResult(verb: OperatorAct["verb"], result: ActResult): void {
   const recipients = result.changed.length;
   const messages = new Set(result.changed.map((entry) => entry.queueId)).size;
   print(`${recipients} recipient${recipients === 1 ? "" : "s"} of ${messages} message${messages === 1 ? "" : "s"} ${DONE[verb]}`);
   if (result.busy > 0) print(`${result.busy} being delivered right now: not touched`);
+}
+
+function question(verb: OperatorAct["verb"], amount: string): string {
+  if (verb === "delete") return `Delete ${amount} for good, telling nobody?`;
+  if (verb === "bounce") return `Give up ${amount} for good, with a report to each sender or the postmaster?`;
+  return `${amount}, the whole queue: ${verb} all?`;
 }
 
 /** Asks on a terminal; elsewhere `--yes` must have said so. */
@@ -133,8 +139,7 @@ async function confirmed(
     found.length === MOST_LISTED ? `${MOST_LISTED} recipients or more` : `${found.length} recipient${found.length === 1 ? "" : "s"}`;
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const question = verb === "delete" ? `Delete ${amount} for good, telling nobody?` : `${amount}, the whole queue: ${verb} all?`;
-    return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());
+    return /^y(es)?$/i.test((await terminal.question(`${question(verb, amount)} [y/N] `)).trim());
   } finally {
     terminal.close();
   }

@@ -7,7 +7,7 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Admin, Readiness, StatusView } from "../admin/admin.ts";
+import type { Admin, AdminSources, Readiness, StatusView } from "../admin/admin.ts";
 import { controlSocketPath, startAdmin } from "../admin/admin.ts";
 import type { Config } from "../config/config.ts";
 import { BUDGET_HISTORY_MS } from "../deliver/budget/allowance.ts";
@@ -364,18 +364,19 @@ function pair<T>(name: string, value: T | undefined): [string, T][] {
 const MOST_LOOKED_AT = 1000;
 
 /**
- * The queue as the operator acts on it: a retry also tries the doors that the mail waits for, closed or paused, instead of leaving that to
+ * The queue as the operator acts on it: a bounce tells people, and a retry also tries the doors that the mail waits for, closed or paused, instead of leaving that to
  * the next probe.
  */
-function operated(queue: Queue, deliverer: Deliverer): Pick<Queue, "list" | "show" | "find" | "act"> {
+function operated(queue: Queue, deliverer: Deliverer): AdminSources["queue"] {
   return {
     list: (filter, limit, after) => queue.list(filter, limit, after),
     show: (queueId) => queue.show(queueId),
     find: (query, limit) => queue.find(query, limit),
-    act: async (act) => {
-      const result = await queue.act(act);
-      if (act.verb === "retry") {
-        const waiting = await queue.list({ ...act.filter, states: ["queued", "deferred", "held"] }, MOST_LOOKED_AT);
+    act: async ({ verb, filter, by }) => {
+      if (verb === "bounce") return await deliverer.giveUp(filter, by);
+      const result = await queue.act({ verb, filter, by });
+      if (verb === "retry") {
+        const waiting = await queue.list({ ...filter, states: ["queued", "deferred", "held"] }, MOST_LOOKED_AT);
         if (waiting.length >= MOST_LOOKED_AT) deliverer.kick();
         else for (const lane of new Set(waiting.map((entry) => entry.lane))) deliverer.kick(lane);
       }

@@ -160,7 +160,8 @@ const CORRUPT: Meaning = {
   outcome: "hold",
   scope: "message",
   cause: "the stored message fails its checksum and is not sent",
-  remedy: "The disk or its controller damaged it: check the machine, ask for the scan again, then postern queue delete QUEUEID",
+  remedy:
+    "The disk or its controller damaged it: check the machine, ask for the scan again, then postern queue bounce QUEUEID (the sender is told) or postern queue delete QUEUEID",
 };
 
 function meaningOfFault(fault: { readonly code: string; readonly detail: string }, stage: Stage): Meaning {

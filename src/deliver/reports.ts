@@ -58,7 +58,10 @@ export function reportRecipients(
   return options.to === "sender" || sameAddress(sender, options.postmaster) ? [sender] : [sender, options.postmaster];
 }
 
-async function firstOctets(claim: Claim): Promise<Uint8Array | undefined> {
+/** A message as those see it who tell of it: a claim, or mail that waits. */
+export type ToldOf = Pick<Claim, "lane" | "message" | "warned" | "content">;
+
+async function firstOctets(claim: Pick<ToldOf, "content">): Promise<Uint8Array | undefined> {
   if (claim.content.inMemory !== undefined) return claim.content.inMemory.subarray(0, QUOTED_OCTETS);
   try {
     for await (const block of claim.content.blocks()) return block.subarray(0, QUOTED_OCTETS);
@@ -77,10 +80,11 @@ function headerOf(octets: Uint8Array): Uint8Array {
 
 /** What a report is made about. */
 export interface Failure {
-  readonly claim: Claim;
+  readonly claim: ToldOf;
   readonly recipients: readonly FailedRecipient[];
   readonly remote: string | undefined;
-  readonly lastAttemptAt: number;
+  /** Absent where nothing was tried. */
+  readonly lastAttemptAt: number | undefined;
   /** Of a warning: when we give up. */
   readonly retryUntil?: number | undefined;
 }

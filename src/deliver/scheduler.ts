@@ -3,13 +3,14 @@ import type { Language } from "../dsn/words.ts";
 import type { Emit } from "../mail/events.ts";
 import type { Envelope } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { Claim, DeliveryQueue, ExpressLane } from "../queue/queue.ts";
+import type { ActResult, Claim, DeliveryQueue, ExpressLane, QueueFilter } from "../queue/queue.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { Budgets } from "./budget/budgets.ts";
 import type { BudgetLevel, Places } from "./budget/door-budget.ts";
 import type { DoorTrouble } from "./door.ts";
 import type { DoorBoard } from "./door-board.ts";
 import { Fallback } from "./fallback.ts";
+import { GivingUp } from "./giving-up.ts";
 import { LEASE_MS } from "./claims-in-hand.ts";
 import { Lane } from "./lane.ts";
 import type { LaneOptions } from "./lane-options.ts";
@@ -73,6 +74,13 @@ export interface Deliverer {
    * @throws what the queue throws
    */
   update(settings: DelivererSettings, changed: ReadonlySet<string>, rerouted: boolean): Promise<ReadonlyMap<string, Promise<void>>>;
+  /**
+   * An operator gives up what waits of what a filter names: it ends as `bounced`, with a report as for any failure.
+   *
+   * @param by - the operator
+   * @throws PosternError E_UNAVAILABLE when the end begins meanwhile; what the queue throws. Every message is given up whole or waits as before
+   */
+  giveUp(filter: QueueFilter, by: string): Promise<ActResult>;
   /** Tries a door now that waits for later: all of them without a name. */
   kick(upstream?: string): void;
   /** Doors that let nothing out for the moment, by name, with the cause. Those that are held are told by the queue. */
@@ -117,6 +125,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
   readonly #strays = new Map<string, boolean>();
   readonly #budgets: Budgets;
   readonly #teller: Teller;
+  readonly #givingUp: GivingUp;
   /** The same objects for all lanes, changed in place by a reload. */
   readonly #reports: Mutable<ReportOptions>;
   readonly #shared: Mutable<LaneOptions>;
@@ -144,6 +153,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
     const fail = (error: unknown): void => this.#fail(error);
     this.#reports = reports;
     this.#teller = new Teller({ queue, reports, doors, emit, clock, fail });
+    this.#givingUp = new GivingUp({ queue, teller: this.#teller, reports, emit });
     this.#fallback = new Fallback({ queue, router, board, because: (lane) => this.#lanes.get(lane)?.shutBecause });
     this.#shared = {
       queue,
@@ -201,7 +211,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
     });
     const tooLong = Promise.withResolvers<void>();
     const cancelTooLong = clock.after(graceMs + ABORT_MS, tooLong.resolve);
-    await Promise.race([Promise.all([drained, this.#teller.stop()]), tooLong.promise]);
+    await Promise.race([Promise.all([drained, this.#teller.stop(), this.#givingUp.stop()]), tooLong.promise]);
     cancelGrace();
     cancelTooLong();
   }
@@ -283,6 +293,10 @@ class LaneScheduler implements Deliverer, ExpressLane {
         this.#strays.delete(lane);
       }
     });
+  }
+
+  giveUp(filter: QueueFilter, by: string): Promise<ActResult> {
+    return this.#givingUp.giveUp(filter, by);
   }
 
   kick(upstream?: string): void {

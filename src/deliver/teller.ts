@@ -9,9 +9,9 @@ import type { FailedRecipient } from "../dsn/status.ts";
 import type { SummaryEntry } from "../dsn/summary.ts";
 import type { Emit } from "../mail/events.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { Claim, DeliveryQueue, GeneratedMessage, PostponedReport, ReportWindow } from "../queue/queue.ts";
+import type { DeliveryQueue, GeneratedMessage, PostponedReport, ReportWindow } from "../queue/queue.ts";
 import { translated } from "./french.ts";
-import { makeReports, makeSummary, reportRecipients, type ReportDoors, type ReportOptions } from "./reports.ts";
+import { makeReports, makeSummary, reportRecipients, type ReportDoors, type ReportOptions, type ToldOf } from "./reports.ts";
 import type { Settled } from "./settle.ts";
 
 /** Reports of one sender and cause are gathered for so long. */
@@ -49,7 +49,8 @@ const NOTHING: Told = { generated: [], postponed: [], warned: false, alarm: fals
 /** How an attempt is described to people. */
 interface AttemptedBy {
   readonly remote: string | undefined;
-  readonly lastAttemptAt: number;
+  /** Absent where nothing was tried. */
+  readonly lastAttemptAt: number | undefined;
 }
 
 export class Teller {
@@ -81,7 +82,7 @@ export class Teller {
   }
 
   /** What is to be reported now about an attempt, and what later. The caller writes both together with the settlement. */
-  async tell(claim: Claim, { failed, late, retryUntil }: Pick<Settled, "failed" | "late" | "retryUntil">, by: AttemptedBy): Promise<Told> {
+  async tell(claim: ToldOf, { failed, late, retryUntil }: Pick<Settled, "failed" | "late" | "retryUntil">, by: AttemptedBy): Promise<Told> {
     if (failed.length === 0 && late.length === 0) return NOTHING;
     const { reports, doors } = this.#options;
     const { message } = claim;
@@ -99,8 +100,15 @@ export class Teller {
     };
   }
 
+  /** What `tell` gave was not written: windows that it opened are closed again, so that the next failure is told at once. */
+  takeBack({ postponed }: Told): void {
+    for (const { to, topic, since, entry } of postponed)
+      if (entry === undefined && this.#windows.get(keyOf(to, topic))?.since === since) this.#windows.delete(keyOf(to, topic));
+    this.#arm();
+  }
+
   /** Once for each message, never about a report or the null reverse-path. */
-  #mayWarn({ warned, message }: Claim): boolean {
+  #mayWarn({ warned, message }: ToldOf): boolean {
     if (warned || message.kind === "report" || message.reversePath === "" || this.#warned.has(message.queueId)) return false;
     const [oldest] = this.#warned;
     if (this.#warned.size >= MOST_REMEMBERED && oldest !== undefined) this.#warned.delete(oldest);
@@ -109,14 +117,14 @@ export class Teller {
   }
 
   /** A warning has one reader: whoever waits for the mail, else the postmaster. */
-  #warnedAddresses({ message }: Claim): string[] {
+  #warnedAddresses({ message }: ToldOf): string[] {
     const { reports, doors } = this.#options;
     const to = reportRecipients(reports, doors.mailboxes, message, []);
     return to === "alarm" ? [] : to.slice(0, 1);
   }
 
   async #report(
-    claim: Claim,
+    claim: ToldOf,
     recipients: readonly FailedRecipient[],
     by: AttemptedBy,
     to: readonly string[],

@@ -5,6 +5,7 @@ import { ENVELOPE } from "../../test/fakes/memory-queue.ts";
 import { parseReply } from "../mail/reply.ts";
 import { encodedText, mailDate, quotedPrintable } from "./mime.ts";
 import { buildReport, type ReportFacts } from "./report.ts";
+import { WORDS } from "./words.ts";
 import { buildSummary, type SummaryFacts } from "./summary.ts";
 
 const HEADER = "Subject: Scan of 9:14\r\nFrom: printer@contoso.com\r\nMessage-ID: <scan-1@contoso.com>\r\n";
@@ -90,6 +91,16 @@ describe("golden reports", () => {
     }));
 
     expectGolden("report-expired", buildReport({ ...FACTS, failures, remote: undefined }).content);
+  });
+
+  test("given up by an operator before anything was tried, in French", () => {
+    const { givenUpBy, askFirst } = WORDS.fr;
+    const failures = [
+      { address: "anna@contoso.com", kind: "given-up" as const, id: "given-up", cause: givenUpBy("kim"), remedy: askFirst },
+    ];
+    const facts: ReportFacts = { ...FACTS, language: "fr", failures, remote: undefined, lastAttemptAt: undefined };
+
+    expectGolden("report-given-up-french", buildReport(facts).content);
   });
 
   test("addresses and replies beyond ASCII", () => {

@@ -17,17 +17,32 @@ export interface ReportFacts extends ReportHeader {
   readonly failures: readonly FailedRecipient[];
   /** `host:port` of the next hop, where one was reached. */
   readonly remote: string | undefined;
-  readonly lastAttemptAt: number;
+  /** Absent where nothing was tried. */
+  readonly lastAttemptAt: number | undefined;
   /** Of a warning: when we give up. */
   readonly retryUntil?: number | undefined;
   /** The header of the mail, or all of it where it is a report that could not be delivered; absent where it could not be read. */
   readonly original: { readonly kind: "header" | "message"; readonly octets: Uint8Array } | undefined;
 }
 
+function happened(words: Words, kind: FailedRecipient["kind"], until: string | undefined): string {
+  switch (kind) {
+    case "failed":
+      return words.failed;
+    case "expired":
+      return words.expired;
+    case "delayed":
+      return words.delayed(until);
+    case "given-up":
+      return words.givenUp;
+    default:
+      throw new Error(`no kind ${String(kind satisfies never)}`);
+  }
+}
+
 /** One recipient in words: the address, what happened, what was said, what to do. */
 function block(words: Words, failure: FailedRecipient, until: string | undefined): string {
-  const what = failure.kind === "failed" ? words.failed : failure.kind === "expired" ? words.expired : words.delayed(until);
-  const lines = [`  ${oneLine(failure.address)}`, wrapped(`${what}${failure.cause}`, "    ")];
+  const lines = [`  ${oneLine(failure.address)}`, wrapped(`${happened(words, failure.kind, until)}${failure.cause}`, "    ")];
   if (failure.reply !== undefined)
     lines.push(`    ${words.serverSaid}`, wrapped(formatReply(failure.reply).slice(0, DIAGNOSTIC_CHARACTERS), "      "));
   if (failure.remedy !== undefined) lines.push(wrapped(words.whatToDo(failure.remedy), "    "));
@@ -50,7 +65,8 @@ function humanPart(facts: ReportFacts): string {
   const until = retryUntil === undefined ? undefined : date(retryUntil);
   const blocks = failures.map((failure) => block(words, failure, until));
   const remote = facts.remote === undefined ? undefined : oneLine(facts.remote);
-  const closing = `${words.lastAttempt(date(facts.lastAttemptAt), remote)}\r\n${words.command(`postern queue show ${about.queueId}`)}`;
+  const tried = facts.lastAttemptAt === undefined ? words.neverTried : words.lastAttempt(date(facts.lastAttemptAt), remote);
+  const closing = `${tried}\r\n${words.command(`postern queue show ${about.queueId}`)}`;
   return `${[wrapped(opening), ...blocks, closing].join("\r\n\r\n")}\r\n`;
 }
 

@@ -7,8 +7,8 @@ import { mailDate, wrapped } from "./mime.ts";
 /** One recipient that a report is about. */
 export interface FailedRecipient {
   readonly address: string;
-  /** Refused for good, not delivered in the time allowed, or late. */
-  readonly kind: "failed" | "expired" | "delayed";
+  /** Refused for good, not delivered in the time allowed, late, or given up by an operator. */
+  readonly kind: "failed" | "expired" | "delayed" | "given-up";
   /** Stable name of the cause: reports of the same are told together, and texts in other languages found by it. */
   readonly id: string;
   /** Status of RFC 3463 where the next hop's reply has none. */
@@ -33,7 +33,8 @@ export interface StatusGroup {
   readonly recipient: FailedRecipient;
   /** `host:port` of the next hop, where one was reached. */
   readonly remote: string | undefined;
-  readonly lastAttemptAt: number;
+  /** Absent where nothing was tried. */
+  readonly lastAttemptAt: number | undefined;
   /** Of delayed recipients: when we give up. */
   readonly retryUntil?: number | undefined;
   /** Where several messages are told of: this one's. */
@@ -74,7 +75,7 @@ function group({ recipient, remote, lastAttemptAt, retryUntil, queueId }: Status
   if (recipient.reply !== undefined)
     fields.push(fold(`Diagnostic-Code: smtp; ${asciiOnly(formatReply(recipient.reply)).slice(0, DIAGNOSTIC_CHARACTERS)}`));
   else fields.push(fold(`Diagnostic-Code: X-Postern; ${asciiOnly(recipient.cause).slice(0, DIAGNOSTIC_CHARACTERS)}`));
-  fields.push(`Last-Attempt-Date: ${mailDate(lastAttemptAt, timeZone)}`);
+  if (lastAttemptAt !== undefined) fields.push(`Last-Attempt-Date: ${mailDate(lastAttemptAt, timeZone)}`);
   if (retryUntil !== undefined) fields.push(`Will-Retry-Until: ${mailDate(retryUntil, timeZone)}`);
   if (queueId !== undefined) fields.push(`X-Postern-Id: ${queueId}`);
   return fields.join("\r\n");

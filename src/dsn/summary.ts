@@ -12,7 +12,7 @@ export interface SummaryEntry {
   readonly sender: string;
   readonly device: string;
   readonly acceptedAt: number;
-  readonly lastAttemptAt: number;
+  readonly lastAttemptAt?: number | undefined;
   readonly remote?: string | undefined;
   readonly recipients: readonly FailedRecipient[];
 }

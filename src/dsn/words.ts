@@ -34,9 +34,13 @@ export interface Words {
   readonly failed: string;
   readonly expired: string;
   readonly delayed: (until: string | undefined) => string;
+  readonly givenUp: string;
+  readonly givenUpBy: (operator: string) => string;
+  readonly askFirst: string;
   readonly serverSaid: string;
   readonly whatToDo: (remedy: string) => string;
   readonly lastAttempt: (date: string, remote: string | undefined) => string;
+  readonly neverTried: string;
   readonly command: (command: string) => string;
   readonly andMore: (messages: number) => string;
 }
@@ -61,9 +65,13 @@ const EN: Words = {
   failed: "Refused; no further attempt is made: ",
   expired: "Not delivered in the time allowed; no further attempt is made. The last time: ",
   delayed: (until) => `Not delivered yet${until === undefined ? "" : `, tried until ${until}`}. The last time: `,
+  givenUp: "No further attempt is made: ",
+  givenUpBy: (operator) => `given up by ${operator}`,
+  askFirst: "Ask the administrator of the mail relay before you send it again",
   serverSaid: "The next mail server said:",
   whatToDo: (remedy) => `What to do: ${remedy}`,
   lastAttempt: (date, remote) => `Last attempt: ${date}${remote === undefined ? "" : `, to ${remote}`}.`,
+  neverTried: "It was not tried before.",
   command: (command) => `The administrator finds the message with: ${command}`,
   andMore: (messages) => `and ${messages} more ${messages === 1 ? "message" : "messages"}.`,
 };
@@ -119,9 +127,13 @@ const FR: Words = {
   failed: "Refusé ; il n'y aura pas d'autre tentative : ",
   expired: "Non remis dans le délai prévu ; il n'y aura pas d'autre tentative. La dernière fois : ",
   delayed: (until) => `Pas encore remis${until === undefined ? "" : `, tentatives jusqu'au ${until}`}. La dernière fois : `,
+  givenUp: "Il n'y aura pas d'autre tentative : ",
+  givenUpBy: (operator) => `abandonné par ${operator}`,
+  askFirst: "Demandez à l'administrateur du relais de messagerie avant de le renvoyer",
   serverSaid: "Le serveur de messagerie suivant a répondu :",
   whatToDo: (remedy) => `Que faire : ${remedy}`,
   lastAttempt: (date, remote) => `Dernière tentative : ${date}${remote === undefined ? "" : `, vers ${remote}`}.`,
+  neverTried: "Aucune tentative n'avait eu lieu.",
   command: (command) => `L'administrateur retrouve le message avec : ${command}`,
   andMore: (messages) => `et ${messages} ${autreMessage(messages)}.`,
 };

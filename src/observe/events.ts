@@ -196,7 +196,7 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
     fields: (event) => ({ ...aboutRecipient(event), heldBy: event.heldBy, cause: event.cause, remedy: event.remedy }),
   },
   "recipient.bounced": {
-    when: "A recipient was refused for good; a report tells the sender.",
+    when: "A recipient was refused for good, or given up by an operator; a report tells the sender.",
     level: "warn",
     fields: (event) => ({ ...aboutRecipient(event), cause: event.cause, remedy: event.remedy }),
     count: (event, metrics) => metrics.count("recipients_total", 1, "bounced", event.upstream),
@@ -213,7 +213,7 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
     count: (event, metrics) => metrics.count("recipients_total", 1, "deleted", event.upstream),
   },
   "operator.acted": {
-    when: "An operator used retry, hold, release or delete, or sent a test mail. `declared`: the name is the command's word, from sudo or the login.",
+    when: "An operator used retry, hold, release, bounce or delete, or sent a test mail. `declared`: the name is the command's word, from sudo or the login.",
     level: "info",
   },
   "upstream.connected": {

@@ -14,6 +14,7 @@ import type { AcceptCommand, ActAnswer, ClaimAnswer, Octets, Report, SettledRow,
 import type {
   ActResult,
   AttemptCounts,
+  BounceRequest,
   Claim,
   ClaimRequest,
   ExpressLane,
@@ -24,8 +25,8 @@ import type {
   MessageQuery,
   MessageView,
   MessageWriter,
-  OperatorAct,
   Queue,
+  QueueAct,
   QueueEntry,
   QueueFilter,
   QueueLimits,
@@ -35,10 +36,11 @@ import type {
   RouteRecipient,
   SettleRequest,
   Settlement,
+  WaitingMessage,
 } from "./queue.ts";
 import type { Movable } from "./reader.ts";
 import { ReadingLink } from "./reading.ts";
-import { BOUNCED, DEFERRED, DELIVERED, EXPIRED, HELD, HOLDER_NAMES } from "./states.ts";
+import { BOUNCED, DEFERRED, DELIVERED, EXPIRED, HELD, HOLDER_NAMES, RECIPIENT_SPAN } from "./states.ts";
 import { ContentWriter, Intake, SMALL_BYTES } from "./writer.ts";
 
 /** Contents up to this size stay in memory for the delivery that follows at once. Bounded because places for such deliveries are. */
@@ -446,6 +448,37 @@ export class SqliteQueue implements Queue, LinkListener {
     return { command, release: shared.done ?? ((): void => undefined) };
   }
 
+  async *waitingMessages(filter: QueueFilter): AsyncGenerator<WaitingMessage, void, undefined> {
+    const ids = await this.#reading.ask<number[]>({ what: "select", filter });
+    const messageOf = (at: number): number => Math.floor((ids[at] ?? 0) / RECIPIENT_SPAN);
+    for (let at = 0, end = 0; at < ids.length; at = end) {
+      // No message is cut in two.
+      for (end = Math.min(at + ACT_SLICE, ids.length); end < ids.length && messageOf(end) === messageOf(end - 1);) end++;
+      yield* await this.#reading.ask<WaitingMessage[]>({ what: "waiting", recipients: ids.slice(at, end) });
+    }
+  }
+
+  async bounce({ queueId, recipients, by, cause, generated = [], postponed = [] }: BounceRequest): Promise<boolean> {
+    const now = this.#parts.clock.now();
+    const reports = generated.map((report) => this.#generate(report, now));
+    try {
+      const bounced = await this.#db.ask<boolean>({
+        op: "bounce",
+        queueId,
+        recipients: recipients.map(({ index, address }) => [index, address]),
+        by,
+        cause,
+        generated: reports.map(({ command }) => command),
+        postponed,
+        now,
+      });
+      if (bounced) for (const { command } of reports) for (const lane of command.lanes) this.#due(lane, now);
+      return bounced;
+    } finally {
+      for (const { release } of reports) release();
+    }
+  }
+
   postponedReports(): Promise<(ReportWindow & { readonly entries: number })[]> {
     return this.#db.ask({ op: "postponed" });
   }
@@ -585,7 +618,7 @@ export class SqliteQueue implements Queue, LinkListener {
     return { ...known, freeBytes: this.#parts.disk.freeBytes };
   }
 
-  async act({ verb, filter, by }: OperatorAct): Promise<ActResult> {
+  async act({ verb, filter, by }: QueueAct): Promise<ActResult> {
     const ids = await this.#reading.ask<number[]>({ what: "select", filter });
     const changed: { queueId: string; recipient: string; lane: string }[] = [];
     let busy = 0;

@@ -1,8 +1,11 @@
 /** What moves waiting mail without an attempt: acts of operators, a sender that may send again, other lanes; and the end of history. */
+import type { Accepting } from "./accepting.ts";
 import type { History } from "./history.ts";
-import type { ActAnswer, ActCommand, MoveCommand, ReleaseSenderCommand, TidyCommand } from "./protocol.ts";
+import type { Postponing } from "./postponing.ts";
+import type { ActAnswer, ActCommand, BounceCommand, MoveCommand, ReleaseSenderCommand, TidyCommand } from "./protocol.ts";
 import type { Settling } from "./settling.ts";
 import {
+  BOUNCED,
   BY_CORRUPT,
   BY_OPERATOR,
   BY_SENDER,
@@ -22,6 +25,8 @@ import type { LaneMemory, Store } from "./store.ts";
 
 export interface Operating {
   act(command: ActCommand): ActAnswer;
+  /** Ends recipients of one message and writes what is told of it; false when nothing was done. */
+  bounce(command: BounceCommand): boolean;
   /** Lets some of the mail go that is held by its sender. Returns how many recipients. */
   releaseSender(command: ReleaseSenderCommand): number;
   /** Returns the row ids of those that moved. */
@@ -47,7 +52,7 @@ interface Row {
 }
 
 /** Prepares the statements. */
-export function operating(store: Store, log: History, settle: Settling): Operating {
+export function operating(store: Store, log: History, settle: Settling, accept: Accepting, postponing: Postponing): Operating {
   const look = store.prepare("SELECT state, line, lane, held_by, held_since, due, address FROM recipient NOT INDEXED WHERE id = ?");
   const put = store.prepare(
     `UPDATE recipient SET state = ?, line = ?, lane = ?, due = ?, held_by = ?, held_since = ?, held_ms = held_ms + ?, claim = 0, changed = ? WHERE id = ?`,
@@ -130,6 +135,34 @@ export function operating(store: Store, log: History, settle: Settling): Operati
     return { changed, busy };
   }
 
+  const messageNamed = store.prepare("SELECT id, size FROM message WHERE queue_id = ?");
+  // What the next hop said last stays in the record of its attempt: it is not why this one ended.
+  const explain = store.prepare("UPDATE recipient SET cause = ?, reply = NULL WHERE id = ?");
+
+  function bounce({ queueId, recipients, by, cause, generated, postponed, now }: BounceCommand): boolean {
+    const named = messageNamed.get(queueId) as unknown as [number, number] | undefined;
+    if (named === undefined) return false;
+    const [message, size] = named;
+    const rows: Row[] = [];
+    for (const [index, expected] of recipients) {
+      const id = message * RECIPIENT_SPAN + index;
+      const found = look.get(id) as unknown as [number, number | null, string, number | null, number | null, number, string] | undefined;
+      if (found === undefined) return false;
+      const [state, line, lane, heldBy, heldSince, due, address] = found;
+      if (line === null || state === DELIVERING || address !== expected) return false;
+      rows.push({ id, state, line, lane: store.lane(lane), heldBy, heldSince, due });
+    }
+    for (const row of rows) {
+      shift(row, BOUNCED, null, row.lane, row.due, now);
+      explain.run(cause, row.id);
+    }
+    log.note(message, now, "bounce", by);
+    for (const report of generated) accept.accept(report);
+    for (const report of postponed) postponing.add(report);
+    if (settle.isFinished(message)) settle.dropContent(message, size);
+    return true;
+  }
+
   const heldOf = store.prepare(
     `SELECT id, held_since, due FROM recipient INDEXED BY recipient_sender
      WHERE lane = ? AND sender = ? AND line = ${LINE_HELD} AND held_by = ${BY_SENDER} LIMIT ?`,
@@ -198,6 +231,7 @@ export function operating(store: Store, log: History, settle: Settling): Operati
 
   return {
     act,
+    bounce,
     releaseSender,
     move,
     tidy({ endedBefore }) {

@@ -3,7 +3,7 @@
  * those that change something are answered only after the commit they were part of.
  */
 import type { PosternErrorCode } from "../mail/errors.ts";
-import type { OperatorAct, PostponedReport, QueueStatistics, ReportWindow } from "./queue.ts";
+import type { PostponedReport, QueueAct, QueueStatistics, ReportWindow } from "./queue.ts";
 
 /** Octets in one of the shared slabs. They belong to the worker from sending to answer. */
 export interface SharedOctets {
@@ -213,10 +213,22 @@ export interface ReleaseCommand {
 
 export interface ActCommand {
   readonly op: "act";
-  readonly verb: OperatorAct["verb"];
+  readonly verb: QueueAct["verb"];
   readonly by: string;
   /** Row ids of recipients. */
   readonly ids: readonly number[];
+  readonly now: number;
+}
+
+/** Ends waiting recipients of one message. Answered with false where nothing was done. */
+export interface BounceCommand {
+  readonly op: "bounce";
+  readonly queueId: string;
+  readonly recipients: readonly (readonly [index: number, address: string])[];
+  readonly by: string;
+  readonly cause: string;
+  readonly generated: readonly AcceptCommand[];
+  readonly postponed: readonly PostponedReport[];
   readonly now: number;
 }
 
@@ -262,6 +274,7 @@ export type Command =
   | HoldCommand
   | ReleaseCommand
   | ActCommand
+  | BounceCommand
   | MoveCommand
   | TidyCommand
   | { readonly op: "lanes" }

@@ -4,7 +4,7 @@
  * Asynchronous and free of SQL, so that another implementation (PostgreSQL, several nodes) can stand behind it; the suite in
  * test/conformance runs on each. Stages meet only here: `receive` writes, `deliver` claims and settles, `admin` looks and operates.
  */
-import type { AcceptedMessage, Envelope, Holder, RecipientState, TerminalState } from "../mail/message.ts";
+import type { AcceptedMessage, Envelope, Holder, RecipientState, TerminalState, WaitingState } from "../mail/message.ts";
 import type { AttemptOutcome, Delays } from "../mail/events.ts";
 import type { Reply } from "../mail/reply.ts";
 
@@ -187,6 +187,35 @@ export interface SettleRequest {
   readonly postponed?: readonly PostponedReport[];
 }
 
+/** A message with recipients that wait, as one looks at it who does not deliver it. */
+export interface WaitingMessage {
+  readonly message: AcceptedMessage;
+  readonly recipients: readonly WaitingRecipient[];
+  /** Of the message; absent where nothing was tried yet. */
+  readonly lastAttempt: Pick<AttemptRecord, "startedAt" | "remote"> | undefined;
+}
+
+export interface WaitingRecipient {
+  readonly address: string;
+  /** Position in the envelope. */
+  readonly index: number;
+  readonly lane: string;
+  readonly state: WaitingState;
+  /** What the next hop said last. */
+  readonly reply: Reply | undefined;
+}
+
+/** What ends waiting recipients of one message as `bounced` without an attempt, in one commit with what is told of it. */
+export interface BounceRequest {
+  readonly queueId: string;
+  readonly recipients: readonly Pick<WaitingRecipient, "address" | "index">[];
+  /** Who asked, for the history. */
+  readonly by: string;
+  readonly cause: string;
+  readonly generated?: readonly GeneratedMessage[];
+  readonly postponed?: readonly PostponedReport[];
+}
+
 /** Which waiting recipients a claim may take. */
 export interface ClaimRequest {
   readonly lane: string;
@@ -289,6 +318,15 @@ export interface DeliveryQueue {
   releaseSender(lane: string, sender: string): Promise<number>;
   /** Writes the outcome, the history and any report in one commit. Content goes with the last recipient that becomes final. */
   settle(request: SettleRequest): Promise<void>;
+  /** Messages with waiting recipients that a filter names, as they are when asked about; what arrives later is not among them. Oldest first. */
+  waitingMessages(filter: QueueFilter): AsyncIterable<WaitingMessage>;
+  /**
+   * All of it in one commit; or nothing, and false, where one of the recipients is being delivered by now, is final, or is not the one it was taken for.
+   * Not by way of a claim: a crash between claim and settlement would let held mail go.
+   */
+  bounce(request: BounceRequest): Promise<boolean>;
+  /** See `QueueReader`. */
+  contentRow(queueId: string, place: number): Promise<Uint8Array | undefined>;
   /** Windows with something in them, and how many entries each has; empty ones were opened and nothing came after. */
   postponedReports(): Promise<(ReportWindow & { readonly entries: number })[]>;
   /** The first entries of a window, how many there are, and the place of the last one, for `tellPostponed`. */
@@ -433,9 +471,14 @@ export interface QueueReader {
 
 /** An operator's act on all recipients that a filter names. `by` is who asked, for the history. */
 export interface OperatorAct {
-  readonly verb: "retry" | "hold" | "release" | "delete";
+  readonly verb: "retry" | "hold" | "release" | "bounce" | "delete";
   readonly filter: QueueFilter;
   readonly by: string;
+}
+
+/** An act that the queue does by itself. A bounce is told to people, so `deliver` does it. */
+export interface QueueAct extends OperatorAct {
+  readonly verb: Exclude<OperatorAct["verb"], "bounce">;
 }
 
 /** What an act did: recipients changed, and those it could not touch because they are being delivered right now. */
@@ -456,7 +499,7 @@ export interface QueueLimits {
 
 /** The whole queue. `close` waits for commits under way, then closes the file cleanly. */
 export interface Queue extends MessageSink, DeliveryQueue, QueueReader {
-  act(act: OperatorAct): Promise<ActResult>;
+  act(act: QueueAct): Promise<ActResult>;
   /** Other limits from now on. Mail that is being written is not touched. */
   update(limits: QueueLimits): void;
   /** Resolves when the database had to be closed after a fault; the process must then restart. Never resolves otherwise. */

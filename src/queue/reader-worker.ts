@@ -12,6 +12,7 @@ export type Question =
   | { readonly what: "find"; readonly query: MessageQuery; readonly limit: number }
   | { readonly what: "contentRow"; readonly queueId: string; readonly place: number }
   | { readonly what: "select"; readonly filter: QueueFilter }
+  | { readonly what: "waiting"; readonly recipients: readonly number[] }
   | { readonly what: "movable"; readonly after: number; readonly limit: number; readonly lane: string | undefined };
 
 /** The answer to a question by its number. */
@@ -29,6 +30,8 @@ function answerTo(reader: QueueFileReader, question: Question): unknown {
       return reader.contentRow(question.queueId, question.place);
     case "select":
       return reader.select(question.filter);
+    case "waiting":
+      return reader.waiting(question.recipients);
     case "movable":
       return reader.movable(question.after, question.limit, question.lane);
     default:

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
 import { describeError, PosternError } from "../mail/errors.ts";
-import type { AcceptedMessage } from "../mail/message.ts";
+import type { AcceptedMessage, WaitingState } from "../mail/message.ts";
 import type { Reply } from "../mail/reply.ts";
 import { FILE_NAME, openForReading } from "./connection.ts";
 import { findMessages } from "./finding.ts";
@@ -20,6 +20,8 @@ import type {
   QueueFilter,
   QueueReader,
   QueueStatistics,
+  WaitingMessage,
+  WaitingRecipient,
 } from "./queue.ts";
 import {
   CONTENT_SPAN,
@@ -175,6 +177,39 @@ export class QueueFileReader {
       ...values,
     );
     return rows.map(([id]) => Number(id));
+  }
+
+  /** Messages of recipients by their row ids, in that order; without those that wait no more. */
+  waiting(ids: readonly number[]): WaitingMessage[] {
+    const rows = this.#rows(
+      `SELECT m.id, m.envelope, r.id, r.address, r.lane, r.state, r.reply FROM json_each(?) wanted
+       CROSS JOIN recipient r NOT INDEXED ON r.id = wanted.value CROSS JOIN message m ON m.id = r.id / ${RECIPIENT_SPAN}
+       WHERE r.line IS NOT NULL ORDER BY r.id`,
+      JSON.stringify(ids),
+    ) as [number, string, number, string, string, number, string | null][];
+    const found: { id: number; message: AcceptedMessage; recipients: WaitingRecipient[] }[] = [];
+    for (const [id, envelope, recipient, address, lane, state, reply] of rows) {
+      if (found.at(-1)?.id !== id) found.push({ id, message: JSON.parse(envelope) as AcceptedMessage, recipients: [] });
+      found.at(-1)?.recipients.push({
+        address,
+        index: recipient - id * RECIPIENT_SPAN,
+        lane,
+        state: stateName(state) as WaitingState,
+        reply: parseReplyColumn(reply),
+      });
+    }
+    return found.map(({ id, message, recipients }) => ({ message, recipients, lastAttempt: this.#lastAttempt(id) }));
+  }
+
+  #lastAttempt(message: number): WaitingMessage["lastAttempt"] {
+    const [last] = this.#rows(
+      "SELECT record FROM attempt WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1",
+      message * HISTORY_SPAN,
+      (message + 1) * HISTORY_SPAN,
+    );
+    if (last === undefined) return undefined;
+    const { startedAt, remote } = JSON.parse(String(last[0])) as AttemptRecord;
+    return { startedAt, remote };
   }
 
   show(queueId: string): MessageView | undefined {

@@ -64,6 +64,7 @@ function weight(command: Command): 0 | 1 | 2 {
     case "hold":
     case "release":
     case "act":
+    case "bounce":
     case "move":
     case "tellPostponed":
       return 2;
@@ -122,6 +123,8 @@ function execute(tools: Tools, command: Command): unknown {
       return tools.doors.release(command);
     case "act":
       return tools.operate.act(command);
+    case "bounce":
+      return tools.operate.bounce(command);
     case "move":
       return tools.operate.move(command);
     case "tidy":
@@ -289,7 +292,7 @@ async function start(): Promise<void> {
     settles,
     postpones,
     doors: doors(store, log),
-    operate: operating(store, log, settles),
+    operate: operating(store, log, settles, accept, postpones),
     upkeep: new Upkeep(db, settings.checkpointBytes),
     attemptCounts: attemptCounter(store),
   };

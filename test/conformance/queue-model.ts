@@ -5,7 +5,7 @@ import { describe, test } from "vitest";
 import { TERMINAL_STATES, WAITING_STATES, type RecipientState } from "../../src/mail/message.ts";
 import { ManualClock } from "../../src/platform/clock.ts";
 import type { Claim, Queue, Settlement } from "../../src/queue/queue.ts";
-import { accept, attemptRecord, holdOf, type QueuePlace } from "./queue.ts";
+import { accept, attemptRecord, holdOf, newReport, type QueuePlace } from "./queue.ts";
 
 const LANES = ["scans", "graph"] as const;
 
@@ -15,6 +15,7 @@ type Act =
   | { readonly do: "probe" | "probe sender" | "release sender"; readonly lane: 0 | 1 }
   | { readonly do: "settle"; readonly which: number; readonly kinds: readonly number[] }
   | { readonly do: "hold" | "release"; readonly lane: 0 | 1 }
+  | { readonly do: "bounce"; readonly device: number }
   | { readonly do: "operate"; readonly verb: "retry" | "hold" | "release" | "delete"; readonly device: number }
   | { readonly do: "reroute"; readonly lane: 0 | 1 }
   | { readonly do: "wait"; readonly ms: number }
@@ -63,6 +64,7 @@ const acts: fc.Arbitrary<Act> = fc.oneof(
       device,
     }),
   },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("bounce" as const), device }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("reroute" as const), lane }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.constantFrom(500, 5_000) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("power cut" as const) }) },
@@ -162,6 +164,18 @@ class Run {
         break;
       case "operate":
         await this.#queue.act({ verb: act.verb, filter: { device: `10.0.0.${act.device}` }, by: "model" });
+        break;
+      case "bounce":
+        for await (const { message, recipients } of this.#queue.waitingMessages({ device: `10.0.0.${act.device}` })) {
+          const told = `r${this.#next++}@contoso.com`;
+          const generated = [newReport(this.#queue, told)];
+          const bounced = await this.#queue.bounce({ queueId: message.queueId, recipients, by: "model", cause: "model", generated });
+          assert.equal(
+            bounced,
+            recipients.every(({ state }) => state !== "delivering"),
+          );
+          if (bounced) this.#known.set(told, undefined);
+        }
         break;
       case "wait":
         this.clock.advance(act.ms);

@@ -3,16 +3,19 @@ import { createHash } from "node:crypto";
 import { afterEach, describe, expect, test } from "vitest";
 import type { PosternEvent } from "../../src/mail/events.ts";
 import { PRIORITIES, type Envelope } from "../../src/mail/message.ts";
+import type { Reply } from "../../src/mail/reply.ts";
 import { ManualClock } from "../../src/platform/clock.ts";
 import type {
   AttemptRecord,
   Claim,
   ClaimRequest,
+  GeneratedMessage,
   LaneHold,
   Queue,
   QueueReader,
   RouteRecipient,
   Settlement,
+  WaitingMessage,
 } from "../../src/queue/queue.ts";
 
 /** How a queue is opened for one test. */
@@ -92,6 +95,20 @@ export async function claimOne(queue: Queue, request: Partial<ClaimRequest> = {}
   const [claim] = await queue.claim({ lane: LANE, limit: 1, recipientsPerMessage: 450, leaseMs: HOUR, ...request });
   if (claim === undefined) throw new Error("nothing to claim");
   return claim;
+}
+
+/** A report on its way into the queue. */
+export function newReport(queue: Queue, recipient = "scanner@contoso.com"): GeneratedMessage {
+  return {
+    queueId: queue.newQueueId(),
+    envelope: envelope({ kind: "report", reversePath: "", recipients: [recipient] }),
+    content: Buffer.from("Subject: report\r\n\r\nno\r\n"),
+  };
+}
+
+async function firstWaiting(queue: Queue): Promise<WaitingMessage | undefined> {
+  for await (const message of queue.waitingMessages({})) return message;
+  return undefined;
 }
 
 const states = async (queue: QueueReader): Promise<string[]> =>
@@ -1080,6 +1097,121 @@ export function queueConformance(name: string, makePlace: () => Promise<QueuePla
         expect((await queue.show(second.queueId))?.hasContent).toBe(false);
         expect((await queue.show(first.queueId))?.hasContent).toBe(true);
         await expectBalanced(queue);
+      });
+
+      test("a bounce ends what waits of one message, with its reports, what is postponed and who asked; its content goes", async () => {
+        const { queue, clock } = await start();
+        const { queueId } = await accept(queue, { recipients: ["anna@contoso.com", "ben@contoso.com"] });
+        const first = await claimOne(queue, { recipientsPerMessage: 1 });
+        const said = { code: 451, enhanced: "4.4.3", text: "later" } as Reply;
+        await settleAll(queue, clock, first, { kind: "deferred", dueAt: clock.now() + HOUR, cause: "busy", reply: said });
+        await queue.act({ verb: "hold", filter: { to: "ben" }, by: "anna" });
+        const waiting = await firstWaiting(queue);
+        const told: string[] = [];
+        queue.onWork((lane) => told.push(lane));
+
+        const bounced = await queue.bounce({
+          queueId,
+          recipients: waiting?.recipients ?? [],
+          by: "anna",
+          cause: "given up by anna",
+          generated: [newReport(queue)],
+          postponed: [{ to: "it@contoso.com", topic: "t", since: 1, entry: "e" }],
+        });
+
+        expect(waiting).toMatchObject({
+          message: { queueId },
+          recipients: [
+            { address: "anna@contoso.com", index: 0, lane: LANE, state: "deferred", reply: said },
+            { address: "ben@contoso.com", index: 1, lane: LANE, state: "held", reply: undefined },
+          ],
+          lastAttempt: { startedAt: clock.now() },
+        });
+        expect(bounced).toBe(true);
+        expect(told).toEqual([LANE]);
+        expect(await queue.list({ ids: [queueId] }, 9)).toMatchObject(
+          ["anna@contoso.com", "ben@contoso.com"].map((recipient) => ({
+            recipient,
+            state: "bounced",
+            heldBy: undefined,
+            cause: "given up by anna",
+            reply: undefined,
+          })),
+        );
+        expect(await queue.show(queueId)).toMatchObject({ hasContent: false, attempts: [{ number: 1 }] });
+        expect((await queue.show(queueId))?.history.at(-1)).toMatchObject({ what: "bounce", by: "anna" });
+        expect(await queue.postponedReports()).toMatchObject([{ to: "it@contoso.com", entries: 1 }]);
+        expect((await claimOne(queue)).message.kind).toBe("report");
+        const { accepted, generated, final } = await queue.statistics();
+        expect({ accepted, generated, bounced: final.bounced }).toEqual({ accepted: 2, generated: 1, bounced: 2 });
+        await expectBalanced(queue);
+      });
+
+      test.each<[string, (queue: Queue, clock: ManualClock) => Promise<unknown>]>([
+        ["is being delivered by now", (queue) => claimOne(queue, { recipientsPerMessage: 1 })],
+        ["is final by now", (queue) => queue.act({ verb: "delete", filter: { to: "anna" }, by: "ben" })],
+      ])("a bounce of a message of which a recipient %s does nothing at all", async (_, meanwhile) => {
+        const { queue, clock } = await start();
+        const { queueId } = await accept(queue, { recipients: ["anna@contoso.com", "ben@contoso.com"] });
+        const waiting = await firstWaiting(queue);
+        await meanwhile(queue, clock);
+        const before = await states(queue);
+
+        const postponed = [{ to: "it@contoso.com", topic: "t", since: 1 }];
+        const request = { queueId, recipients: waiting?.recipients ?? [], by: "anna", cause: "given up by anna" };
+        const bounced = await queue.bounce({ ...request, generated: [newReport(queue)], postponed });
+
+        expect(bounced).toBe(false);
+        expect(await states(queue)).toEqual(before);
+        expect(await queue.postponedReports()).toEqual([]);
+        expect(await queue.show(queueId)).toMatchObject({ hasContent: true });
+        await expectBalanced(queue);
+      });
+
+      test("a bounce of what is not there, or not what it was taken for, does nothing", async () => {
+        const { queue } = await start();
+        const { queueId } = await accept(queue);
+        const request = { queueId, by: "anna", cause: "given up by anna", recipients: [{ index: 0, address: "anna@contoso.com" }] };
+
+        const done = [
+          await queue.bounce({ ...request, queueId: queue.newQueueId() }),
+          await queue.bounce({ ...request, recipients: [{ index: 0, address: "ben@contoso.com" }] }),
+          await queue.bounce({ ...request, recipients: [...request.recipients, { index: 1, address: "ben@contoso.com" }] }),
+        ];
+
+        expect(done).toEqual([false, false, false]);
+        expect(await states(queue)).toEqual(["anna@contoso.com queued"]);
+      });
+
+      test("mail held by a closed door and by a checksum is bounced as well, and leaves the door nothing to release", async () => {
+        const { queue, clock } = await start();
+        const corrupt = await accept(queue);
+        await settleAll(queue, clock, await claimOne(queue), { kind: "held", by: "corrupt", cause: "damaged" });
+        await accept(queue, { recipients: ["ben@contoso.com"] });
+        await queue.holdLane(LANE, holdOf(clock));
+
+        for await (const { message, recipients } of queue.waitingMessages({}))
+          expect(await queue.bounce({ queueId: message.queueId, recipients, by: "anna", cause: "given up by anna" })).toBe(true);
+
+        expect(await states(queue)).toEqual(["anna@contoso.com bounced", "ben@contoso.com bounced"]);
+        expect((await queue.show(corrupt.queueId))?.hasContent).toBe(false);
+        expect(await queue.releaseLane(LANE)).toBe(0);
+        await expectBalanced(queue);
+      });
+
+      test("waiting messages are whole, each once, and none that came after the question", async () => {
+        const { queue } = await start();
+        const many = Array.from({ length: 700 }, (_entry, at) => `r${at}@contoso.com`);
+        const ids: string[] = [];
+        for (const recipients of [["anna@contoso.com"], many, ["ben@contoso.com"]]) ids.push((await accept(queue, { recipients })).queueId);
+
+        const found: [string, number][] = [];
+        for await (const { message, recipients } of queue.waitingMessages({})) {
+          if (found.length === 0) await accept(queue);
+          found.push([message.queueId, recipients.length]);
+        }
+
+        expect(found).toEqual(ids.map((id, at) => [id, at === 1 ? 700 : 1]));
       });
 
       test("an operator's hold outlives the opening of the door", async () => {

@@ -2,7 +2,7 @@
 import { afterEach, expect, test } from "vitest";
 import { ManualClock } from "../../src/platform/clock.ts";
 import type { Claim, Queue } from "../../src/queue/queue.ts";
-import { accept, attemptRecord, claimOne, envelope, holdOf, settleAll, type QueuePlace } from "../conformance/queue.ts";
+import { accept, attemptRecord, claimOne, envelope, holdOf, newReport, settleAll, type QueuePlace } from "../conformance/queue.ts";
 import { sqlitePlace } from "../conformance/sqlite-place.ts";
 
 const HOUR = 3_600_000;
@@ -159,6 +159,36 @@ test("a bounce and its report are on the disk together or not at all", async () 
   expect(before).toBe("unknown");
   expect(await look(place, clock, queueId)).toMatchObject({ before: "bounced", hasContent: false });
   expect(await look(place, clock, report.queueId)).toMatchObject({ before: "queued", hasContent: true });
+});
+
+test("mail that an operator gave up and the report of it are on the disk together or not at all, and what he held is never let go", async () => {
+  const clock = new ManualClock();
+  const place = await sqlitePlace();
+  undo.push(() => place.remove());
+  const queue = await open(place, clock);
+  const { queueId } = await accept(queue);
+  await queue.act({ verb: "hold", filter: {}, by: "anna" });
+  const told = newReport(queue);
+  const recipients = [{ index: 0, address: "anna@contoso.com" }];
+
+  const before = await look(place, clock, queueId);
+  const bouncing = queue.bounce({ queueId, recipients, by: "anna", cause: "given up by anna", generated: [told] });
+  // Wherever the commit is by then.
+  const cut = await place.afterPowerCut();
+  undo.push(() => cut.remove());
+  expect(await bouncing).toBe(true);
+  const midway = await open(cut, clock);
+
+  expect(before).toMatchObject({ before: "held", after: "held", hasContent: true });
+  const isTold = (await midway.show(told.queueId)) !== undefined;
+  const left = await midway.show(queueId);
+  expect(left).toMatchObject(
+    isTold
+      ? { entries: [{ state: "bounced" }], hasContent: false }
+      : { entries: [{ state: "held", heldBy: "operator" }], hasContent: true },
+  );
+  expect(await look(place, clock, queueId)).toMatchObject({ before: "bounced", after: "bounced", hasContent: false });
+  expect(await look(place, clock, told.queueId)).toMatchObject({ before: "queued", hasContent: true });
 });
 
 test("a door that was closing or opening when the power went ends as its own row says", { timeout: 60_000 }, async () => {

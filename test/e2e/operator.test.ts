@@ -127,3 +127,46 @@ test("hold, delete, release and retry do what they say, and the history tells wh
     { what: "release", by: expect.any(String) },
   ]);
 });
+
+test("mail that is given up ends as bounced, deferred or held, and its sender gets the report once the door is there again", async () => {
+  const [first = "", second = "", third = ""] = ids;
+  const contents: string[] = [];
+  const nextHop = new SmtpReceiver((content) => {
+    contents.push(content.toString("latin1"));
+    return "250 2.0.0 Ok: taken";
+  });
+  await queue("hold", second);
+
+  const asked = await queue("bounce", second);
+  const [bounced, others] = [await queue("bounce", second, "--yes"), await queue("bounce", "--to", "anna", "--yes", "--json")];
+  const acted = await relay.waitForEvent("operator.acted");
+  const shown = await queue("show", second);
+  await nextHop.listen(nextHopPort);
+  await queue("retry", "--all");
+  // To the sender, and to the postmaster.
+  for (const what of [third, '"recipient":"scanner@contoso.com"', '"recipient":"it@contoso.com"'])
+    await relay.waitForLine((line) => line.includes('"recipient.delivered"') && line.includes(what));
+  await nextHop.close();
+  const metrics = await (await fetch(`http://127.0.0.1:${files.adminPort}/metrics`)).text();
+  const status = JSON.parse((await postern(files.configFile, "status", "--json")).stdout) as { queue: Record<string, unknown> };
+
+  expect(asked).toMatchObject({ code: 64, stderr: expect.stringContaining("--yes") });
+  expect(bounced).toMatchObject({ code: 0, stdout: "1 recipient of 1 message bounced\n" });
+  expect(JSON.parse(others.stdout)).toMatchObject({ changed: [{ queueId: first, recipient: "anna@contoso.com" }], busy: 0 });
+  expect(acted).toMatchObject({ operator: expect.any(String), declared: true });
+  expect(shown.stdout).toMatch(/bruno@contoso\.com: bounced on next\n +given up by \S+/);
+  expect(shown.stdout).toMatch(/bounce by \S+/);
+  expect(shown.stdout).toContain("content deleted");
+  expect(metrics).toContain('postern_recipients_total{state="bounced",upstream="next"} 2');
+  // Of two equal failures the first is told at once, to both; the second with others at the end of the hour.
+  expect(status.queue).toMatchObject({
+    accepted: 3,
+    generated: 2,
+    waiting: { queued: 0, delivering: 0, deferred: 0, held: 0 },
+    final: { delivered: 3, bounced: 2, expired: 0, deleted: 0 },
+  });
+  const report = contents.find((content) => /^To: <scanner@contoso\.com>\r$/m.test(content));
+  expect(report).toMatch(/^Subject: Not delivered: /m);
+  expect(report).toContain("bruno@contoso.com");
+  expect(report).toContain("given up by ");
+});

@@ -1,10 +1,20 @@
 /** A queue in memory with the rules of `DeliveryQueue`: commits resolve in order, and a test may make them fail. */
-import { PRIORITIES, type AcceptedMessage, type Envelope, type Holder, type RecipientState } from "../../src/mail/message.ts";
+import {
+  PRIORITIES,
+  WAITING_STATES,
+  type AcceptedMessage,
+  type Envelope,
+  type Holder,
+  type RecipientState,
+  type WaitingState,
+} from "../../src/mail/message.ts";
+import type { Reply } from "../../src/mail/reply.ts";
 import type { Clock } from "../../src/platform/clock.ts";
 import { lineOf } from "../../src/mail/line.ts";
 import type {
   AttemptCounts,
   AttemptRecord,
+  BounceRequest,
   Claim,
   ClaimRequest,
   ClaimedRecipient,
@@ -14,10 +24,12 @@ import type {
   LaneHold,
   LaneState,
   PostponedReport,
+  QueueFilter,
   ReportWindow,
   RerouteRequest,
   RouteRecipient,
   SettleRequest,
+  WaitingMessage,
 } from "../../src/queue/queue.ts";
 
 /** One recipient as a test looks at it. */
@@ -36,6 +48,7 @@ export interface MemoryRecipient {
   passed: readonly string[];
   deferredSince: number | undefined;
   cause: string | undefined;
+  reply: Reply | undefined;
   /** Taken to find out whether its sender may send: returned, it is held again. */
   probesSender: boolean;
   /** How often it was made final: never more than once. */
@@ -56,6 +69,8 @@ export class MemoryQueue implements DeliveryQueue {
   readonly claimCalls: ClaimRequest[] = [];
   /** What `reroute` moved: address, from, to. */
   readonly moves: string[] = [];
+  /** Messages whose content cannot be read by its rows. */
+  readonly unreadable = new Set<string>();
   renewals = 0;
   /** Set: every later commit is refused with it. */
   failure: Error | undefined;
@@ -198,6 +213,7 @@ export class MemoryQueue implements DeliveryQueue {
       const recipient = stored?.recipients[claimed.index];
       const settlement = request.settlements.get(claimed.index);
       if (recipient === undefined || settlement === undefined) throw new Error("a recipient was left unsettled");
+      if ("reply" in settlement) recipient.reply = settlement.reply;
       if (settlement.kind !== "returned") recipient.attempts += request.attempt === undefined ? 0 : 1;
       switch (settlement.kind) {
         case "returned":
@@ -238,6 +254,37 @@ export class MemoryQueue implements DeliveryQueue {
     this.postponed.push(...(request.postponed ?? []));
     for (const { queueId, envelope, content } of request.generated ?? [])
       for (const recipient of this.#store(queueId, envelope, content).recipients) this.#listener(recipient.lane);
+  }
+
+  async *waitingMessages({ ids }: QueueFilter): AsyncGenerator<WaitingMessage, void, undefined> {
+    await this.#commit();
+    const found = [...this.messages.values()].filter((stored) => ids?.includes(stored.message.queueId) ?? true);
+    for (const { message, recipients } of found) {
+      const waiting = recipients.flatMap(({ address, index, lane, state, reply }) =>
+        isWaiting(state) ? [{ address, index, lane, state, reply }] : [],
+      );
+      const lastAttempt = this.attempts.findLast(({ queueId }) => queueId === message.queueId);
+      if (waiting.length > 0) yield { message, recipients: waiting, lastAttempt };
+    }
+  }
+
+  async bounce({ queueId, recipients, cause, generated = [], postponed = [] }: BounceRequest): Promise<boolean> {
+    await this.#commit();
+    const stored = this.messages.get(queueId);
+    const named = recipients.map(({ index, address }) => stored?.recipients.find((one) => one.index === index && one.address === address));
+    const ended = named.filter((one) => one !== undefined && isWaiting(one.state) && one.state !== "delivering") as MemoryRecipient[];
+    if (ended.length < named.length) return false;
+    for (const recipient of ended) Object.assign(recipient, { state: "bounced", heldBy: undefined, cause, finals: recipient.finals + 1 });
+    this.postponed.push(...postponed);
+    for (const report of generated)
+      for (const recipient of this.#store(report.queueId, report.envelope, report.content).recipients) this.#listener(recipient.lane);
+    return true;
+  }
+
+  async contentRow(queueId: string, place: number): Promise<Uint8Array | undefined> {
+    await this.#commit();
+    if (this.unreadable.has(queueId)) throw new Error("the stored content is damaged");
+    return place === 0 ? this.messages.get(queueId)?.content : undefined;
   }
 
   async postponedReports(): Promise<(ReportWindow & { readonly entries: number })[]> {
@@ -387,6 +434,7 @@ export class MemoryQueue implements DeliveryQueue {
         passed: [],
         deferredSince: undefined,
         cause: undefined,
+        reply: undefined,
         probesSender: false,
         finals: 0,
       };
@@ -457,6 +505,10 @@ function senderOf(stored: Stored): string {
 
 function isHeldBySender(recipient: MemoryRecipient, lane: string): boolean {
   return recipient.lane === lane && recipient.state === "held" && recipient.heldBy === "sender";
+}
+
+function isWaiting(state: RecipientState): state is WaitingState {
+  return (WAITING_STATES as readonly string[]).includes(state);
 }
 
 function isDue(recipient: MemoryRecipient, lane: string, now: number): boolean {

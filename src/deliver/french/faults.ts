@@ -25,7 +25,7 @@ export const FRENCH_FAULTS: Readonly<Record<string, Translation>> = {
   ],
   corrupt: [
     "le message enregistré ne correspond plus à sa somme de contrôle et n'est pas envoyé",
-    "Le disque ou son contrôleur l'a endommagé : vérifiez la machine, redemandez la numérisation, puis postern queue delete QUEUEID",
+    "Le disque ou son contrôleur l'a endommagé : vérifiez la machine, redemandez la numérisation, puis postern queue bounce QUEUEID (l'expéditeur est averti) ou postern queue delete QUEUEID",
   ],
   "door-fault": ["le serveur suivant est inutilisable", "Rien : une nouvelle tentative a lieu"],
   fault: ["la remise a été interrompue", "Rien : une nouvelle tentative a lieu"],
