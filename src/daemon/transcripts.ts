@@ -4,18 +4,16 @@ import type { TranscriptSource } from "../admin/api/transcripts.ts";
 import type { Emit } from "../mail/events.ts";
 import { readTranscripts, TranscriptFiles, transcriptDirectory } from "../observe/transcripts/files.ts";
 
-/** @returns undefined where none are kept */
-export function buildTranscripts(config: Config, emit: Emit): TranscriptFiles | undefined {
-  const { transcripts: of } = config.log;
-  if (of === "off") return undefined;
-  return new TranscriptFiles(transcriptDirectory(config.data_dir), of, (cause) => emit({ type: "transcript.failed", cause }));
+export function buildTranscripts(config: Config, emit: Emit): TranscriptFiles {
+  const directory = transcriptDirectory(config.data_dir);
+  return new TranscriptFiles(directory, config.log.transcripts, (cause) => emit({ type: "transcript.failed", cause }));
 }
 
 /** Reads what is kept, the latest included. */
-export function transcriptSource(config: Config, files: TranscriptFiles | undefined): TranscriptSource {
+export function transcriptSource(config: Config, files: TranscriptFiles): TranscriptSource {
   return {
     read: async (queueId, upstreams) => {
-      await files?.settled();
+      await files.settled();
       return await readTranscripts(transcriptDirectory(config.data_dir), queueId, upstreams);
     },
   };

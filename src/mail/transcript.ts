@@ -22,8 +22,8 @@ export interface Transcript {
 
 /** Where transcripts go. */
 export interface TranscriptKeeper {
-  /** Which attempts are to be kept. */
-  readonly of: "errors" | "all";
+  /** Which attempts are to be kept. Asked anew each time: a reload may change it. */
+  readonly of: "off" | "errors" | "all";
   /** Never waits, never throws. */
   keep(transcript: Transcript): void;
 }

@@ -99,7 +99,7 @@ export function keepTranscript(
   facts: Pick<AttemptFacts, "remote" | "tls" | "refusal"> & Partial<Pick<AttemptFacts, "recipients" | "ambiguous">>,
   dialogue: Dialogue | undefined,
 ): void {
-  if (keeper === undefined) return;
+  if (keeper === undefined || keeper.of === "off") return;
   const { remote, tls, refusal, recipients = [], ambiguous = false } = facts;
   const failed = refusal !== undefined || ambiguous || recipients.some((one) => one.refusal !== undefined);
   if (!failed && keeper.of === "errors") return;

@@ -24,7 +24,8 @@ export function transcriptDirectory(dataDir: string): string {
 }
 
 export class TranscriptFiles implements TranscriptKeeper {
-  readonly of: "errors" | "all";
+  /** A reload may change it. */
+  of: TranscriptKeeper["of"];
   readonly #directory: string;
   readonly #warn: (text: string) => void;
   readonly #largestFile: number;
@@ -35,7 +36,7 @@ export class TranscriptFiles implements TranscriptKeeper {
   #warned = false;
 
   /** @param warn - told about files that cannot be written, once until they can */
-  constructor(directory: string, of: "errors" | "all", warn: (text: string) => void, largestFile = LARGEST_FILE) {
+  constructor(directory: string, of: TranscriptKeeper["of"], warn: (text: string) => void, largestFile = LARGEST_FILE) {
     this.#directory = directory;
     this.of = of;
     this.#warn = warn;

@@ -68,7 +68,7 @@ export class GraphUpstream implements Upstream {
 
   async attempt(delivery: Delivery, signal: AbortSignal): Promise<AttemptFacts> {
     const { clock, transcripts } = this.#options;
-    const dialogue = transcripts === undefined ? undefined : new Dialogue(clock);
+    const dialogue = (transcripts?.of ?? "off") === "off" ? undefined : new Dialogue(clock);
     const facts = await this.#attempt(delivery, dialogue, signal);
     keepTranscript(transcripts, { upstream: this.name, queueId: delivery.queueId, clock }, facts, dialogue);
     return facts;

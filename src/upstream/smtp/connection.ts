@@ -4,6 +4,7 @@
  * Messages are sent here and not by nodemailer: what its `send` does for each reply and message costs more than the system calls.
  */
 import { describeError, PosternError } from "../../mail/errors.ts";
+import { Dialogue } from "../dialogue.ts";
 import type { Delivery, Refusal, Stage } from "../upstream.ts";
 import { DotStuffer, wireForm } from "./content.ts";
 import { alphabetOf, mailCommand, rcptCommand } from "./envelope.ts";
@@ -28,6 +29,9 @@ export class SmtpConnection extends SmtpSession {
   /** Sends one message. Ends when its final reply came, or when it is clear that none will. */
   async transact(delivery: Delivery): Promise<TransactionFacts> {
     this.transactions += 1;
+    const { isRecorded, clock } = this.settings;
+    // A reload may want transcripts from a connection that was opened without.
+    this.dialogue = isRecorded?.() === true ? (this.dialogue ?? new Dialogue(clock)) : undefined;
     this.dialogue?.begin();
     const offers = this.offers;
     const alphabet = alphabetOf(delivery);

@@ -151,7 +151,7 @@ export class ConnectionOpener {
       timeouts,
       clock,
       replies: this.#replies,
-      recorded: this.#options.transcripts !== undefined,
+      isRecorded: () => (this.#options.transcripts?.of ?? "off") !== "off",
     };
     const connection = new SmtpConnection(socket, options, tlsMode === "implicit");
     watch(connection);

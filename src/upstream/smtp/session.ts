@@ -50,8 +50,8 @@ export interface SessionOptions {
   readonly timeouts: Timeouts;
   readonly clock: Clock;
   readonly replies: ReplyReader;
-  /** What is said is kept in memory for a transcript. */
-  readonly recorded?: boolean | undefined;
+  /** Whether what is said is kept in memory for a transcript; asked at the opening and for each message. */
+  readonly isRecorded?: (() => boolean) | undefined;
 }
 
 /** Who signs in. `token` is an OAuth access token for XOAUTH2. */
@@ -81,7 +81,7 @@ export class SmtpSession extends LibraryConnection {
   awaiting: Stage = "greeting";
 
   /** What was said, where transcripts are wanted. */
-  readonly dialogue: Dialogue | undefined;
+  dialogue: Dialogue | undefined;
 
   protected readonly settings: SessionOptions;
   /** What signs in, while it does. */
@@ -125,7 +125,7 @@ export class SmtpSession extends LibraryConnection {
       },
     });
     this.settings = options;
-    this.dialogue = options.recorded === true ? new Dialogue(options.clock) : undefined;
+    this.dialogue = options.isRecorded?.() === true ? new Dialogue(options.clock) : undefined;
     this.openedAt = options.clock.monotonic();
     this.#limitMs = options.timeouts.sessionMs;
     this.on("error", (error: Error) => this.#broken(error));
