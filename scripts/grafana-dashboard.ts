@@ -384,10 +384,28 @@ const ROWS: readonly Row[] = [
         queries: [{ expr: `min by (instance) (${metric("spool_free_bytes")})`, legend: "{{instance}}" }],
       },
       {
+        title: "Notices about alerts",
+        description:
+          "By way and result. Failed ones are tried again; dropped ones reached nobody: alert.notify.failed in the log says why.",
+        kind: "timeseries",
+        width: 8,
+        height: 6,
+        unit: "short",
+        stacked: true,
+        queries: [
+          {
+            expr: `sum by (way, result) (increase(${metric("alert_notices_total")}[$__rate_interval]))`,
+            legend: "{{way}}: {{result}}",
+          },
+          { expr: orZero(`sum(increase(${metric("alert_notices_total", 'result!="taken"')}[$__rate_interval]))`), legend: "not taken" },
+        ],
+        colors: { "not taken": "red" },
+      },
+      {
         title: "What expires when",
         description: "Secrets, sign-ins and certificates. Renewed files are picked up without a restart.",
         kind: "bargauge",
-        width: 24,
+        width: 16,
         height: 6,
         unit: "s",
         queries: [

@@ -320,6 +320,17 @@ test("everything that is wrong is found in one go, in the order of the file", as
   ]);
 });
 
+test("a socket of syslog that is not there is warned of", async () => {
+  await writeFile(join(folder, "no-socket"), "");
+  const syslog = async (address: string): Promise<string[]> =>
+    (await brief({ more: `alerts: { syslog: { address: "${address}" } }\n` })).map((line) => line.replace(/p\.yaml:21:\d+ /, ""));
+
+  expect(await syslog("udp://192.0.2.5")).toEqual([]);
+  const at = "warning alerts.syslog.address: warning:";
+  expect(await syslog("unix:/nowhere/log")).toEqual([`${at} /nowhere/log does not exist: no alert is sent`]);
+  expect(await syslog(`unix:${folder}/no-socket`)).toEqual([`${at} no-socket is not a socket: no alert is sent`]);
+});
+
 test("a webhook whose files are missing or hold no usable address is warned of, and the address is never shown", async () => {
   await writeFile(join(folder, "url-wrong"), "http://hooks.example/canary\n", { mode: 0o600 });
   await writeFile(join(folder, "url-right"), "https://hooks.example/canary\n", { mode: 0o600 });

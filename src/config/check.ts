@@ -7,7 +7,16 @@ import { describeError, PosternError } from "../mail/errors.ts";
 import { readPkcs12 } from "../platform/pkcs12.ts";
 import { isWebhookAddress } from "../platform/webhook-address.ts";
 import { chainFault } from "./chain.ts";
-import type { Config, ConnectorConfig, ListenerConfig, OAuthCredential, SecretRef, UpstreamConfig, WebhookConfig } from "./config.ts";
+import type {
+  Config,
+  ConnectorConfig,
+  ListenerConfig,
+  OAuthCredential,
+  SecretRef,
+  SyslogConfig,
+  UpstreamConfig,
+  WebhookConfig,
+} from "./config.ts";
 import type { Finding, KeyPath, Severity } from "./finding.ts";
 import { byPosition } from "./finding.ts";
 import type { ConfigSource } from "./load.ts";
@@ -37,6 +46,7 @@ export async function checkConfig(config: Config, source: ConfigSource, options:
   for (const [name, listener] of Object.entries(config.listeners)) await check.listener(name, listener, config.hostname);
   for (const [name, upstream] of Object.entries(config.upstreams)) await check.upstream(name, upstream, config);
   if (config.alerts.webhook !== undefined) await check.webhook(config.alerts.webhook);
+  if (config.alerts.syslog !== undefined) await check.syslog(config.alerts.syslog);
   return check.findings.toSorted(byPosition);
 }
 
@@ -148,6 +158,17 @@ class Check {
     const address = await this.#secret(at("url"), url);
     if (address !== undefined && !isWebhookAddress(address.trim()))
       this.#warn(at("url"), `expected https://… or http:// to this machine in ${describeSecret(url)}: no alert is posted`);
+  }
+
+  /** As with the webhook. */
+  async syslog({ address }: SyslogConfig): Promise<void> {
+    if (address.transport !== "unix") return;
+    const subject: Subject = { path: ["alerts", "syslog", "address"], severity: "warning" };
+    try {
+      if (!(await stat(address.path)).isSocket()) this.#warn(subject, `${address.path} is not a socket: no alert is sent`);
+    } catch (error) {
+      this.#warn(subject, `${address.path} ${readFault(error)}: no alert is sent`);
+    }
   }
 
   async upstream(name: string, upstream: UpstreamConfig, config: Config): Promise<void> {

@@ -287,6 +287,16 @@ export interface WebhookConfig {
   readonly format: "generic" | "teams" | "slack";
 }
 
+/** Where a syslog server is. */
+export type SyslogAddress =
+  | { readonly transport: "udp" | "tcp" | "tls"; readonly host: string; readonly port: number }
+  | { readonly transport: "unix"; readonly path: string };
+
+export interface SyslogConfig {
+  readonly address: SyslogAddress;
+  readonly facility: "user" | "mail" | "daemon" | "auth" | "syslog" | `local${0 | 1 | 2 | 3 | 4 | 5 | 6 | 7}`;
+}
+
 export interface Config {
   readonly hostname: string;
   readonly data_dir: string;
@@ -329,7 +339,8 @@ export interface Config {
   };
   readonly admin: { readonly listen: Endpoint };
   readonly metrics: { readonly listen: Endpoint | undefined };
-  readonly alerts: { readonly webhook: WebhookConfig | undefined };
+  /** Who is told of alerts besides the log. */
+  readonly alerts: { readonly webhook: WebhookConfig | undefined; readonly syslog: SyslogConfig | undefined };
   readonly log: {
     readonly level: "debug" | "info" | "warn" | "error";
     readonly subjects: boolean;

@@ -72,10 +72,30 @@ describe("files that work", () => {
       network: { proxy: undefined, ca: [], source_address: undefined, dns: { servers: [] } },
       admin: { listen: { host: "127.0.0.1", port: 8025 } },
       metrics: { listen: undefined },
-      alerts: { webhook: undefined },
+      alerts: { webhook: undefined, syslog: undefined },
       log: { level: "info", subjects: false, transcripts: "errors" },
     });
   });
+
+  test.each([
+    ["udp://192.0.2.5", { transport: "udp", host: "192.0.2.5", port: 514 }],
+    ["tcp://SIEM.contoso.com:601", { transport: "tcp", host: "siem.contoso.com", port: 601 }],
+    ["tls://[fd00::5]", { transport: "tls", host: "fd00::5", port: 6514 }],
+    ["unix:/dev/log", { transport: "unix", path: "/dev/log" }],
+  ])("the syslog server %s is understood", (address, expected) => {
+    const loaded = parseConfig(`${MINIMAL_EXAMPLE}\nalerts: { syslog: { address: "${address}" } }\n`, "p.yaml", "/etc/postern");
+
+    expect(loaded.ok && loaded.config.alerts.syslog).toEqual({ address: expected, facility: "mail" });
+  });
+
+  test.each(["192.0.2.5:514", "udp://192.0.2.5:0", "tcp://siem:99999", "tls://[192.0.2.5]", "unix:log", "http://siem", "udp://a b"])(
+    "as a syslog server %s is none",
+    (address) => {
+      expect(said(`${MINIMAL_EXAMPLE}\nalerts: { syslog: { address: "${address}" } }\n`)).toEqual([
+        expect.stringMatching(/^p\.yaml:\d+:\d+ alerts\.syslog\.address: expected an address such as udp:\/\//),
+      ]);
+    },
+  );
 
   test.each([EXAMPLE, DEMO])("the shipped file %s is accepted without a word", async (url) => {
     expect(lines(await loadConfig(url.pathname))).toEqual([]);

@@ -1,7 +1,7 @@
 /** How single values are written in the file: durations, sizes, names, addresses. Each reader gives the value, or what was expected. */
 import { isIP } from "node:net";
 import { canonicalAddress, canonicalDomain, patternFault, splitAddress } from "../mail/address.ts";
-import type { Endpoint } from "./config.ts";
+import type { Endpoint, SyslogAddress } from "./config.ts";
 
 /** A value as read; or what the text should have been, as the end of a sentence that starts with "expected". */
 export type Read<T> = { readonly value: T } | { readonly expected: string };
@@ -113,6 +113,22 @@ export function readEndpoint(text: string): Read<Endpoint> {
   if (v6 !== undefined && isIP(v6) !== 6) return { expected };
   if (v4 !== undefined && isIP(v4) !== 4) return { expected };
   return { value: { host: (v6 ?? v4)?.toLowerCase(), port, text } };
+}
+
+const SYSLOG_PORTS: Readonly<Record<string, number>> = { udp: 514, tcp: 514, tls: 6514 };
+
+/** `udp://host`, `tcp://host:514`, `tls://host:6514`, `unix:/dev/log`. */
+export function readSyslogAddress(text: string): Read<SyslogAddress> {
+  const expected = "an address such as udp://192.0.2.5, tcp://siem.contoso.com:514, tls://siem.contoso.com:6514 or unix:/dev/log";
+  const local = /^unix:(\/[^\0]{1,106})$/.exec(text);
+  if (local?.[1] !== undefined && !hasSpaceOrControl(text)) return { value: { transport: "unix", path: local[1] } };
+  const match = /^(udp|tcp|tls):\/\/(?:\[([0-9A-Fa-f:.]+)\]|([^:/[\]\s]+))(?::([0-9]{1,5}))?$/.exec(text);
+  if (match === null) return { expected };
+  const [, transport = "", v6, name, digits] = match;
+  const port = Number(digits ?? SYSLOG_PORTS[transport]);
+  const host = readHost(v6 ?? name ?? "");
+  if (!("value" in host) || (v6 !== undefined && isIP(v6) !== 6) || port < 1 || port > 65_535) return { expected };
+  return { value: { transport: transport as "udp" | "tcp" | "tls", host: host.value, port } };
 }
 
 /** True for addresses that only this machine can reach: 127.0.0.0/8 and ::1. */

@@ -1,12 +1,15 @@
 /** Builds the alerts from the configuration. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Config, WebhookConfig } from "../config/config.ts";
+import type { Config, SyslogConfig, WebhookConfig } from "../config/config.ts";
 import { secretReader } from "../config/secret.ts";
 import type { Emit } from "../mail/events.ts";
 import { Alerts } from "../observe/alerts/alerts.ts";
-import type { AlertsOptions, Figures } from "../observe/alerts/alerts.ts";
+import type { Figures, Ways } from "../observe/alerts/alerts.ts";
+import type { Carrier } from "../observe/alerts/outbox.ts";
 import { poster } from "../observe/alerts/post.ts";
+import { syslogCarrier } from "../observe/alerts/syslog.ts";
+import { webhookCarrier } from "../observe/alerts/webhook.ts";
 import type { GaugeSnapshot } from "../observe/metrics.ts";
 import type { Clock } from "../platform/clock.ts";
 
@@ -14,28 +17,46 @@ import type { Clock } from "../platform/clock.ts";
 const GRACE_MS = 2 * 3_600_000;
 
 export function buildAlerts(config: Config, emit: Emit, clock: Clock): Alerts {
-  const { webhook } = config.alerts;
   return new Alerts({
     directory: join(config.data_dir, "deliver"),
     graceMs: GRACE_MS + 2 * config.retry.max,
-    webhook: webhook === undefined ? undefined : webhookOptions(webhook, config),
+    ways: alertWays(config, clock),
     emit,
     clock,
   });
 }
 
-function webhookOptions({ url, secret, format }: WebhookConfig, { network, hostname }: Config): AlertsOptions["webhook"] {
+/** Who carries notices by this configuration. Files are read at each attempt. */
+export function alertWays(config: Config, clock: Clock): Ways {
+  const { webhook, syslog } = config.alerts;
   return {
+    ...(webhook === undefined ? {} : { webhook: byWebhook(webhook, config, clock) }),
+    ...(syslog === undefined ? {} : { syslog: bySyslog(syslog, config) }),
+  };
+}
+
+function byWebhook({ url, secret, format }: WebhookConfig, { network, hostname }: Config, clock: Clock): Carrier {
+  return webhookCarrier({
     url: secretReader(url),
     secret: secret === undefined ? undefined : secretReader(secret),
     format,
     hostname,
     post: poster(async () => ({
-      ca: await Promise.all(network.ca.map(async (file) => await readFile(file, "latin1"))),
+      ca: await authorities(network.ca),
       proxy: network.proxy,
       sourceAddress: network.source_address,
     })),
-  };
+    clock,
+  });
+}
+
+function bySyslog({ address, facility }: SyslogConfig, { network, hostname }: Config): Carrier {
+  const ca = (): Promise<string[]> => authorities(network.ca);
+  return syslogCarrier({ address, facility, hostname, pid: process.pid, ca, sourceAddress: network.source_address });
+}
+
+async function authorities(files: readonly string[]): Promise<string[]> {
+  return await Promise.all(files.map(async (file) => await readFile(file, "latin1")));
 }
 
 /** What a look for alerts needs of the figures that metrics are made from. */

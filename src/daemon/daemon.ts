@@ -24,8 +24,8 @@ import type { Clock } from "../platform/clock.ts";
 import { versions } from "../platform/version.ts";
 import type { Devices } from "../devices/devices.ts";
 import type { Emit } from "../mail/events.ts";
-import type { TranscriptKeeper } from "../mail/transcript.ts";
-import { buildAlerts, figuresOf } from "./alert-book.ts";
+import type { TranscriptFiles } from "../observe/transcripts/files.ts";
+import { alertWays, buildAlerts, figuresOf } from "./alert-book.ts";
 import { buildTranscripts, transcriptSource } from "./transcripts.ts";
 import { admittingClients, buildDevices } from "./device-book.ts";
 import { openQueue } from "../queue/open.ts";
@@ -131,7 +131,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   starting.started(() => alerts.stop());
   const certificates = await ListenerCertificates.read(config, emit, clock);
   const transcripts = buildTranscripts(config, emit);
-  starting.started(async () => await transcripts?.settled());
+  starting.started(() => transcripts.settled());
   // Before the queue, which routes by what the doors can take.
   const warn: WarnDoor = (subject, text) => emit({ type: "alert.raised", alert: "upstream.configuration", subject, text });
   const upstreams = await buildUpstreams(config, emit, clock, warn, transcripts);
@@ -260,7 +260,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     await inForce.closing;
     await admin.close();
     await queue.close();
-    await transcripts?.settled();
+    await transcripts.settled();
     await alerts.stop();
   };
   return {
@@ -299,8 +299,8 @@ interface TakesUp {
   readonly emit: Emit;
   readonly clock: Clock;
   readonly warn: WarnDoor;
-  readonly transcripts: TranscriptKeeper | undefined;
-  readonly alerts: Pick<Alerts, "upstreamsChanged">;
+  readonly transcripts: TranscriptFiles;
+  readonly alerts: Pick<Alerts, "upstreamsChanged" | "update">;
 }
 
 /** Takes up another configuration while mail flows. What may fail is done first: when it rejects, nothing has changed. */
@@ -347,6 +347,8 @@ async function takeUp(next: Config, parts: TakesUp): Promise<void> {
   devices.update(admittingClients(next));
   queue.update(queueLimits(next));
   observer.update({ level: next.log.level });
+  transcripts.of = next.log.transcripts;
+  alerts.update(alertWays(next, clock));
   const ended = await deliverer.update(delivererSettings(next), changed, routesDiffer(before, next));
   // An attempt under way is finished by the door that it began with.
   const closing = [...replaced].map(async ([name, upstream]) => {

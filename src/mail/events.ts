@@ -24,6 +24,9 @@ interface AboutRecipient {
   readonly reply?: Reply | undefined;
 }
 
+/** How people are told of an alert besides the log. */
+type AlertWay = "webhook" | "syslog" | "mail";
+
 /** One event map for the whole process; `type` is the event's name. */
 export type PosternEvent =
   | { readonly type: "daemon.started"; readonly version: string; readonly listeners: readonly string[] }
@@ -321,13 +324,22 @@ export type PosternEvent =
       readonly since: number;
     }
   | { readonly type: "alert.cleared"; readonly alert: string; readonly subject: string }
-  /** The webhook took a notice. */
-  | { readonly type: "alert.notified"; readonly alert: string; readonly subject: string; readonly state: string }
-  /** The webhook did not take a notice; it is tried again. Said once an hour. Never its address. */
-  | { readonly type: "alert.notify.failed"; readonly cause: string; readonly failures: number; readonly waiting: number }
+  /** A notice was taken: by the webhook's receiver, the syslog server, or as a mail by our queue. */
+  | { readonly type: "alert.notified"; readonly way: AlertWay; readonly alert: string; readonly subject: string; readonly state: string }
+  /** A notice was not taken; it is tried again. Never an address or a secret. */
+  | {
+      readonly type: "alert.notify.failed";
+      readonly way: AlertWay;
+      readonly cause: string;
+      readonly failures: number;
+      readonly waiting: number;
+      /** It was said within the hour. */
+      readonly isRepeated: boolean;
+    }
   /** A notice was given up. */
   | {
       readonly type: "alert.notify.dropped";
+      readonly way: AlertWay;
       readonly alert: string;
       readonly subject: string;
       readonly state: string;

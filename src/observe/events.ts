@@ -10,7 +10,7 @@ export interface EventDefinition<E> {
   /** When it happens, for docs/logs.md. */
   readonly when: string;
   /** Level of its line; `none` for events that are only counted. */
-  readonly level: LogLevel | "none" | ((event: E) => LogLevel);
+  readonly level: LogLevel | "none" | ((event: E) => LogLevel | "none");
   /** Values of the line; default: those of the event as they are. */
   readonly fields?: (event: E) => LogFields;
   readonly count?: (event: E, metrics: Metrics) => void;
@@ -304,9 +304,22 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
     fields: ({ alert, subject, text, remedy, severity, since }) => ({ alert, subject, text, remedy, severity, since: isoTime(since) }),
   },
   "alert.cleared": { when: "What an alert was about is over.", level: "info" },
-  "alert.notified": { when: "The webhook took a notice about an alert.", level: "debug" },
-  "alert.notify.failed": { when: "The webhook does not take notices; they wait and are tried again. At most once an hour.", level: "warn" },
-  "alert.notify.dropped": { when: "A notice to the webhook was given up: too old, too many, or refused for good.", level: "warn" },
+  "alert.notified": {
+    when: "A notice about an alert was taken by `way`: webhook, syslog, or mail (by the queue).",
+    level: "debug",
+    count: (event, metrics) => metrics.count("alert_notices_total", 1, event.way, "taken"),
+  },
+  "alert.notify.failed": {
+    when: "Notices are not taken by `way`; they wait and are tried again. At most once an hour.",
+    level: (event) => (event.isRepeated ? "none" : "warn"),
+    fields: ({ way, cause, failures, waiting }) => ({ way, cause, failures, waiting }),
+    count: (event, metrics) => metrics.count("alert_notices_total", 1, event.way, "failed"),
+  },
+  "alert.notify.dropped": {
+    when: "A notice was given up: too old, too many, refused for good, or its way is not configured any more.",
+    level: "warn",
+    count: (event, metrics) => metrics.count("alert_notices_total", 1, event.way, "dropped"),
+  },
   "alert.file.failed": {
     when: "`deliver/alerts.json` cannot be read or written: what is open is forgotten at the next restart.",
     level: "error",

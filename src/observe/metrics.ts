@@ -73,6 +73,11 @@ export const METRICS = {
     labels: ["upstream"],
   },
   certificate_expiry_seconds: { type: "gauge", help: "Time until a certificate ends; negative once it has.", labels: ["name"] },
+  alert_notices_total: {
+    type: "counter",
+    help: "Notices about alerts, by way (webhook, syslog, mail) and result: taken, failed (tried again), dropped.",
+    labels: ["way", "result"],
+  },
   ready: { type: "gauge", help: "1 once every listener is bound and the queue commits, else 0; as /readyz.", labels: [] },
 } as const satisfies Record<string, MetricDefinition>;
 

@@ -3,6 +3,7 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { SmtpReceiver } from "../crash/smtp-receiver.ts";
 import { LineClient } from "../fakes/line-client.ts";
+import { SyslogServer } from "../fakes/syslog-server.ts";
 import { freePort } from "../support/ports.ts";
 import { type RunningProcess } from "../support/process.ts";
 import { tempDir, type TempDir } from "../support/temp-dir.ts";
@@ -216,6 +217,48 @@ test("keys that need a restart are named, keep their old value, and are named ag
   expect(JSON.parse(again.stdout)).toMatchObject({ ok: true, restart: ["hostname"] });
   expect(greeting).toMatch(/^220 relay\.contoso\.com /);
   expect(back).toMatchObject({ code: 0, stdout: "nothing to take up has changed\n" });
+});
+
+test("what waits for a syslog server that is gone goes to the one that a reload names, and its end after it", async () => {
+  const syslog = new SyslogServer();
+  const [dead, live] = [await freePort(), await syslog.listen()];
+  await start({ alerts: { syslog: { address: `tcp://127.0.0.1:${dead}` } } });
+  const good = await readFile(files.configFile, "utf8");
+  await writeFile(files.configFile, good.replace('"1s"', '"1 second"'));
+  const faulty = await reload();
+  const failed = await relay.waitForEvent("alert.notify.failed");
+  await writeFile(files.configFile, good.replace(String(dead), String(live)));
+
+  const repaired = await reload();
+  const raised = await syslog.message("alert.raised", "config.reload");
+  const cleared = await syslog.message("alert.cleared", "config.reload");
+  await syslog.close();
+
+  expect(faulty.code).toBe(78);
+  expect(failed).toMatchObject({ level: "warn", way: "syslog", cause: "ECONNREFUSED", waiting: 1 });
+  expect(repaired).toMatchObject({ code: 0, stdout: "in force now: alerts.syslog.address.port\n" });
+  expect(raised).toMatch(/^<20>1 \S+Z relay\.contoso\.com postern \d+ alert\.raised \[postern@32473 alert="config\.reload" /);
+  expect(cleared).toMatch(/^<21>1 /);
+  expect(syslog.messages).toEqual([raised, cleared]);
+});
+
+test("transcripts are kept from a reload on that wants them, on connections that were open before as well", async () => {
+  await start({ log: { transcripts: "off" } });
+  const delivered = (id: string): Promise<string> =>
+    relay.waitForLine((line) => line.includes('"recipient.delivered"') && line.includes(id));
+  const before = await submit(relay.port, JOB);
+  await delivered(before);
+  await change({ log: { transcripts: "all" } });
+
+  const reloaded = await reload();
+  const after = await submit(relay.port, JOB);
+  await delivered(after);
+  const transcripts = await Promise.all([before, after].map((id) => postern(files.configFile, "trace", id, "--transcript")));
+
+  expect(reloaded).toMatchObject({ code: 0, stdout: "in force now: log.transcripts\n" });
+  expect(transcripts[0]?.stdout).not.toContain("MAIL FROM:");
+  expect(transcripts[1]?.stdout).toContain("MAIL FROM:<scanner@contoso.com>");
+  expect(arrived).toHaveLength(2);
 });
 
 test("an attempt under way is finished by the door that it began with, and a test mail can follow a reload", async () => {

@@ -12,6 +12,7 @@ import {
   readIp,
   readPattern,
   readSize,
+  readSyslogAddress,
   SIZE_PATTERN,
 } from "../values.ts";
 import { readNetwork } from "../network.ts";
@@ -131,6 +132,8 @@ export const domain = () => text(readDomain, "domain", 'a domain such as contoso
 export const address = () => text(readAddress, "address", "an address with a domain such as it@contoso.com");
 export const pattern = () => text(readPattern, "address pattern", "an address, *@domain, *@*.domain, or one of: any, internal, external");
 export const endpoint = () => text(readEndpoint, "address:port", 'an address and a port such as ":25", "0.0.0.0:587" or "[::]:25"');
+export const syslogAddress = () =>
+  text(readSyslogAddress, "syslog address", "an address such as udp://192.0.2.5, tcp://…, tls://… or unix:/dev/log");
 export const ip = () => text(readIp, "IP address", "an IP address");
 export const port = () => integer(1, 65_535);
 

@@ -1,6 +1,6 @@
 /** Observation: HTTP and log. */
 import { z } from "./engine.ts";
-import { about, boolean, endpoint, oneOf, orWord, secret } from "./fields.ts";
+import { about, boolean, endpoint, oneOf, orWord, secret, syslogAddress } from "./fields.ts";
 
 export const Admin = z.strictObject({
   listen: about(endpoint().prefault("127.0.0.1:8025"), {
@@ -21,21 +21,52 @@ const Webhook = z.strictObject({
   url: about(secret(), {
     description: "URL that alerts are posted to: https, or http to this machine. It is a secret: whoever knows it can post there.",
     samples: [{ file: "secrets/webhook-url" }],
-    apply: "restart",
+    apply: "reload",
   }),
   secret: about(secret().optional(), {
     description: "Key that requests are signed with (HMAC-SHA256), so that the receiver knows them; without it they are not signed.",
     samples: [{ file: "secrets/webhook-key" }],
-    apply: "restart",
+    apply: "reload",
   }),
   format: about(oneOf(["generic", "teams", "slack"]).prefault("generic"), {
     description: "What is posted: JSON of our own, a card for a Teams workflow, or a message for a Slack webhook.",
-    apply: "restart",
+    apply: "reload",
   }),
 });
 
+const Syslog = z.strictObject({
+  address: about(syslogAddress(), {
+    description:
+      "Server that alerts are sent to, in the format of RFC 5424: udp://HOST (port 514), tcp://HOST (514), tls://HOST (6514, with a certificate that network.ca or the system vouches for), or unix:/dev/log for the syslog of this machine.",
+    samples: ["tls://siem.contoso.com", "udp://192.0.2.5:514"],
+    apply: "reload",
+  }),
+  facility: about(
+    oneOf([
+      "user",
+      "mail",
+      "daemon",
+      "auth",
+      "syslog",
+      "local0",
+      "local1",
+      "local2",
+      "local3",
+      "local4",
+      "local5",
+      "local6",
+      "local7",
+    ]).prefault("mail"),
+    { description: "Facility of the messages; their severity is the alert's.", apply: "reload" },
+  ),
+});
+
 export const Alerts = z.strictObject({
-  webhook: about(Webhook.optional(), { description: "Who is told of alerts besides the log. It does not depend on mail." }),
+  webhook: about(Webhook.optional(), {
+    description: "Where alerts are posted to. It does not depend on mail.",
+    apply: "reload",
+  }),
+  syslog: about(Syslog.optional(), { description: "Syslog server that is told of alerts. It does not depend on mail.", apply: "reload" }),
 });
 
 export const Log = z.strictObject({
@@ -46,6 +77,6 @@ export const Log = z.strictObject({
   subjects: about(boolean().prefault(false), { description: "Log the Subject: of messages. It may be confidential.", apply: "reload" }),
   transcripts: about(oneOf(["off", "errors", "all"]).prefault("errors"), {
     description: "SMTP dialogues with upstreams to keep, without secrets and content: of failed attempts, or of all.",
-    apply: "restart",
+    apply: "reload",
   }),
 });

@@ -38,6 +38,18 @@ export interface Notice {
   readonly at: number;
 }
 
+/** Ways of telling people besides the log. */
+export const WAYS = ["webhook", "syslog", "mail"] as const;
+export type Way = (typeof WAYS)[number];
+
+/** A notice that is on its way. */
+export interface Owed {
+  /** The same however often it is tried. */
+  readonly id: string;
+  readonly notice: Notice;
+  attempts: number;
+}
+
 /** How one kind of alert behaves. */
 export interface AlertKind {
   readonly severity: Severity;

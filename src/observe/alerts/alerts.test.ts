@@ -5,8 +5,9 @@ import { tempDir } from "../../../test/support/temp-dir.ts";
 import type { PosternEvent } from "../../mail/events.ts";
 import { ManualClock } from "../../platform/clock.ts";
 import { Alerts } from "./alerts.ts";
-import type { AlertsOptions, Figures } from "./alerts.ts";
-import type { PostResult } from "./post.ts";
+import type { Owed } from "./alert.ts";
+import type { Figures, Ways } from "./alerts.ts";
+import type { Carried } from "./outbox.ts";
 
 const HOUR = 3_600_000;
 const RAISED = { type: "alert.raised", alert: "upstream.held", subject: "scans", text: "held", remedy: "renew" } as const;
@@ -27,11 +28,11 @@ afterEach(async () => {
 });
 
 /** Alerts of a process that begins. */
-async function begin(webhook?: AlertsOptions["webhook"]): Promise<Alerts> {
+async function begin(ways: Ways = {}): Promise<Alerts> {
   const alerts = new Alerts({
     directory: join(folder.path, "deliver"),
     graceMs: HOUR,
-    webhook,
+    ways,
     emit: (event) => void events.push(event),
     clock,
   });
@@ -132,17 +133,15 @@ test("figures that cannot be had are a line in the log, and the next look comes 
 });
 
 test("a notice that the webhook did not get is sent by the next process", async () => {
-  let answer: PostResult = { status: 0, fault: "ECONNREFUSED" };
-  const bodies: string[] = [];
-  const webhook = (done: () => void): AlertsOptions["webhook"] => ({
-    url: () => Promise.resolve("https://hooks.example/"),
-    secret: undefined,
-    format: "generic",
-    hostname: "relay.contoso.com",
-    post: (_url, _headers, body) => {
-      bodies.push(body);
-      done();
-      return Promise.resolve(answer);
+  let answer: Carried = { taken: false, cause: "ECONNREFUSED" };
+  const tries: string[] = [];
+  const webhook = (done: () => void): Ways => ({
+    webhook: {
+      carry: (owed) => {
+        tries.push(JSON.stringify(owed.map(({ id, notice }) => ({ id, notice }))));
+        done();
+        return Promise.resolve(answer);
+      },
     },
   });
   const tried = Promise.withResolvers<void>();
@@ -151,14 +150,14 @@ test("a notice that the webhook did not get is sent by the next process", async 
   await looked(first);
   await tried.promise;
   await first.stop();
-  answer = { status: 200 };
+  answer = { taken: true };
   const again = Promise.withResolvers<void>();
   const second = await begin(webhook(again.resolve));
   await looked(second);
   await again.promise;
   await second.stop();
-  expect(bodies).toHaveLength(2);
-  expect(bodies[1]).toBe(bodies[0]);
+  expect(tries).toHaveLength(2);
+  expect(tries[1]).toBe(tries[0]);
   expect(JSON.parse(await readFile(join(folder.path, "deliver", "alerts.json"), "utf8"))).toMatchObject({
     version: 1,
     open: [{ subject: "scans" }],
@@ -176,4 +175,49 @@ test("a damaged file is put aside and told of, and alerts go on", async () => {
   alerts.observe(RAISED);
   await alerts.stop();
   expect((await begin()).list()).toHaveLength(1);
+});
+
+/** A way that fails or not, and what it carried. */
+function way(isTaken: boolean) {
+  const carried: string[] = [];
+  const called = Promise.withResolvers<void>();
+  const carry = ([owed]: readonly Owed[]): Promise<Carried> => {
+    carried.push(`${owed?.notice.state ?? ""} ${owed?.notice.alert.subject ?? ""}`);
+    called.resolve();
+    return Promise.resolve(isTaken ? { taken: true } : { taken: false, cause: "ECONNREFUSED" });
+  };
+  return { carrier: { carry }, carried, called: called.promise };
+}
+
+test("what waits for the webhook goes to the new one of a reload at once, and with its end by the way that is new", async () => {
+  const [dead, other, syslog] = [way(false), way(false), way(true)];
+  const alerts = await begin({ webhook: dead.carrier });
+  alerts.observe(RAISED);
+  await looked(alerts);
+  await dead.called;
+  alerts.update({ webhook: other.carrier });
+  await other.called;
+  alerts.update({ syslog: syslog.carrier });
+  await syslog.called;
+  alerts.observe({ type: "alert.cleared", alert: "upstream.held", subject: "scans" });
+  await alerts.stop();
+  expect([dead.carried, other.carried]).toEqual([["raised scans"], ["raised scans"]]);
+  expect(syslog.carried).toEqual(["raised scans", "cleared scans"]);
+  expect(told().filter((line) => line.startsWith("alert.notify.dropped"))).toEqual([]);
+});
+
+test("what waits for a way that is gone with nothing in its place is dropped, and that is told; after a restart too", async () => {
+  const dead = way(false);
+  const alerts = await begin({ syslog: dead.carrier });
+  alerts.observe(RAISED);
+  await looked(alerts);
+  await dead.called;
+  await alerts.stop();
+  const second = await begin();
+  const dropped = { type: "alert.notify.dropped", way: "syslog", alert: "upstream.held", subject: "scans", state: "raised" };
+  expect(events.at(-1)).toMatchObject({ ...dropped, cause: "alerts.syslog is not in the configuration any more" });
+  second.update({ syslog: dead.carrier });
+  second.observe({ type: "alert.raised", alert: "queue.old", subject: "queue", text: "old" });
+  second.update({});
+  expect(events.at(-1)).toMatchObject({ ...dropped, alert: "queue.old", subject: "queue" });
 });

@@ -1,28 +1,32 @@
 /**
  * Alerts as one thing: stages say what is the matter, a look every minute finds the rest; each is told once when it begins, daily while it
- * lasts, and once when it is over, in the log and to the webhook. What is open outlives the process.
+ * lasts, and once when it is over, in the log and by every way that is configured. What is open outlives the process.
  */
 import type { Emit, PosternEvent } from "../../mail/events.ts";
 import { describeError } from "../../mail/errors.ts";
 import type { Clock } from "../../platform/clock.ts";
-import type { Condition, Notice, OpenAlert } from "./alert.ts";
+import { WAYS } from "./alert.ts";
+import type { Condition, Notice, OpenAlert, Owed, Way } from "./alert.ts";
 import { AlertBook } from "./book.ts";
 import { look } from "./look.ts";
 import type { Snapshot } from "./look.ts";
+import { dropped, Outbox } from "./outbox.ts";
+import type { Carried, Carrier } from "./outbox.ts";
 import { RefusalCount } from "./refusals.ts";
 import { AlertStore } from "./store.ts";
-import { Webhook } from "./webhook.ts";
-import type { WebhookOptions } from "./webhook.ts";
 
 const LOOK_MS = 60_000;
+
+/** Who carries notices, by way; a way that is not here is not configured. */
+export type Ways = Readonly<Partial<Record<Way, Carrier>>>;
 
 export interface AlertsOptions {
   /** `data_dir`/deliver. */
   readonly directory: string;
   /** What was open before a start counts as over when it was not met for so long, in ms; longer than the owners' schedules. */
   readonly graceMs: number;
-  /** undefined: alerts are in the log only. */
-  readonly webhook: Omit<WebhookOptions, "clock" | "emit" | "changed"> | undefined;
+  /** Besides the log. */
+  readonly ways: Ways;
   /** Where the events about alerts go. */
   readonly emit: Emit;
   readonly clock: Clock;
@@ -30,6 +34,15 @@ export interface AlertsOptions {
 
 /** Figures that the daemon brings for a look. */
 export type Figures = Omit<Snapshot, "now" | "refused" | "countedMs">;
+
+/** What came of a test by one way. */
+export interface WayTested {
+  readonly way: Way;
+  readonly carried: Carried;
+}
+
+/** The kind of a notice that means nothing. */
+const TEST = "test";
 
 /** Raised by an upstream about itself. */
 const OF_ITSELF: ReadonlySet<string> = new Set(["upstream.configuration", "upstream.sign-in", "upstream.certificate"]);
@@ -44,49 +57,106 @@ export class Alerts {
   readonly #options: AlertsOptions;
   readonly #book: AlertBook;
   readonly #store: AlertStore;
-  readonly #webhook: Webhook | undefined;
+  readonly #outboxes = new Map<Way, Outbox>();
   readonly #refusals = new RefusalCount();
   readonly #startedAt: number;
   #figures: (() => Promise<Figures>) | undefined;
   #cancel: (() => void) | undefined;
   #looking: Promise<void> | undefined;
+  /** Attempts of ways that a reload took away. */
+  #ending: Promise<unknown> = Promise.resolve();
+  #started = false;
   #stopped = false;
 
   constructor(options: AlertsOptions) {
-    const { clock, emit, directory, webhook } = options;
+    const { clock, emit, directory, ways } = options;
     this.#options = options;
     this.#startedAt = clock.monotonic();
     this.#book = new AlertBook(options.graceMs);
-    this.#webhook = webhook === undefined ? undefined : new Webhook({ ...webhook, clock, emit, changed: () => this.#store.changed() });
     this.#store = new AlertStore(
       directory,
-      () => ({ open: this.#book.list(), owed: this.#webhook?.owed ?? [] }),
+      () => ({ open: this.#book.list(), owed: Object.fromEntries([...this.#outboxes].map(([way, { owed }]) => [way, owed])) }),
       // Not an alert: it could not be kept either.
       (text) => emit({ type: "alert.file.failed", cause: text }),
     );
+    for (const way of WAYS) {
+      const carrier = ways[way];
+      if (carrier !== undefined) this.#open(way, carrier);
+    }
+  }
+
+  #open(way: Way, carrier: Carrier): Outbox {
+    const { clock, emit } = this.#options;
+    const outbox = new Outbox({ way, clock, emit, changed: () => this.#store.changed() }, carrier);
+    this.#outboxes.set(way, outbox);
+    return outbox;
   }
 
   /** Takes up what is known from before. Never rejects. */
   async load(): Promise<void> {
     const { open, owed } = await this.#store.load();
     this.#book.restore(open, this.#options.clock.now());
-    this.#webhook?.restore(owed);
+    for (const way of WAYS) {
+      const outbox = this.#outboxes.get(way);
+      if (outbox === undefined) this.#dropAll(way, owed[way] ?? []);
+      else outbox.restore(owed[way] ?? []);
+    }
   }
 
   /** Begins to look and to notify. */
   start(figures: () => Promise<Figures>): void {
     this.#figures = figures;
-    this.#webhook?.start();
+    this.#started = true;
+    for (const outbox of this.#outboxes.values()) outbox.start();
     this.#plan(0);
   }
 
-  /** Ends timers, and the request under way; writes what is not written. */
+  /** Ends timers, and the attempts under way; writes what is not written. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancel?.();
     await this.#looking;
-    await this.#webhook?.stop();
+    await Promise.all([this.#ending, ...[...this.#outboxes.values()].map((outbox) => outbox.stop())]);
     await this.#store.settled();
+  }
+
+  /**
+   * Takes up a reload. What waits for a way goes by its new carrier at once; what waits for one that is gone goes by those that are new, and is
+   * dropped where there is none: the others were told of it.
+   */
+  update(ways: Ways): void {
+    const gone: [Way, readonly Owed[]][] = [];
+    const begun: Outbox[] = [];
+    for (const way of WAYS) {
+      const outbox = this.#outboxes.get(way);
+      const carrier = ways[way];
+      if (carrier === undefined) {
+        if (outbox === undefined) continue;
+        this.#outboxes.delete(way);
+        gone.push([way, outbox.owed]);
+        this.#ending = Promise.all([this.#ending, outbox.stop()]);
+      } else if (outbox === undefined) begun.push(this.#open(way, carrier));
+      else outbox.replace(carrier);
+    }
+    for (const outbox of begun) {
+      for (const [, owed] of gone) outbox.restore(owed);
+      if (this.#started && !this.#stopped) outbox.start();
+    }
+    if (begun.length === 0) for (const [way, owed] of gone) this.#dropAll(way, owed);
+    this.#store.changed();
+  }
+
+  #dropAll(way: Way, owed: readonly Owed[]): void {
+    for (const one of owed) this.#options.emit(dropped(way, one, `alerts.${way} is not in the configuration any more`));
+  }
+
+  /** Sends a notice that means nothing by every way, now. It is not kept and not tried again. */
+  async test(by: string): Promise<readonly WayTested[]> {
+    const now = this.#options.clock.now();
+    const text = `this is a test: ${by} wants to know whether alerts arrive. Nothing is the matter`;
+    const alert: OpenAlert = { alert: TEST, subject: by, text, severity: "info", since: now, toldAt: now, metAt: now };
+    const notice: Notice = { state: "raised", alert, at: now };
+    return await Promise.all([...this.#outboxes].map(async ([way, outbox]) => ({ way, carried: await outbox.carryNow(notice) })));
   }
 
   /** What is open, the oldest first. */
@@ -160,7 +230,7 @@ export class Alerts {
     else if (notice.state === "repeated") emit({ type: "alert.repeated", alert, subject, text, remedy, severity, since });
     else emit({ type: "alert.cleared", alert, subject });
     // What the full book does not keep is in the log only.
-    if (notice.state === "cleared" || this.#book.has(alert, subject)) this.#webhook?.notify(notice);
+    if (notice.state === "cleared" || this.#book.has(alert, subject)) for (const outbox of this.#outboxes.values()) outbox.notify(notice);
     this.#store.changed();
   }
 

@@ -1,29 +1,23 @@
 /**
- * What of the alerts outlives the process: `data_dir/deliver/alerts.json`, what is open and what the webhook still owes. Replaced whole at
- * each change. A crash between a change and its writing costs nothing: what is the matter is met and told again.
+ * What of the alerts outlives the process: `data_dir/deliver/alerts.json`, what is open and what is still owed, by each way of telling. Replaced
+ * whole at each change. A crash between a change and its writing costs nothing: what is the matter is met and told again.
  */
 import { readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { describeError } from "../../mail/errors.ts";
 import { ensurePrivateDirectory, writeFileAtomic } from "../../platform/files.ts";
-import type { Notice, OpenAlert } from "./alert.ts";
-import { SEVERITIES } from "./alert.ts";
+import type { OpenAlert, Owed, Way } from "./alert.ts";
+import { SEVERITIES, WAYS } from "./alert.ts";
 
 const FILE = "alerts.json";
-
-/** A notice that is on its way. */
-export interface Owed {
-  /** The same however often it is tried. */
-  readonly id: string;
-  readonly notice: Notice;
-  attempts: number;
-}
 
 /** What the file holds. */
 export interface Kept {
   readonly open: readonly OpenAlert[];
-  readonly owed: readonly Owed[];
+  readonly owed: Readonly<Partial<Record<Way, readonly Owed[]>>>;
 }
+
+const NOTHING: Kept = { open: [], owed: {} };
 
 export class AlertStore {
   readonly #directory: string;
@@ -53,16 +47,21 @@ export class AlertStore {
       text = await readFile(path, "utf8");
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") this.#warn(`${path} cannot be read: ${describeError(error)}`);
-      return { open: [], owed: [] };
+      return NOTHING;
     }
     try {
-      const { version, open, owed } = JSON.parse(text) as { version?: unknown; open?: unknown; owed?: unknown };
+      const { version, open, owed, owedBy } = JSON.parse(text) as Partial<Record<string, unknown>>;
       if (version !== 1 || !Array.isArray(open) || !Array.isArray(owed)) throw new Error("it is not a list of alerts");
-      return { open: open.filter(isAlert), owed: owed.filter(isOwed) };
+      const others = isRecord(owedBy) ? owedBy : {};
+      const ways = WAYS.map((way): [Way, Owed[]] => {
+        const list: unknown = way === "webhook" ? owed : others[way];
+        return [way, Array.isArray(list) ? list.filter(isOwed) : []];
+      });
+      return { open: open.filter(isAlert), owed: Object.fromEntries(ways) };
     } catch (error) {
       await rename(path, `${path}.damaged`).catch(() => undefined);
       this.#warn(`${path} is damaged (${describeError(error)}) and was put aside as ${FILE}.damaged`);
-      return { open: [], owed: [] };
+      return NOTHING;
     }
   }
 
@@ -83,7 +82,11 @@ export class AlertStore {
     while (this.#changed) {
       this.#changed = false;
       try {
-        await writeFileAtomic(join(this.#directory, FILE), `${JSON.stringify({ version: 1, ...this.#content() })}\n`);
+        const { open, owed } = this.#content();
+        // The webhook's apart, where the version that knew no other way looks for it.
+        const { webhook = [], ...owedBy } = owed;
+        const text = JSON.stringify({ version: 1, open, owed: webhook, owedBy });
+        await writeFileAtomic(join(this.#directory, FILE), `${text}\n`);
         this.#warned = false;
       } catch (error) {
         if (!this.#warned) this.#warn(`${join(this.#directory, FILE)} cannot be written: ${describeError(error)}`);

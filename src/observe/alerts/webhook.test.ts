@@ -11,7 +11,8 @@ import { ManualClock } from "../../platform/clock.ts";
 import type { Notice } from "./alert.ts";
 import { bodyOf } from "./formats.ts";
 import { poster } from "./post.ts";
-import { MOST_OWED, Webhook } from "./webhook.ts";
+import { MOST_OWED, Outbox } from "./outbox.ts";
+import { webhookCarrier } from "./webhook.ts";
 import type { WebhookOptions } from "./webhook.ts";
 
 const SECRET = "canary~signing~key";
@@ -67,7 +68,7 @@ async function receiver(
   return { got, port, url: `http://127.0.0.1:${port}${PATH}` };
 }
 
-/** A webhook, and a way to wait for an event of it. */
+/** What a webhook owes, and a way to wait for an event of it. */
 function sender(options: Partial<WebhookOptions> & { readonly address: string }) {
   const time = new ManualClock();
   const events: PosternEvent[] = [];
@@ -76,20 +77,20 @@ function sender(options: Partial<WebhookOptions> & { readonly address: string })
   const check = (): void => {
     for (const one of waiting) if (events.filter(({ type }) => type === one.type).length >= one.times) one.resolve();
   };
-  const webhook = new Webhook({
+  const carrier = webhookCarrier({
     url: () => Promise.resolve(options.address),
     secret: () => Promise.resolve(SECRET),
     format: "generic",
     hostname: "relay.contoso.com",
     post: poster(() => Promise.resolve({ ca: [] })),
     clock: time,
-    emit: (event) => {
-      events.push(event);
-      check();
-    },
-    changed: () => void changes++,
     ...options,
   });
+  const emit = (event: PosternEvent): void => {
+    events.push(event);
+    check();
+  };
+  const webhook = new Outbox({ way: "webhook", clock: time, emit, changed: () => void changes++ }, carrier);
   undo.push(() => webhook.stop());
   const seen = (type: PosternEvent["type"], times = 1): Promise<void> =>
     new Promise((resolve) => {
@@ -149,8 +150,10 @@ test("tries again with growing waits, in order and under the same id, and says s
   expect(waits).toEqual([10_000, 20_000]);
   expect(got.map(({ body }) => (JSON.parse(body) as { state: string }).state)).toEqual(["raised", "raised", "raised", "cleared"]);
   expect(new Set(got.slice(0, 3).map(({ headers }) => headers["x-postern-id"])).size).toBe(1);
+  const failed = { type: "alert.notify.failed", way: "webhook", waiting: 2 };
   expect(events.filter(({ type }) => type === "alert.notify.failed")).toEqual([
-    { type: "alert.notify.failed", cause: "HTTP 503", failures: 1, waiting: 2 },
+    { ...failed, cause: "HTTP 503", failures: 1, isRepeated: false },
+    { ...failed, cause: "HTTP 302", failures: 2, isRepeated: true },
   ]);
   expect(JSON.stringify(events)).not.toContain("canary");
 });
@@ -164,7 +167,7 @@ test.each([
   webhook.start();
   webhook.notify(NOTICE);
   await seen("alert.notify.failed");
-  expect(events).toEqual([{ type: "alert.notify.failed", cause, failures: 1, waiting: 1 }]);
+  expect(events).toEqual([{ type: "alert.notify.failed", way: "webhook", cause, failures: 1, waiting: 1, isRepeated: false }]);
 });
 
 test("trusts a private authority, and nobody whose certificate does not lead to it", async () => {
