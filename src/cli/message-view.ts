@@ -11,6 +11,13 @@ export function paintState(entry: QueueEntry): string {
   return paint(entry.state === "bounced" || entry.state === "expired" ? "red" : "yellow", text);
 }
 
+/** Whether the message itself can still be had, where that is not plain from its waiting. */
+function contentNote({ message, entries, hasContent }: MessageView): string {
+  if (!hasContent) return ", content deleted";
+  const waits = entries.some(({ state }) => state !== "delivered" && state !== "bounced" && state !== "expired" && state !== "deleted");
+  return waits ? "" : `, still to be had: postern queue export ${message.queueId}`;
+}
+
 /** Recipients, attempts and history of a message. */
 export function renderMessage(view: MessageView, timeZone: string): string[] {
   const { message } = view;
@@ -26,7 +33,7 @@ export function renderMessage(view: MessageView, timeZone: string): string[] {
     ...(message.originalSender === undefined ? [] : [["given as", harmless(message.originalSender)] as const]),
     ["message-id", harmless(message.messageId)],
     ...(message.subject === undefined ? [] : [["subject", harmless(message.subject)] as const]),
-    ["size", `${formatSize(message.sizeBytes)}${view.hasContent ? "" : ", content deleted"}`],
+    ["size", `${formatSize(message.sizeBytes)}${contentNote(view)}`],
     ...(message.repairs.length === 0 ? [] : [["repaired", message.repairs.join(", ")] as const]),
   ]);
   lines.push("", paint("bold", "Recipients"));

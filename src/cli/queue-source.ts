@@ -67,7 +67,7 @@ async function* readContent(config: Pick<Config, "data_dir">, queueId: string): 
         if (place === 0)
           throw new PosternError(
             "E_NO_SUCH_MESSAGE",
-            `the content of ${queueId} is not stored any more: it was deleted with its last recipient`,
+            `the content of ${queueId} is not stored any more: it was deleted with its last recipient, or history.failed_content after it failed`,
           );
         return;
       }

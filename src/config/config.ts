@@ -330,7 +330,7 @@ export interface Config {
   /** Octets. `min_free` is already raised to three times the largest `max_message_size`; `max_size` undefined: not limited. */
   readonly queue: { readonly min_free: number; readonly max_size: number | undefined };
   /** Milliseconds. */
-  readonly history: { readonly keep: number };
+  readonly history: { readonly keep: number; readonly failed_content: number | undefined };
   readonly network: {
     readonly proxy: string | undefined;
     readonly ca: readonly string[];

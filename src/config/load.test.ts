@@ -68,7 +68,7 @@ describe("files that work", () => {
       retry: { first: 60_000, factor: 2, max: 1_800_000, expire_after: 432_000_000, warn_after: 14_400_000 },
       bounces: { to: "both", language: "en" },
       queue: { min_free: 512 * 2 ** 20, max_size: undefined },
-      history: { keep: 30 * 86_400_000 },
+      history: { keep: 30 * 86_400_000, failed_content: 7 * 86_400_000 },
       network: { proxy: undefined, ca: [], source_address: undefined, dns: { servers: [] } },
       admin: { listen: { host: "127.0.0.1", port: 8025 } },
       metrics: { listen: undefined },

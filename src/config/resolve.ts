@@ -47,7 +47,7 @@ export function resolveConfig(file: ParsedFile, folder: string): Config {
     retry: file.retry,
     bounces: file.bounces,
     queue: { min_free: Math.max(file.queue.min_free, FLOOR_MESSAGES * largest), max_size: file.queue.max_size },
-    history: file.history,
+    history: { keep: file.history.keep, failed_content: file.history.failed_content },
     network: ownNetwork,
     admin: file.admin,
     metrics: { listen: file.metrics.listen },

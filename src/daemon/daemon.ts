@@ -388,7 +388,13 @@ function operated(queue: Queue, deliverer: Deliverer): AdminSources["queue"] {
 }
 
 function queueLimits(config: Config): QueueLimits {
-  return { floorBytes: config.queue.min_free, maxBytes: config.queue.max_size, historyKeepMs: historyKeepMs(config) };
+  const { queue, history } = config;
+  return {
+    floorBytes: queue.min_free,
+    maxBytes: queue.max_size,
+    historyKeepMs: historyKeepMs(config),
+    failedContentMs: history.failed_content,
+  };
 }
 
 function receiverSettings(

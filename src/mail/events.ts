@@ -286,6 +286,8 @@ export type PosternEvent =
   | { readonly type: "queue.failed"; readonly cause: string }
   | { readonly type: "queue.full"; readonly freeBytes: number; readonly floorBytes: number }
   | { readonly type: "queue.corrupt"; readonly queueId: string; readonly cause: string }
+  /** Kept content of mail that failed; `early`: before its time, because room was needed. */
+  | { readonly type: "content.dropped"; readonly messages: number; readonly early: boolean }
   | { readonly type: "history.pruned"; readonly messages: number }
   /** The file was read again and taken up; `changed` are keys in force, `restart` those that wait for one. `operator` is absent for a signal. */
   | {

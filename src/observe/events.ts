@@ -284,6 +284,10 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
   "queue.failed": { when: "The queue's file was closed after an I/O error; the daemon ends and is restarted.", level: "error" },
   "queue.full": { when: "Free space is below the floor: new mail gets 452, queued mail goes on.", level: "error" },
   "queue.corrupt": { when: "Stored content failed its checksum; its recipients are held and never sent.", level: "error" },
+  "content.dropped": {
+    when: "Content of mail that failed was deleted: its time (`history.failed_content`) was over, or it was given up before (`early`) to make room.",
+    level: "info",
+  },
   "history.pruned": { when: "Old history was removed.", level: "info" },
   "config.warned": { when: "The configuration has a fault that does not forbid the start.", level: "warn" },
   "config.reloaded": {

@@ -213,6 +213,7 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
   "queue.failed": { type: "queue.failed", cause: "disk I/O error" },
   "queue.full": { type: "queue.full", freeBytes: 1000, floorBytes: 2000 },
   "queue.corrupt": { type: "queue.corrupt", queueId: ID, cause: "checksum of row 3" },
+  "content.dropped": { type: "content.dropped", messages: 3, early: true },
   "history.pruned": { type: "history.pruned", messages: 10 },
   "config.warned": { type: "config.warned", place: "postern.yaml:7:3", key: "organization", text: "expires soon" },
   "config.reloaded": { type: "config.reloaded", changed: ["clients.floor.networks"], restart: ["hostname"], operator: "kim" },

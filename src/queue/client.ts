@@ -55,6 +55,10 @@ const RELEASE_SLICE = 500;
 const REROUTE_SLICE = 500;
 const TIDY_EVERY_MS = 60_000;
 const PRUNE_EVERY_MS = 60 * 60_000;
+/** Content of failed mail gives way before new mail is refused: at this multiple of the floor of free space, and at this part of the queue's limit. */
+const ROOM_FLOORS = 2;
+const ROOM_PART = 0.9;
+const MAKE_ROOM_EVERY_MS = 5_000;
 
 /** What the client works with. */
 export interface ClientParts {
@@ -66,6 +70,7 @@ export interface ClientParts {
   /** What a reload may change. */
   maxBytes: number | undefined;
   historyKeepMs: number;
+  failedContentMs: number | undefined;
   /** Gives the ownership of the queue back. */
   readonly release: () => void;
 }
@@ -136,6 +141,7 @@ export class SqliteQueue implements Queue, LinkListener {
   #full = false;
   #cancelTidy: (() => void) | undefined;
   #prunedAt = -Infinity;
+  #madeRoomAt = -Infinity;
   #closing: Promise<void> | undefined;
 
   constructor(parts: ClientParts) {
@@ -155,6 +161,7 @@ export class SqliteQueue implements Queue, LinkListener {
     this.#intake = new Intake(link);
     this.#nextMessage = opened.nextMessage;
     for (const lane of opened.heldLanes) this.#heldLanes.add(lane);
+    this.#keepFailed();
     this.#checkSize();
     this.#tidyLater();
   }
@@ -180,7 +187,9 @@ export class SqliteQueue implements Queue, LinkListener {
 
   refusal(): Reply | undefined {
     if (this.#db.fault !== undefined) return POSTERN_ERRORS.E_SPOOL_FAILED.reply;
-    return this.#parts.disk.isBelowFloor || this.#full ? POSTERN_ERRORS.E_SPOOL_FULL.reply : undefined;
+    if (!this.#parts.disk.isBelowFloor && !this.#full) return undefined;
+    this.#makeRoom();
+    return POSTERN_ERRORS.E_SPOOL_FULL.reply;
   }
 
   #checkSize(): void {
@@ -634,10 +643,12 @@ export class SqliteQueue implements Queue, LinkListener {
     return { changed, busy };
   }
 
-  update({ floorBytes, maxBytes, historyKeepMs }: QueueLimits): void {
+  update({ floorBytes, maxBytes, historyKeepMs, failedContentMs }: QueueLimits): void {
     const parts = this.#parts;
     parts.maxBytes = maxBytes;
     parts.historyKeepMs = historyKeepMs;
+    parts.failedContentMs = failedContentMs;
+    this.#keepFailed();
     if (maxBytes === undefined) this.#full = false;
     this.#checkSize();
     parts.disk.setFloor(floorBytes);
@@ -650,7 +661,8 @@ export class SqliteQueue implements Queue, LinkListener {
     this.#checkSize();
   }
 
-  progress({ jobs, lanes, prunedMessages }: Extract<Report, { kind: "progress" }>): void {
+  progress({ jobs, lanes, prunedMessages, dropped, early }: Extract<Report, { kind: "progress" }>): void {
+    if (dropped > 0) this.#parts.emit({ type: "content.dropped", messages: dropped, early });
     if (prunedMessages > 0) this.#parts.emit({ type: "history.pruned", messages: prunedMessages });
     for (const lane of lanes) this.#due(lane, this.#parts.clock.now());
     for (const [job, recipients] of jobs) this.#endJob(job, recipients);
@@ -667,13 +679,40 @@ export class SqliteQueue implements Queue, LinkListener {
     this.#resolveFailed(error);
   };
 
+  /** What failed is kept or not; without keeping, what is left of earlier days goes now. */
+  #keepFailed(): void {
+    const keep = this.#parts.failedContentMs !== undefined;
+    this.#db.post({ op: "keepFailed", keep }, undefined);
+    if (!keep) this.#drop(Number.MAX_SAFE_INTEGER, false);
+  }
+
+  #drop(failedBefore: number, early: boolean): void {
+    this.#db.post({ op: "tidy", now: this.#parts.clock.now(), endedBefore: undefined, failedBefore, early }, undefined);
+  }
+
+  /** New mail comes before the content of mail that failed, which was told of. */
+  #makeRoom(): void {
+    const now = this.#parts.clock.monotonic();
+    if (now - this.#madeRoomAt < MAKE_ROOM_EVERY_MS) return;
+    this.#madeRoomAt = now;
+    this.#drop(Number.MAX_SAFE_INTEGER, true);
+  }
+
+  get #isShortOfRoom(): boolean {
+    const { disk, maxBytes = Infinity } = this.#parts;
+    return disk.freeBytes < ROOM_FLOORS * disk.floorBytes || this.#db.contentBytes > ROOM_PART * maxBytes;
+  }
+
   #tidyLater(): void {
     this.#cancelTidy = this.#parts.clock.after(TIDY_EVERY_MS, () => {
-      const { clock, historyKeepMs } = this.#parts;
+      const { clock, historyKeepMs, failedContentMs } = this.#parts;
       const now = clock.now();
       const prune = clock.monotonic() - this.#prunedAt >= PRUNE_EVERY_MS;
       if (prune) this.#prunedAt = clock.monotonic();
-      this.#db.post({ op: "tidy", now, endedBefore: prune ? now - historyKeepMs : undefined }, undefined);
+      const endedBefore = prune ? now - historyKeepMs : undefined;
+      const early = this.#isShortOfRoom;
+      const failedBefore = early ? Number.MAX_SAFE_INTEGER : failedContentMs === undefined ? undefined : now - failedContentMs;
+      this.#db.post({ op: "tidy", now, endedBefore, failedBefore, early }, undefined);
       this.#tidyLater();
     });
   }

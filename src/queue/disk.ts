@@ -103,6 +103,10 @@ export class DiskWatch {
     return Math.max(0, this.#free - this.#written);
   }
 
+  get floorBytes(): number {
+    return this.#floorBytes;
+  }
+
   get isBelowFloor(): boolean {
     return this.#below;
   }

@@ -120,7 +120,7 @@ test("mail that a program before schema 2 held by its sender is found by its sen
   await queue.close();
   const db = new DatabaseSync(join(where, "queue.db"));
   db.exec(
-    "DROP INDEX recipient_sender; ALTER TABLE recipient DROP COLUMN sender; DROP TABLE postponed; ALTER TABLE message DROP COLUMN warned; ALTER TABLE recipient DROP COLUMN passed; ALTER TABLE recipient DROP COLUMN deferred_since; UPDATE meta SET value = '1' WHERE key = 'schema'",
+    "DROP INDEX recipient_sender; ALTER TABLE recipient DROP COLUMN sender; DROP TABLE postponed; ALTER TABLE message DROP COLUMN warned; ALTER TABLE recipient DROP COLUMN passed; ALTER TABLE recipient DROP COLUMN deferred_since; DROP TABLE failed; UPDATE meta SET value = '1' WHERE key = 'schema'",
   );
   db.close();
 

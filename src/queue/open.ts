@@ -35,11 +35,11 @@ const DEFAULT_CHECKPOINT_BYTES = 64 * 1024 * 1024;
  *   file system, E_SPOOL_FAILED when it cannot be opened
  */
 export async function openQueue(options: QueueOptions): Promise<Queue> {
-  const { directory, route, emit, clock, floorBytes, maxBytes, historyKeepMs, measureFree } = options;
+  const { directory, route, emit, clock, floorBytes, maxBytes, historyKeepMs, failedContentMs, measureFree } = options;
   const path = await prepareDirectory(directory);
   const release = takeOwnership(directory);
   const disk = new DiskWatch(directory, floorBytes, clock, emit, measureFree);
-  const queue = new SqliteQueue({ path, route, emit, clock, disk, maxBytes, historyKeepMs, release });
+  const queue = new SqliteQueue({ path, route, emit, clock, disk, maxBytes, historyKeepMs, failedContentMs, release });
   const settings = {
     path,
     now: clock.now(),

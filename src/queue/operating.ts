@@ -1,6 +1,7 @@
 /** What moves waiting mail without an attempt: acts of operators, a sender that may send again, other lanes; and the end of history. */
 import type { Accepting } from "./accepting.ts";
 import type { History } from "./history.ts";
+import type { Keeping } from "./keeping.ts";
 import type { Postponing } from "./postponing.ts";
 import type { ActAnswer, ActCommand, BounceCommand, MoveCommand, ReleaseSenderCommand, TidyCommand } from "./protocol.ts";
 import type { Settling } from "./settling.ts";
@@ -52,7 +53,14 @@ interface Row {
 }
 
 /** Prepares the statements. */
-export function operating(store: Store, log: History, settle: Settling, accept: Accepting, postponing: Postponing): Operating {
+export function operating(
+  store: Store,
+  log: History,
+  settle: Settling,
+  keep: Keeping,
+  accept: Accepting,
+  postponing: Postponing,
+): Operating {
   const look = store.prepare("SELECT state, line, lane, held_by, held_since, due, address FROM recipient NOT INDEXED WHERE id = ?");
   const put = store.prepare(
     `UPDATE recipient SET state = ?, line = ?, lane = ?, due = ?, held_by = ?, held_since = ?, held_ms = held_ms + ?, claim = 0, changed = ? WHERE id = ?`,
@@ -130,7 +138,7 @@ export function operating(store: Store, log: History, settle: Settling, accept: 
     for (const message of touched.keys()) {
       log.note(message, now, verb, by);
       if (verb === "delete" && settle.isFinished(message))
-        settle.dropContent(message, (messageOf.get(message) as unknown as [string, number])[1]);
+        keep.finished(message, (messageOf.get(message) as unknown as [string, number])[1], now);
     }
     return { changed, busy };
   }
@@ -159,7 +167,7 @@ export function operating(store: Store, log: History, settle: Settling, accept: 
     log.note(message, now, "bounce", by);
     for (const report of generated) accept.accept(report);
     for (const report of postponed) postponing.add(report);
-    if (settle.isFinished(message)) settle.dropContent(message, size);
+    if (settle.isFinished(message)) keep.finished(message, size, now);
     return true;
   }
 
@@ -223,6 +231,7 @@ export function operating(store: Store, log: History, settle: Settling, accept: 
       const [waiting, changed] = ended.get(id * RECIPIENT_SPAN, (id + 1) * RECIPIENT_SPAN) as unknown as [number, number];
       if (waiting > 0 || changed >= pass.endedBefore) continue;
       for (const { span, statement } of removals) statement.run(id * span, (id + 1) * span);
+      keep.forget(id);
       removed++;
     }
     if (ids.length < PRUNE_SLICE) pass = undefined;
@@ -234,7 +243,8 @@ export function operating(store: Store, log: History, settle: Settling, accept: 
     bounce,
     releaseSender,
     move,
-    tidy({ endedBefore }) {
+    tidy({ endedBefore, failedBefore, early }) {
+      if (failedBefore !== undefined) keep.drop(failedBefore, early);
       if (endedBefore !== undefined) pass = { endedBefore, after: -1 };
     },
     get pruning() {

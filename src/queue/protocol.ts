@@ -254,6 +254,16 @@ export interface TidyCommand {
   readonly now: number;
   /** Undefined when it is not the time for that. */
   readonly endedBefore: number | undefined;
+  /** Kept content of what failed before this is dropped; undefined: of nothing. */
+  readonly failedBefore: number | undefined;
+  /** Before its time, because room is needed. */
+  readonly early: boolean;
+}
+
+/** Whether content of mail that failed is kept from now on. */
+export interface KeepFailedCommand {
+  readonly op: "keepFailed";
+  readonly keep: boolean;
 }
 
 export type Command =
@@ -277,6 +287,7 @@ export type Command =
   | BounceCommand
   | MoveCommand
   | TidyCommand
+  | KeepFailedCommand
   | { readonly op: "lanes" }
   | { readonly op: "attempts"; readonly lane: string; readonly since: number; readonly stepMs: number }
   | { readonly op: "statistics" }
@@ -323,6 +334,9 @@ export type Report =
       /** Lanes on which something is due now. */
       readonly lanes: readonly string[];
       readonly prunedMessages: number;
+      /** Messages whose kept content was given up, and whether before its time. */
+      readonly dropped: number;
+      readonly early: boolean;
       readonly contentBytes: number;
     }
   /** Octets are undefined when the row is missing or its checksum does not agree. */

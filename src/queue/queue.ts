@@ -316,7 +316,7 @@ export interface DeliveryQueue {
    * in several commits; what a crash leaves out is still held by `sender`. Returns how many recipients.
    */
   releaseSender(lane: string, sender: string): Promise<number>;
-  /** Writes the outcome, the history and any report in one commit. Content goes with the last recipient that becomes final. */
+  /** Writes the outcome, the history and any report in one commit. Content goes with the last recipient that becomes final, unless somebody did not get it. */
   settle(request: SettleRequest): Promise<void>;
   /** Messages with waiting recipients that a filter names, as they are when asked about; what arrives later is not among them. Oldest first. */
   waitingMessages(filter: QueueFilter): AsyncIterable<WaitingMessage>;
@@ -495,6 +495,8 @@ export interface QueueLimits {
   readonly maxBytes?: number | undefined;
   /** `history.keep`: how long finished messages can be looked at. */
   readonly historyKeepMs: number;
+  /** `history.failed_content`: how long mail that somebody did not get can be exported. Undefined: not at all. */
+  readonly failedContentMs?: number | undefined;
 }
 
 /** The whole queue. `close` waits for commits under way, then closes the file cleanly. */

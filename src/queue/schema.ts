@@ -59,12 +59,20 @@ ALTER TABLE recipient ADD COLUMN passed TEXT;
 ALTER TABLE recipient ADD COLUMN deferred_since INTEGER;
 `;
 
+/** Content that outlives its message for a while. An older program leaves both alone, and the next one drops it. */
+const FAILED = `
+-- Finished messages that somebody did not get, and when they ended: their content is still there.
+CREATE TABLE failed(message INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+CREATE INDEX failed_at ON failed(at);
+`;
+
 /** All steps, oldest first. Released ones never change. */
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, readableFrom: 1, sql: FIRST },
   { version: 2, readableFrom: 1, sql: HELD_SENDERS },
   { version: 3, readableFrom: 1, sql: TOLD },
   { version: 4, readableFrom: 1, sql: DOORS_TRIED },
+  { version: 5, readableFrom: 1, sql: FAILED },
 ];
 
 /** Marks the file as ours ("PSTN"), see PRAGMA application_id. */

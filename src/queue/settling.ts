@@ -1,15 +1,17 @@
 /** Writing outcomes: every recipient of a claim moves on in one commit, together with the attempt's record and any report. */
-import type { Accepting, Sweeping } from "./accepting.ts";
+import type { Accepting } from "./accepting.ts";
 import type { History } from "./history.ts";
+import type { Keeping } from "./keeping.ts";
 import type { Postponing } from "./postponing.ts";
 import type { SettleCommand, SettledRow } from "./protocol.ts";
 import {
+  BOUNCED,
   BY_SENDER,
   BY_UPSTREAM,
-  CONTENT_SPAN,
   DEFERRED,
   DELIVERED,
   DELIVERING,
+  EXPIRED,
   HELD,
   LINE_DELIVERING,
   LINE_DOOR,
@@ -17,27 +19,17 @@ import {
   LINE_TIME,
   QUEUED,
   RECIPIENT_SPAN,
-  ROW_BYTES,
 } from "./states.ts";
 import type { LaneMemory, Store } from "./store.ts";
 
-/**
- * Content up to this size is deleted in the commit that makes its last recipient final: that costs nothing extra. Larger content is entered in `sweep`
- * by that commit and deleted in slices right after, because overwriting 35 MB would hold up every message that waits for its own 250. After a crash
- * the table says what is left to do.
- */
-const INLINE_DELETE_BYTES = 4 * ROW_BYTES;
-
 export interface Settling {
   settle(command: SettleCommand): void;
-  /** Drops the content of a message whose last recipient became final. */
-  dropContent(message: number, size: number): void;
   /** True when no recipient of the message waits any more. */
   isFinished(message: number): boolean;
 }
 
 /** Prepares the statements. */
-export function settling(store: Store, log: History, accept: Accepting, sweep: Sweeping, postponing: Postponing): Settling {
+export function settling(store: Store, log: History, accept: Accepting, keep: Keeping, postponing: Postponing): Settling {
   const mine = `WHERE id = ? AND claim = ? AND state = ${DELIVERING}`;
   const finish = store.prepare(
     `UPDATE recipient SET state = ?, line = NULL, claim = 0, held_by = NULL, attempts = attempts + ?, ambiguous = max(ambiguous, ?), changed = ?, cause = ?, reply = ? ${mine}`,
@@ -62,17 +54,6 @@ export function settling(store: Store, log: History, accept: Accepting, sweep: S
   const nameSender = store.prepare("UPDATE recipient SET sender = ? WHERE id = ?");
   const waiting = store.prepare("SELECT 1 FROM recipient NOT INDEXED WHERE id >= ? AND id < ? AND line IS NOT NULL LIMIT 1");
   const warn = store.prepare("UPDATE message SET warned = ? WHERE id = ?");
-  const deleteContent = store.prepare("DELETE FROM content WHERE k >= ? AND k < ?");
-  const markSweep = store.prepare("INSERT OR IGNORE INTO sweep(message) VALUES(?)");
-
-  function dropContent(message: number, size: number): void {
-    if (size <= INLINE_DELETE_BYTES) {
-      if (deleteContent.run(message * CONTENT_SPAN, (message + 1) * CONTENT_SPAN).changes !== 0) store.add("content_bytes", -size);
-    } else {
-      markSweep.run(message);
-      sweep.add(message);
-    }
-  }
 
   function isFinished(message: number): boolean {
     return waiting.get(message * RECIPIENT_SPAN, (message + 1) * RECIPIENT_SPAN) === undefined;
@@ -169,8 +150,11 @@ export function settling(store: Store, log: History, accept: Accepting, sweep: S
     for (const report of command.generated) accept.accept(report);
     if (command.warned) warn.run(command.now, message);
     for (const report of command.postponed) postponing.add(report);
-    if (finals > 0 && (finals === command.recipients || isFinished(message))) dropContent(message, command.size);
+    if (finals === command.recipients) {
+      const failed = settled.some(({ state }) => state === BOUNCED || state === EXPIRED);
+      keep.finished(message, command.size, command.now, failed);
+    } else if (finals > 0 && isFinished(message)) keep.finished(message, command.size, command.now);
   }
 
-  return { settle, dropContent, isFinished };
+  return { settle, isFinished };
 }

@@ -12,6 +12,7 @@ import { claiming, type Claiming } from "./claiming.ts";
 import { openForWriting } from "./connection.ts";
 import { doors, type DoorProgress, type Doors } from "./doors.ts";
 import { history } from "./history.ts";
+import { keeping, type Keeping } from "./keeping.ts";
 import { operating, type Operating } from "./operating.ts";
 import { postponing, type Postponing } from "./postponing.ts";
 import type { Command, Report, WorkerSettings, WorkerStatistics } from "./protocol.ts";
@@ -31,6 +32,7 @@ interface Tools {
   readonly store: Store;
   readonly accept: Accepting;
   readonly sweep: Sweeping;
+  readonly keep: Keeping;
   readonly claims: Claiming;
   readonly settles: Settling;
   readonly postpones: Postponing;
@@ -130,6 +132,8 @@ function execute(tools: Tools, command: Command): unknown {
     case "tidy":
       tools.doors.reconcile(command.now);
       return tools.operate.tidy(command);
+    case "keepFailed":
+      return tools.keep.keep(command.keep);
     case "lanes":
       return tools.store.laneStates();
     case "attempts":
@@ -193,17 +197,18 @@ function fail(error: unknown): void {
 
 /** One slice of whatever is to be done besides answering; false when there is nothing. */
 function background(tools: Tools): boolean {
-  const { store, doors: doorways, sweep, operate } = tools;
-  if (doorways.pending === 0 && sweep.pending === 0 && !operate.pruning) return false;
+  const { store, doors: doorways, sweep, keep, operate } = tools;
+  if (doorways.pending === 0 && sweep.pending === 0 && !keep.dropping && !operate.pruning) return false;
   const progress: DoorProgress = { jobs: [], lanes: [] };
   const moving = doorways.pending > 0;
   // Nothing here has to be durable: the row of the lane, the table of what to sweep and the age of messages say after a crash what is left to do.
   store.begin(false);
   doorways.slice(progress);
+  const { dropped, early } = keep.dropSlice();
   if (!moving) sweep.slice();
   const prunedMessages = !moving && sweep.pending === 0 ? operate.pruneSlice() : 0;
   store.commit();
-  report({ kind: "progress", ...progress, prunedMessages, contentBytes: store.counter("content_bytes") });
+  report({ kind: "progress", ...progress, prunedMessages, dropped, early, contentBytes: store.counter("content_bytes") });
   return true;
 }
 
@@ -283,16 +288,18 @@ async function start(): Promise<void> {
   const accept = accepting(store);
   const sweep = sweeping(store);
   const postpones = postponing(store, accept);
-  const settles = settling(store, log, accept, sweep, postpones);
+  const keep = keeping(store, sweep);
+  const settles = settling(store, log, accept, keep, postpones);
   const tools: Tools = {
     store,
     accept,
     sweep,
+    keep,
     claims: claiming(store),
     settles,
     postpones,
     doors: doors(store, log),
-    operate: operating(store, log, settles, accept, postpones),
+    operate: operating(store, log, settles, keep, accept, postpones),
     upkeep: new Upkeep(db, settings.checkpointBytes),
     attemptCounts: attemptCounter(store),
   };

@@ -24,6 +24,8 @@ export interface OpenQueue {
   readonly emit: (event: PosternEvent) => void;
   readonly route: RouteRecipient;
   readonly historyKeepMs: number;
+  readonly failedContentMs?: number | undefined;
+  readonly maxBytes?: number | undefined;
   readonly poolBytes?: number | undefined;
 }
 
@@ -1395,6 +1397,110 @@ export function queueConformance(name: string, makePlace: () => Promise<QueuePla
         expect(await beside.show(queue.newQueueId())).toBeUndefined();
         const { freeBytes: _free, ...counted } = await queue.statistics();
         expect(await beside.statistics()).toMatchObject(counted);
+      });
+    });
+
+    describe("content of mail that somebody did not get", () => {
+      const DAY = 24 * HOUR;
+      const bounced: Settlement = { kind: "bounced", cause: "550 5.1.10 recipient not found" };
+      const stored = async (queue: QueueReader, queueId: string): Promise<string | undefined> => {
+        const row = await queue.contentRow(queueId, 0);
+        return row === undefined ? undefined : Buffer.from(row).toString();
+      };
+      const isGone = async (queue: QueueReader, queueId: string): Promise<void> => {
+        await expect.poll(() => stored(queue, queueId)).toBeUndefined();
+      };
+
+      test("stays for its time, over restarts, and goes then; that of delivered and of deleted mail goes at once", async () => {
+        const { place, queue, clock, happened } = await start({ failedContentMs: 7 * DAY });
+        const failed = await accept(queue, {}, "Subject: bounced\r\n\r\n1\r\n");
+        await settleAll(queue, clock, await claimOne(queue), bounced);
+        const late = await accept(queue, {}, "Subject: expired\r\n\r\n2\r\n");
+        await settleAll(queue, clock, await claimOne(queue), { kind: "expired", cause: "no answer for 5 days" });
+        const delivered = await accept(queue);
+        await settleAll(queue, clock, await claimOne(queue), { kind: "delivered" });
+        const removed = await accept(queue);
+        await queue.act({ verb: "delete", filter: { ids: [removed.queueId] }, by: "anna" });
+
+        await isGone(queue, delivered.queueId);
+        await isGone(queue, removed.queueId);
+        expect((await queue.show(failed.queueId))?.hasContent).toBe(true);
+        await queue.close();
+
+        const after = await start({ place, clock, failedContentMs: 7 * DAY });
+        clock.advance(6 * DAY);
+        expect(await stored(after.queue, failed.queueId)).toBe("Subject: bounced\r\n\r\n1\r\n");
+        expect(await stored(after.queue, late.queueId)).toBe("Subject: expired\r\n\r\n2\r\n");
+        expect(happened("content.dropped")).toEqual([]);
+
+        clock.advance(1 * DAY + HOUR);
+        await isGone(after.queue, failed.queueId);
+        await isGone(after.queue, late.queueId);
+        await expect.poll(async () => (await after.queue.statistics()).contentBytes).toBe(0);
+        expect(after.happened("content.dropped")).toEqual([{ type: "content.dropped", messages: 2, early: false }]);
+        expect(await after.queue.show(failed.queueId)).toMatchObject({ hasContent: false });
+      });
+
+      test("one recipient of several is enough, whoever ends last", async () => {
+        const { queue, clock } = await start({ failedContentMs: 7 * DAY });
+        const both = await accept(queue, { recipients: ["anna@contoso.com", "ben@contoso.com"] });
+        const [first] = await queue.claim({ lane: LANE, limit: 1, recipientsPerMessage: 1, leaseMs: HOUR });
+        if (first === undefined) throw new Error("nothing to claim");
+        await settleAll(queue, clock, first, bounced);
+        await settleAll(queue, clock, await claimOne(queue), { kind: "delivered" });
+
+        expect(await stored(queue, both.queueId)).toBe("Subject: scan\r\n\r\npage\r\n");
+      });
+
+      test("mail that an operator gave up stays too", async () => {
+        const { queue } = await start({ failedContentMs: 7 * DAY });
+        const given = await accept(queue);
+        const [entry] = await queue.list({ ids: [given.queueId] }, 1);
+        if (entry === undefined) throw new Error("nothing to give up");
+        await queue.bounce({
+          queueId: given.queueId,
+          recipients: [{ index: 0, address: "anna@contoso.com" }],
+          by: "anna",
+          cause: "given up by anna",
+          generated: [],
+          postponed: [],
+        });
+
+        expect((await queue.show(given.queueId))?.hasContent).toBe(true);
+      });
+
+      test("is not kept where it is not to be, and goes when that changes or the message is forgotten", async () => {
+        const { queue, clock } = await start();
+        const fail = async (): Promise<string> => {
+          const { queueId } = await accept(queue);
+          await settleAll(queue, clock, await claimOne(queue), bounced);
+          return queueId;
+        };
+        await isGone(queue, await fail());
+
+        queue.update({ floorBytes: 0, historyKeepMs: 30 * DAY, failedContentMs: 7 * DAY });
+        const kept = await fail();
+        expect((await queue.show(kept))?.hasContent).toBe(true);
+        queue.update({ floorBytes: 0, historyKeepMs: 30 * DAY });
+        await isGone(queue, kept);
+
+        queue.update({ floorBytes: 0, historyKeepMs: 1 * DAY, failedContentMs: 7 * DAY });
+        const forgotten = await fail();
+        clock.advance(1 * DAY + 2 * HOUR);
+        await expect.poll(() => queue.show(forgotten)).toBeUndefined();
+        await expect.poll(async () => (await queue.statistics()).contentBytes).toBe(0);
+      });
+
+      test("gives way to new mail, and that is told", async () => {
+        const { queue, clock, happened } = await start({ failedContentMs: 7 * DAY, maxBytes: 500_000 });
+        const large = await accept(queue, {}, `Subject: large\r\n\r\n${"x".repeat(600_000)}\r\n`);
+        await settleAll(queue, clock, await claimOne(queue), bounced);
+        expect((await queue.show(large.queueId))?.hasContent).toBe(true);
+
+        await expect.poll(() => queue.refusal()).toBeUndefined();
+        await accept(queue);
+        expect(happened("content.dropped")).toEqual([{ type: "content.dropped", messages: 1, early: true }]);
+        expect((await queue.show(large.queueId))?.hasContent).toBe(false);
       });
     });
 

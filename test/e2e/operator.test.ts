@@ -140,7 +140,7 @@ test("mail that is given up ends as bounced, deferred or held, and its sender ge
   const asked = await queue("bounce", second);
   const [bounced, others] = [await queue("bounce", second, "--yes"), await queue("bounce", "--to", "anna", "--yes", "--json")];
   const acted = await relay.waitForEvent("operator.acted");
-  const shown = await queue("show", second);
+  const [shown, exported] = [await queue("show", second), await queue("export", second)];
   await nextHop.listen(nextHopPort);
   await queue("retry", "--all");
   // To the sender, and to the postmaster.
@@ -156,7 +156,9 @@ test("mail that is given up ends as bounced, deferred or held, and its sender ge
   expect(acted).toMatchObject({ operator: expect.any(String), declared: true });
   expect(shown.stdout).toMatch(/bruno@contoso\.com: bounced on next\n +given up by \S+/);
   expect(shown.stdout).toMatch(/bounce by \S+/);
-  expect(shown.stdout).toContain("content deleted");
+  expect(exported.stdout).toMatch(/^X-Postern-Id: /m);
+  expect(exported.stdout).toMatch(/^To: bruno@contoso\.com\r$/m);
+  expect(shown.stdout).toContain(`still to be had: postern queue export ${second}`);
   expect(metrics).toContain('postern_recipients_total{state="bounced",upstream="next"} 2');
   // Of two equal failures the first is told at once, to both; the second with others at the end of the hour.
   expect(status.queue).toMatchObject({

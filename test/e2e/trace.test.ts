@@ -26,6 +26,8 @@ beforeEach(async () => {
     organization: { domains: ["contoso.com"], postmaster: "it@contoso.com", time_zone: "Europe/Paris" },
     clients: { floor: { networks: ["127.0.0.1"] } },
     log: { subjects: true },
+    // Deferred mail is to be found deferred, however long the questions take.
+    retry: { first: "1m" },
   });
   relay = await run(files);
 });

@@ -119,7 +119,12 @@ export const Queue = z.strictObject({
 export const History = z.strictObject({
   keep: about(duration("1h", "3650d").prefault("30d"), {
     description:
-      "How long it can be looked up what happened to a message. Its content is deleted with its last recipient. Where an upstream has a limit by the hour or day, at least 25 h are kept: what is used of it is counted from there after a restart.",
+      "How long it can be looked up what happened to a message. Where an upstream has a limit by the hour or day, at least 25 h are kept: what is used of it is counted from there after a restart.",
+    apply: "reload",
+  }),
+  failed_content: about(orWord("none", duration("1h", "365d")).prefault("7d"), {
+    description:
+      "How long the content of mail that somebody did not get (bounced, expired) stays, so that postern queue export can bring it back; at most as long as keep. It goes earlier where new mail needs the room. Content of delivered and of deleted mail is deleted at once.",
     apply: "reload",
   }),
 });
