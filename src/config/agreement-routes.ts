@@ -1,9 +1,8 @@
 /** What must agree between routes and what they name: clients, upstreams, sizes, recipients. */
 import { isInternalDomain, splitAddress } from "../mail/address.ts";
-import { largestMessage } from "./agreement-upstreams.ts";
+import { largestMessage, servesOnlyInside } from "./agreement-upstreams.ts";
 import { error, unknownName, warning } from "./disagreement.ts";
 import type { Disagreement } from "./disagreement.ts";
-import { PRESETS } from "./presets.ts";
 import type { Readable } from "./readable.ts";
 import type { ParsedFile } from "./schema/index.ts";
 import { formatSize } from "./values.ts";
@@ -115,8 +114,7 @@ function* served(file: Readable): Generator<Disagreement> {
     pattern === "any" || pattern === "external" || (pattern !== "internal" && !isInternalDomain(splitAddress(pattern).domain, own));
   const onlyInside = (door: string): boolean => {
     const upstream = file.upstreams[door];
-    if (upstream?.type === "direct-send") return true;
-    return upstream?.type === "smtp-auth" && upstream.preset !== undefined && PRESETS[upstream.preset].serves === "internal";
+    return upstream !== undefined && servesOnlyInside(upstream);
   };
   for (const [name, client] of Object.entries(file.clients)) {
     if (!client.recipients.some(outside)) continue;

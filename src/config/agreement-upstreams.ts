@@ -19,6 +19,12 @@ export function largestMessage(upstream: ParsedUpstream): number {
   return service.limits.max_message_size;
 }
 
+/** Whether it takes recipients in the organization only. */
+export function servesOnlyInside(upstream: ParsedUpstream): boolean {
+  if (upstream.type === "direct-send") return true;
+  return upstream.type === "smtp-auth" && upstream.preset !== undefined && PRESETS[upstream.preset].serves === "internal";
+}
+
 /** Everything within one upstream, then what several have in common. */
 export function* upstreamDisagreements(upstreams: Named<ParsedUpstream>, organization: Organization): Generator<Disagreement> {
   for (const [name, upstream] of Object.entries(upstreams)) {

@@ -1,4 +1,5 @@
 /** What must agree between keys: references, overlaps, limits. The schema has checked each value by itself. */
+import { alertDisagreements } from "./agreement-alerts.ts";
 import { routeDisagreements } from "./agreement-routes.ts";
 import { userDisagreements } from "./agreement-users.ts";
 import { upstreamDisagreements } from "./agreement-upstreams.ts";
@@ -24,6 +25,7 @@ export function disagreements(file: Readable): Disagreement[] {
     ...upstreams(file),
     ...routeDisagreements(file),
     ...retry(file),
+    ...alertDisagreements(file),
   ];
 }
 
@@ -213,7 +215,9 @@ function* upstreams(file: Readable): Generator<Disagreement> {
   yield* upstreamDisagreements(file.upstreams, file.organization);
   if (!file.hasRoutes || file.routes.some((route) => route === undefined)) return;
   for (const name of file.names.upstreams ?? []) {
-    if (!file.routes.some((route) => route?.via.includes(name))) yield warning(["upstreams", name], "no route uses this upstream");
+    // One for alerts alone is what somebody asked for.
+    const used = file.routes.some((route) => route?.via.includes(name)) || file.alerts?.mail?.via?.includes(name) === true;
+    if (!used) yield warning(["upstreams", name], "no route uses this upstream");
   }
 }
 

@@ -297,6 +297,14 @@ export interface SyslogConfig {
   readonly facility: "user" | "mail" | "daemon" | "auth" | "syslog" | `local${0 | 1 | 2 | 3 | 4 | 5 | 6 | 7}`;
 }
 
+/** Who gets alerts by mail. */
+export interface AlertMailConfig {
+  /** At least one. */
+  readonly to: readonly string[];
+  /** Names of upstreams in order; undefined: all of them. */
+  readonly via?: readonly string[] | undefined;
+}
+
 export interface Config {
   readonly hostname: string;
   readonly data_dir: string;
@@ -340,7 +348,11 @@ export interface Config {
   readonly admin: { readonly listen: Endpoint };
   readonly metrics: { readonly listen: Endpoint | undefined };
   /** Who is told of alerts besides the log. */
-  readonly alerts: { readonly webhook: WebhookConfig | undefined; readonly syslog: SyslogConfig | undefined };
+  readonly alerts: {
+    readonly webhook: WebhookConfig | undefined;
+    readonly syslog: SyslogConfig | undefined;
+    readonly mail: AlertMailConfig | undefined;
+  };
   readonly log: {
     readonly level: "debug" | "info" | "warn" | "error";
     readonly subjects: boolean;

@@ -72,7 +72,7 @@ describe("files that work", () => {
       network: { proxy: undefined, ca: [], source_address: undefined, dns: { servers: [] } },
       admin: { listen: { host: "127.0.0.1", port: 8025 } },
       metrics: { listen: undefined },
-      alerts: { webhook: undefined, syslog: undefined },
+      alerts: { webhook: undefined, syslog: undefined, mail: undefined },
       log: { level: "info", subjects: false, transcripts: "errors" },
     });
   });

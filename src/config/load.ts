@@ -140,6 +140,7 @@ function salvage(document: ParsedDocument): Readable {
     hasRoutes: Array.isArray(routes),
     retry: read(shape.retry, valueAt(document.value, ["retry"])),
     admin: read(shape.admin, valueAt(document.value, ["admin"])),
+    alerts: read(shape.alerts, valueAt(document.value, ["alerts"])),
     metrics: read(shape.metrics, valueAt(document.value, ["metrics"])),
     names: { listeners: names("listeners"), clients: names("clients"), upstreams: names("upstreams") },
   };

@@ -14,6 +14,7 @@ export interface Readable {
   readonly routes: readonly (ParsedFile["routes"][number] | undefined)[];
   readonly retry?: ParsedFile["retry"] | undefined;
   readonly admin?: ParsedFile["admin"] | undefined;
+  readonly alerts?: ParsedFile["alerts"] | undefined;
   readonly metrics?: ParsedFile["metrics"] | undefined;
   /** All names in the file, faulty entries included; undefined where the section itself is missing or no mapping. */
   readonly names: {

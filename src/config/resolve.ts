@@ -51,7 +51,7 @@ export function resolveConfig(file: ParsedFile, folder: string): Config {
     network: ownNetwork,
     admin: file.admin,
     metrics: { listen: file.metrics.listen },
-    alerts: { webhook: resolveWebhook(file.alerts.webhook, folder), syslog: file.alerts.syslog },
+    alerts: { webhook: resolveWebhook(file.alerts.webhook, folder), syslog: file.alerts.syslog, mail: file.alerts.mail },
     log: file.log,
   };
 }

@@ -4,7 +4,7 @@ import { formatFinding } from "./finding.ts";
 import { parseConfig } from "./load.ts";
 
 /** Findings about a file with these clients, upstreams and routes, without their places. */
-function said(parts: { clients?: string; routes?: string; upstreams?: string }): string[] {
+function said(parts: { clients?: string; routes?: string; upstreams?: string; alerts?: string }): string[] {
   const loaded = parseConfig(
     `
 hostname: relay.contoso.com
@@ -19,6 +19,7 @@ upstreams:
 ${parts.upstreams ?? ""}
 routes:
 ${parts.routes ?? "  - { name: default, via: [inside, one, two] }"}
+alerts: { ${parts.alerts ?? ""} }
 `,
     "p.yaml",
     "/etc/postern",
@@ -27,7 +28,7 @@ ${parts.routes ?? "  - { name: default, via: [inside, one, two] }"}
   // An upstream that no route uses is another test's.
   return findings
     .map((finding) => formatFinding(finding).replace(/^p\.yaml:\d+:\d+ /, ""))
-    .filter((line) => !line.includes("no route uses"));
+    .filter((line) => !/^upstreams\.(?!spare).* no route uses/.test(line));
 }
 
 test("several upstreams in order are a route", () => {
@@ -93,4 +94,55 @@ test("mail that is spread over mailboxes with different senders is a warning", (
   ]);
   const same = "sender: { address: scans@contoso.com },";
   expect(said({ routes, upstreams: `${door("m1", "s1", same)}\n${door("m2", "s2", same)}` })).toEqual([]);
+});
+
+const app = (name: string, type: string, more = ""): string =>
+  `  ${name}: { type: ${type}, mailbox: ${name}@contoso.com, credential: { type: client-secret, client_id: 11111111-1111-1111-1111-111111111111, secret: { file: s } }${more} }`;
+
+test.each([
+  ["by two servers", "mail: { to: it@contoso.com, via: [one, two] }", []],
+  ["by all upstreams", "mail: { to: [it@contoso.com, desk@provider.example] }", []],
+  [
+    "by one upstream",
+    "mail: { to: it@contoso.com, via: one }",
+    [
+      "alerts.mail.via: warning: while upstream one is closed nobody is told by mail, because no other one may carry it. Add a webhook or a syslog server, or another upstream",
+    ],
+  ],
+  [
+    "by upstreams that share a secret",
+    "mail: { to: it@contoso.com, via: [scans, graph] }",
+    [
+      "alerts.mail.via: warning: all of these upstreams fail together, with one credential or one server (scans, graph), and then nobody is told by mail. Add a webhook or a syslog server, or another upstream",
+    ],
+  ],
+  [
+    "to somebody outside by upstreams for inside",
+    "mail: { to: [it@contoso.com, desk@provider.example], via: [inside, other] }",
+    ["alerts.mail.to[1]: warning: is outside the organization, and none of the upstreams serves such recipients: inside, other"],
+  ],
+  [
+    "by names that are none",
+    "mail: { to: [], via: [one, one, tow] }",
+    [
+      "alerts.mail.to: expected at least one address",
+      "alerts.mail.via[1]: one is listed twice",
+      'alerts.mail.via[2]: expected the name of an upstream, not "tow"; did you mean two?',
+    ],
+  ],
+])("alerts by mail %s", (_what, alerts, expected) => {
+  const upstreams = [
+    app("scans", "smtp-auth"),
+    app("graph", "graph"),
+    "  other: { type: direct-send, domain: contoso.com, port: 2525 }",
+  ].join("\n");
+
+  expect(said({ upstreams, alerts }).filter((line) => line.startsWith("alerts"))).toEqual(expected);
+});
+
+test("an upstream for alerts alone is no mistake", () => {
+  const parts = { upstreams: "  spare: { type: smart-host, host: c.example }", routes: "  - { name: default, via: [inside, one, two] }" };
+  const loaded = (alerts: string) => said({ ...parts, alerts });
+
+  expect(loaded("mail: { to: it@contoso.com, via: [one, spare] }")).toEqual([]);
 });

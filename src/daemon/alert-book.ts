@@ -12,26 +12,28 @@ import { syslogCarrier } from "../observe/alerts/syslog.ts";
 import { webhookCarrier } from "../observe/alerts/webhook.ts";
 import type { GaugeSnapshot } from "../observe/metrics.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { AlertMails } from "./alert-mails.ts";
 
 /** Doors and senders that are held are tried within `retry.max`; this on top leaves room for the answer, and for rests between probes. */
 const GRACE_MS = 2 * 3_600_000;
 
-export function buildAlerts(config: Config, emit: Emit, clock: Clock): Alerts {
+export function buildAlerts(config: Config, mails: AlertMails, emit: Emit, clock: Clock): Alerts {
   return new Alerts({
     directory: join(config.data_dir, "deliver"),
     graceMs: GRACE_MS + 2 * config.retry.max,
-    ways: alertWays(config, clock),
+    ways: alertWays(config, mails, clock),
     emit,
     clock,
   });
 }
 
 /** Who carries notices by this configuration. Files are read at each attempt. */
-export function alertWays(config: Config, clock: Clock): Ways {
-  const { webhook, syslog } = config.alerts;
+export function alertWays(config: Config, mails: AlertMails, clock: Clock): Ways {
+  const { webhook, syslog, mail } = config.alerts;
   return {
     ...(webhook === undefined ? {} : { webhook: byWebhook(webhook, config, clock) }),
     ...(syslog === undefined ? {} : { syslog: bySyslog(syslog, config) }),
+    ...(mail === undefined ? {} : { mail: mails.carrier(mail, config) }),
   };
 }
 

@@ -25,6 +25,7 @@ import { versions } from "../platform/version.ts";
 import type { Devices } from "../devices/devices.ts";
 import type { Emit } from "../mail/events.ts";
 import type { TranscriptFiles } from "../observe/transcripts/files.ts";
+import { AlertMails } from "./alert-mails.ts";
 import { alertWays, buildAlerts, figuresOf } from "./alert-book.ts";
 import { buildTranscripts, transcriptSource } from "./transcripts.ts";
 import { admittingClients, buildDevices } from "./device-book.ts";
@@ -111,10 +112,12 @@ class Starting {
 
 async function build(config: Config, options: DaemonOptions, starting: Starting): Promise<Daemon> {
   const { observer, clock } = options;
-  const alerts = buildAlerts(config, observer.emit, clock);
+  const alertMails = new AlertMails();
+  const alerts = buildAlerts(config, alertMails, observer.emit, clock);
   const lastErrors = new LastErrors(clock);
   const tell: Emit = (event) => {
     lastErrors.observe(event);
+    alertMails.observe(event);
     if (!alerts.observe(event)) observer.emit(event);
   };
   let dnsServers = config.network.dns.servers;
@@ -149,6 +152,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   });
   starting.started(() => queue.close());
 
+  alertMails.attach({ queue, router, board, upstreams, emit, clock });
   const deliverer = buildDeliverer(config, queue, upstreams, router, board, { ...options, observer: { ...observer, emit: tell } });
   await deliverer.start();
   starting.started(() => deliverer.stop(0));
@@ -197,6 +201,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     warn,
     transcripts,
     alerts,
+    alertMails,
   };
   const reloader = new Reloader({
     file: options.file,
@@ -252,6 +257,8 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
 
   const stop = async (): Promise<void> => {
     await reloader.stop();
+    // A mail of alerts needs the queue.
+    const told = alerts.endTelling();
     await inForce.certificates.stop();
     await receiver.stop(RECEIVE_GRACE_MS);
     await devices.stop();
@@ -259,6 +266,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
     await inForce.closing;
     await admin.close();
+    await told;
     await queue.close();
     await transcripts.settled();
     await alerts.stop();
@@ -301,6 +309,7 @@ interface TakesUp {
   readonly warn: WarnDoor;
   readonly transcripts: TranscriptFiles;
   readonly alerts: Pick<Alerts, "upstreamsChanged" | "update">;
+  readonly alertMails: AlertMails;
 }
 
 /** Takes up another configuration while mail flows. What may fail is done first: when it rejects, nothing has changed. */
@@ -348,7 +357,7 @@ async function takeUp(next: Config, parts: TakesUp): Promise<void> {
   queue.update(queueLimits(next));
   observer.update({ level: next.log.level });
   transcripts.of = next.log.transcripts;
-  alerts.update(alertWays(next, clock));
+  alerts.update(alertWays(next, parts.alertMails, clock));
   const ended = await deliverer.update(delivererSettings(next), changed, routesDiffer(before, next));
   // An attempt under way is finished by the door that it began with.
   const closing = [...replaced].map(async ([name, upstream]) => {

@@ -519,7 +519,7 @@ export class Lane {
   /** The other doors of a claim's recipients. */
   #elsewhere(claim: Claim): Elsewhere {
     const { router, fallbackAfterMs } = this.#options;
-    if (!this.#hasCompanions) return NOWHERE;
+    if (!this.#hasCompanions && claim.message.via === undefined) return NOWHERE;
     const another = ({ address, passed, ambiguous }: ClaimedRecipient, orClosed: boolean): string | undefined =>
       router.another(claim.message, address, { lane: this.name, passed, ambiguous }, orClosed);
     return { refused: (recipient) => another(recipient, true), open: (recipient) => another(recipient, false), fallbackAfterMs };

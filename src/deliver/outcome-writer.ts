@@ -1,4 +1,5 @@
 /** Writes what became of an attempt: settlements, history and reports in one commit, and tells of it once that is durable. */
+import type { Emit } from "../mail/events.ts";
 import type { Claim } from "../queue/queue.ts";
 import type { LaneOptions } from "./lane-options.ts";
 import type { Settled } from "./settle.ts";
@@ -32,6 +33,7 @@ export async function writeOutcome(
     emit({ type: "alert.raised", alert: "message.corrupt", subject: queueId, text: event.cause, remedy: event.remedy });
     break;
   }
+  if (claim.message.kind === "alert") tellOfAlert(settled, emit);
   for (const report of told.generated) {
     const { recipients, sizeBytes } = report.envelope;
     emit({ type: "message.generated", queueId: report.queueId, about: queueId, recipients, sizeBytes });
@@ -44,4 +46,20 @@ export async function writeOutcome(
     text: `a delivery report to the postmaster could not be delivered: ${failed[0]?.cause ?? ""}`,
     remedy: "Check organization.postmaster: it must be a mailbox that exists and takes mail",
   });
+}
+
+/** Whether alerts reach somebody by mail. That they do not is told by every other way. */
+function tellOfAlert({ events }: Settled, emit: Emit): void {
+  const alert = "alert.undeliverable";
+  for (const event of events) {
+    if (event.type === "recipient.delivered") emit({ type: "alert.cleared", alert, subject: event.recipient });
+    if (event.type !== "recipient.bounced" && event.type !== "recipient.expired") continue;
+    emit({
+      type: "alert.raised",
+      alert,
+      subject: event.recipient,
+      text: `alerts by mail do not arrive at ${event.recipient}: ${event.cause}`,
+      remedy: "Check alerts.mail.to: each must be a mailbox that exists and takes mail. postern test --alert tries it",
+    });
+  }
 }

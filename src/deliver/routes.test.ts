@@ -143,3 +143,21 @@ test("a message for one upstream takes no other, open or closed, fitting or not;
   expect(one.choose({ ...ENVELOPE, via: "gone" }, "a@fabrikam.example")).toBe("a");
   expect(several.choose({ ...ENVELOPE, via: "gone" }, "a@fabrikam.example")).toBe("a");
 });
+
+test("a message for several upstreams takes the first of them that is open, and another one once that is shut, whatever the routes", () => {
+  const fits: DoorFacts = { traits: { serves: "any", nullSender: "any" }, maxMessageSizeBytes: 1_000 };
+  const board = new DoorBoard();
+  const doors = new Map(["a", "b", "c"].map((name) => [name, fits] as const));
+  const router = makeRouter({ routes: [{ name: "default", via: ["a"] }], domains: DOMAINS, doors, board });
+  const asked = { ...ENVELOPE, via: ["gone", "b", "c"] };
+  const standing = { lane: "b", passed: [], ambiguous: false };
+  const open = router.choose(asked, "a@fabrikam.example");
+  board.register("b", { isClosed: true, startable: 0, left: 0 });
+
+  expect(open).toBe("b");
+  expect(router.choose(asked, "a@fabrikam.example", standing)).toBe("c");
+  expect(router.another(asked, "a@fabrikam.example", standing, false)).toBe("c");
+  expect(router.choose(asked, "a@fabrikam.example", { ...standing, ambiguous: true })).toBe("b");
+  expect(router.find(asked, "a@fabrikam.example").doors.map(({ door }) => door)).toEqual(["b", "c"]);
+  expect(router.choose(ENVELOPE, "a@fabrikam.example")).toBe("a");
+});

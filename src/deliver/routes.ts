@@ -111,7 +111,7 @@ function testOf(match: RouteMatch, domains: readonly string[]): Test {
   return (envelope, recipient) => tests.every((test) => test(envelope, recipient));
 }
 
-/** Name of the route of a message that may leave by one door only. */
+/** Name of the route of a message that names its doors itself. */
 const DEMANDED = "(asked for)";
 
 /** @throws Error when a recipient could match no route, or a route names no upstream: the configuration's check was not run */
@@ -139,18 +139,20 @@ class Rules implements Router {
     this.#last = last;
     // The usual configuration has one route with one door: next to nothing is looked at for each recipient.
     this.choose =
-      this.#rules.length === 1 && last.route.via.length === 1 ? (envelope) => this.#demanded(envelope) ?? last.first : this.#choose;
+      this.#rules.length === 1 && last.route.via.length === 1
+        ? (envelope, recipient, standing) => (envelope.via === undefined ? last.first : this.#choose(envelope, recipient, standing))
+        : this.#choose;
   }
 
-  /** The one door that the message may leave by, where it says so and there still is one of that name. */
-  #demanded({ via }: Envelope): string | undefined {
-    return via !== undefined && this.#options.doors?.has(via) === true ? via : undefined;
+  /** The doors that the message may leave by, where it says so and there still are some of those names. */
+  #demanded({ via = [] }: Envelope): readonly string[] {
+    return list(via).filter((door) => this.#options.doors?.has(door) === true);
   }
 
   #ruleOf(envelope: Envelope, recipient: string): Rule {
     const demanded = this.#demanded(envelope);
-    if (demanded !== undefined)
-      return { route: { name: DEMANDED, via: [demanded] }, first: demanded, test: undefined, turns: this.#last.turns };
+    const [first] = demanded;
+    if (first !== undefined) return { route: { name: DEMANDED, via: demanded }, first, test: undefined, turns: this.#last.turns };
     if (this.#rules.length === 1) return this.#last;
     return this.#rules.find((rule) => rule.test === undefined || rule.test(envelope, recipient)) ?? this.#last;
   }

@@ -175,6 +175,7 @@ export type PosternEvent =
   | {
       readonly type: "message.generated";
       readonly queueId: string;
+      /** The queue id that it reports on; `alert` for a mail of alerts. */
       readonly about: string;
       readonly recipients: readonly string[];
       readonly sizeBytes: number;

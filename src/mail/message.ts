@@ -14,8 +14,11 @@ export type Holder = (typeof HOLDERS)[number];
 export const PRIORITIES = ["interactive", "normal", "bulk"] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
-/** `report` is a message of our own making (RFC 3464); it counts as generated and is never answered with another report. */
-export type MessageKind = "mail" | "report";
+/**
+ * Messages of our own making count as generated: a `report` (RFC 3464), whose failure is told to the postmaster once, and an `alert`, about which no
+ * report is ever made.
+ */
+export type MessageKind = "mail" | "report" | "alert";
 
 /** Where a message came from, fixed at acceptance. For reports: listener, client and device are empty. */
 export interface Origin {
@@ -52,8 +55,11 @@ export interface Envelope {
   readonly signed?: boolean | undefined;
   /** Some line is longer than SMTP allows, 998 octets. Absent: not known. */
   readonly longLines?: boolean | undefined;
-  /** The one upstream it may leave by, whatever the routes say, for as long as the configuration has it: a test mail's. */
-  readonly via?: string | undefined;
+  /**
+   * The upstreams it may leave by, in order, whatever the routes say, for as long as the configuration has one of them: a test mail's, or an
+   * alert's, which must not go by the upstream that it is about.
+   */
+  readonly via?: string | readonly string[] | undefined;
   /** Mail that we sent by ourselves and that has come back: as with `<>`, nothing is ever reported about it. */
   readonly returned?: boolean | undefined;
   /** Octets of the stored content, added header lines included. */

@@ -135,7 +135,7 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
     },
   },
   "message.generated": {
-    when: "Postern wrote a report; `about` is the queue id it reports on.",
+    when: "Postern wrote a report, or a mail of alerts; `about` is the queue id it reports on, or `alert`.",
     level: "info",
     count: (event, metrics) => metrics.count("recipients_generated_total", event.recipients.length),
   },

@@ -20,7 +20,7 @@ const SLOW = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 14_400,
 export const METRICS = {
   messages_received_total: { type: "counter", help: "Messages answered with 250.", labels: ["listener", "client"] },
   recipients_accepted_total: { type: "counter", help: "Recipients of messages answered with 250.", labels: ["listener", "client"] },
-  recipients_generated_total: { type: "counter", help: "Recipients of reports that Postern wrote itself.", labels: [] },
+  recipients_generated_total: { type: "counter", help: "Recipients of reports and alerts that Postern wrote itself.", labels: [] },
   recipients_total: {
     type: "counter",
     help: "Recipients that left the queue, by final state; upstream is empty where none was involved.",

@@ -286,7 +286,7 @@ export class SqliteQueue implements Queue, LinkListener {
       message: row,
       queueId: message.queueId,
       at: message.acceptedAt,
-      generated: message.kind === "report",
+      generated: message.kind !== "mail",
       envelope: JSON.stringify(message),
       reversePath: message.reversePath,
       client: message.origin.client,
@@ -455,6 +455,17 @@ export class SqliteQueue implements Queue, LinkListener {
     const claims = lanes.map(() => 0);
     const command = this.#acceptCommand(this.#nextMessage++, message, lanes, claims, shared.octets, 1);
     return { command, release: shared.done ?? ((): void => undefined) };
+  }
+
+  async generate(generated: GeneratedMessage): Promise<void> {
+    const now = this.#parts.clock.now();
+    const { command, release } = this.#generate(generated, now);
+    try {
+      await this.#db.ask(command);
+      for (const lane of command.lanes) this.#due(lane, now);
+    } finally {
+      release();
+    }
   }
 
   async *waitingMessages(filter: QueueFilter): AsyncGenerator<WaitingMessage, void, undefined> {

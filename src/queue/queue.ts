@@ -153,7 +153,7 @@ export interface AttemptCounts extends Counted {
   readonly endedAt: number;
 }
 
-/** A message of our own that enters the queue in the same commit as the settlement that caused it. */
+/** A message of our own. A report enters the queue in the same commit as the settlement that caused it. */
 export interface GeneratedMessage {
   readonly queueId: string;
   readonly envelope: Envelope;
@@ -502,6 +502,12 @@ export interface QueueLimits {
 /** The whole queue. `close` waits for commits under way, then closes the file cleanly. */
 export interface Queue extends MessageSink, DeliveryQueue, QueueReader {
   act(act: QueueAct): Promise<ActResult>;
+  /**
+   * Takes in a message of our own that no settlement causes, durably, also below the floor of free space: it may be about that.
+   *
+   * @throws PosternError E_SPOOL_FAILED when the commit failed
+   */
+  generate(message: GeneratedMessage): Promise<void>;
   /** Other limits from now on. Mail that is being written is not touched. */
   update(limits: QueueLimits): void;
   /** Resolves when the database had to be closed after a fault; the process must then restart. Never resolves otherwise. */

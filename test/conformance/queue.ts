@@ -626,6 +626,27 @@ export function queueConformance(name: string, makePlace: () => Promise<QueuePla
         expect((await contentOf(await claimOne(after.queue))).toString()).toBe("summary");
       });
 
+      test("a message of our own that no settlement causes is durable, counts as generated, tells of work, and leaves", async () => {
+        const { place, queue, clock } = await start();
+        const told: string[] = [];
+        queue.onWork((lane) => told.push(lane));
+        const alert = {
+          queueId: queue.newQueueId(),
+          envelope: envelope({ kind: "alert", reversePath: "", recipients: ["it@contoso.com"], device: "" }),
+          content: Buffer.from("alert"),
+        };
+
+        await queue.generate(alert);
+        const after = await powerCut(place, clock);
+
+        expect(told).toEqual([LANE]);
+        expect(await after.queue.statistics()).toMatchObject({ accepted: 0, generated: 1, waiting: { queued: 1 } });
+        const claim = await claimOne(after.queue);
+        expect(claim.message).toMatchObject({ queueId: alert.queueId, kind: "alert" });
+        expect((await contentOf(claim)).toString()).toBe("alert");
+        await expectBalanced(after.queue);
+      });
+
       test("what is postponed while a report is written stays", async () => {
         const { queue, clock } = await start();
         const window = { to: "it@contoso.com", topic: "refused", since: 7 };

@@ -1,6 +1,6 @@
 /** Observation: HTTP and log. */
 import { z } from "./engine.ts";
-import { about, boolean, endpoint, oneOf, orWord, secret, syslogAddress } from "./fields.ts";
+import { about, address, boolean, endpoint, listOf, name, oneOf, orWord, secret, syslogAddress } from "./fields.ts";
 
 export const Admin = z.strictObject({
   listen: about(endpoint().prefault("127.0.0.1:8025"), {
@@ -61,12 +61,31 @@ const Syslog = z.strictObject({
   ),
 });
 
+const AlertMail = z.strictObject({
+  to: about(listOf(address()), {
+    description: "Who gets alerts by mail.",
+    samples: [["it@contoso.com"]],
+    apply: "reload",
+  }),
+  via: about(listOf(name()).optional(), {
+    description:
+      "Upstreams that it may leave by, in order. One that is open and that the alert is not about goes first, whatever the order; routes do not matter.",
+    samples: [["connector", "scans"]],
+    default_text: "all upstreams",
+    apply: "reload",
+  }),
+});
+
 export const Alerts = z.strictObject({
   webhook: about(Webhook.optional(), {
     description: "Where alerts are posted to. It does not depend on mail.",
     apply: "reload",
   }),
   syslog: about(Syslog.optional(), { description: "Syslog server that is told of alerts. It does not depend on mail.", apply: "reload" }),
+  mail: about(AlertMail.optional(), {
+    description: "Who gets alerts by mail, several of a minute in one. It depends on mail: have a second way beside it.",
+    apply: "reload",
+  }),
 });
 
 export const Log = z.strictObject({

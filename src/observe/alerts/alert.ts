@@ -72,6 +72,7 @@ export const ALERTS: Readonly<Record<string, AlertKind>> = {
   "budget.low": { severity: "warning", ends: "owner" },
   "message.corrupt": { severity: "critical", ends: "time" },
   "report.undeliverable": { severity: "warning", ends: "time" },
+  "alert.undeliverable": { severity: "warning", ends: "owner" },
   "config.reload": { severity: "warning", ends: "owner" },
   "devices.file": { severity: "warning", ends: "time" },
   "spool.failed": { severity: "critical", ends: "time" },

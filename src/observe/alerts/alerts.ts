@@ -48,8 +48,8 @@ const TEST = "test";
 const OF_ITSELF: ReadonlySet<string> = new Set(["upstream.configuration", "upstream.sign-in", "upstream.certificate"]);
 
 /** Whether an alert is about this upstream alone. */
-function isAbout(alert: string, subject: string, upstream: string): boolean {
-  if (alert.startsWith("upstream.")) return subject === upstream;
+export function isAbout({ alert, subject }: Pick<OpenAlert, "alert" | "subject">, upstream: string): boolean {
+  if (alert.startsWith("upstream.") || alert === "credential.expiring") return subject === upstream;
   return (alert === "sender.held" || alert === "budget.low") && subject.startsWith(`${upstream} `);
 }
 
@@ -111,12 +111,18 @@ export class Alerts {
     this.#plan(0);
   }
 
+  /** Tries nothing any more: what is raised from now on is told by the next process. Resolves when the attempts under way have ended. */
+  async endTelling(): Promise<void> {
+    this.#started = false;
+    await Promise.all([this.#ending, ...[...this.#outboxes.values()].map((outbox) => outbox.stop())]);
+  }
+
   /** Ends timers, and the attempts under way; writes what is not written. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancel?.();
     await this.#looking;
-    await Promise.all([this.#ending, ...[...this.#outboxes.values()].map((outbox) => outbox.stop())]);
+    await this.endTelling();
     await this.#store.settled();
   }
 
@@ -171,10 +177,8 @@ export class Alerts {
    * @param remade - names of upstreams whose new self had nothing to complain about
    */
   upstreamsChanged(remade: readonly string[], removed: readonly string[]): void {
-    const isGone = ({ alert, subject }: OpenAlert): boolean => {
-      if (removed.some((name) => isAbout(alert, subject, name))) return true;
-      return OF_ITSELF.has(alert) && remade.includes(subject);
-    };
+    const isGone = (open: OpenAlert): boolean =>
+      removed.some((name) => isAbout(open, name)) || (OF_ITSELF.has(open.alert) && remade.includes(open.subject));
     for (const notice of this.#book.drop(isGone, this.#options.clock.now())) this.#tell(notice);
   }
 

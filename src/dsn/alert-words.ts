@@ -1,0 +1,88 @@
+/** What a mail of alerts says to people, in each language. What is the matter, and the remedy, stand in it as in the log. */
+import type { Language } from "./words.ts";
+
+/** The texts of a mail of alerts. */
+export interface AlertWords {
+  readonly opening: (hostname: string) => string;
+  /** What is printed before an alert, and stands in the subject: in ASCII. */
+  readonly severities: Readonly<Record<"info" | "warning" | "critical", string>>;
+  readonly over: string;
+  readonly still: (severity: string) => string;
+  readonly several: (alerts: number) => string;
+  readonly since: (date: string) => string;
+  readonly overAt: (date: string) => string;
+  readonly andMore: (alerts: number) => string;
+  readonly closing: string;
+  /** What each kind of alert means, in a sentence. */
+  readonly kinds: Readonly<Record<string, string>>;
+}
+
+const EN: AlertWords = {
+  opening: (hostname) => `This is the mail relay ${hostname}.`,
+  severities: { info: "info", warning: "warning", critical: "critical" },
+  over: "over",
+  still: (severity) => `still ${severity}`,
+  several: (alerts) => `${alerts} alerts`,
+  since: (date) => `Since ${date}.`,
+  overAt: (date) => `Over since ${date}.`,
+  andMore: (alerts) => `and ${alerts} more.`,
+  closing: "What is open now, and what to do about it: postern status",
+  kinds: {
+    "upstream.held": "A way out is closed by a fault that needs hands. Its mail waits, or goes by the next way.",
+    "upstream.sign-in": "The sign-in of a way out cannot be renewed. Mail still leaves with the one before.",
+    "upstream.certificate": "The new certificate of a way out does not fit. The one before stays in use.",
+    "upstream.configuration": "A file that a way out needs cannot be read.",
+    "certificate.invalid": "The new certificate of a listener does not fit. The one before is still shown.",
+    "certificate.expired": "The certificate of a listener has ended. It is still shown.",
+    "certificate.expiring": "The certificate of a listener ends soon.",
+    "credential.expiring": "The secret or certificate of a way out ends soon.",
+    "sender.held": "A sender may not send by this way out. Its mail is held.",
+    "budget.low": "Little is left of a day's recipients.",
+    "message.corrupt": "A stored message failed its checksum. It is held and never sent.",
+    "report.undeliverable": "A report to the postmaster was refused.",
+    "alert.undeliverable": "Alerts by mail do not arrive at this address.",
+    "config.reload": "The changed configuration has faults. The one before is in force.",
+    "devices.file": "What is known of devices cannot be written.",
+    "devices.refused": "Many connections of unknown devices are refused.",
+    "spool.failed": "The file of the queue could not be used.",
+    "queue.old": "Mail has waited for long.",
+    "disk.low": "The disk fills up.",
+    test: "This is a test.",
+  },
+};
+
+const FR: AlertWords = {
+  opening: (hostname) => `Ici le relais de messagerie ${hostname}.`,
+  severities: { info: "info", warning: "attention", critical: "critique" },
+  over: "fin",
+  still: (severity) => `toujours ${severity}`,
+  several: (alerts) => `${alerts} alertes`,
+  since: (date) => `Depuis le ${date}.`,
+  overAt: (date) => `Terminé le ${date}.`,
+  andMore: (alerts) => `et ${alerts} ${alerts === 1 ? "autre" : "autres"}.`,
+  closing: "Ce qui est ouvert en ce moment, et que faire : postern status",
+  kinds: {
+    "upstream.held": "Une sortie est fermée par un défaut à réparer. Son courrier attend, ou passe par la sortie suivante.",
+    "upstream.sign-in": "L'authentification d'une sortie ne peut pas être renouvelée. Le courrier part encore avec la précédente.",
+    "upstream.certificate": "Le nouveau certificat d'une sortie ne convient pas. Le précédent reste utilisé.",
+    "upstream.configuration": "Un fichier dont une sortie a besoin ne peut pas être lu.",
+    "certificate.invalid": "Le nouveau certificat d'un port d'écoute ne convient pas. Le précédent est encore présenté.",
+    "certificate.expired": "Le certificat d'un port d'écoute a expiré. Il est encore présenté.",
+    "certificate.expiring": "Le certificat d'un port d'écoute expire bientôt.",
+    "credential.expiring": "Le secret ou le certificat d'une sortie expire bientôt.",
+    "sender.held": "Un expéditeur n'a pas le droit d'envoyer par cette sortie. Son courrier est retenu.",
+    "budget.low": "Il reste peu des destinataires d'une journée.",
+    "message.corrupt": "Un message enregistré est endommagé. Il est retenu et n'est jamais envoyé.",
+    "report.undeliverable": "Un rapport au postmaster a été refusé.",
+    "alert.undeliverable": "Les alertes par courriel n'arrivent pas à cette adresse.",
+    "config.reload": "La configuration modifiée contient des erreurs. La précédente reste en vigueur.",
+    "devices.file": "Ce qui est connu des appareils ne peut pas être écrit.",
+    "devices.refused": "Beaucoup de connexions d'appareils inconnus sont refusées.",
+    "spool.failed": "Le fichier de la file d'attente n'a pas pu être utilisé.",
+    "queue.old": "Du courrier attend depuis longtemps.",
+    "disk.low": "Le disque se remplit.",
+    test: "Ceci est un essai.",
+  },
+};
+
+export const ALERT_WORDS: Readonly<Record<Language, AlertWords>> = { en: EN, fr: FR };

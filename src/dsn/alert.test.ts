@@ -1,0 +1,88 @@
+import { simpleParser } from "mailparser";
+import { expect, test } from "vitest";
+import { ALERTS } from "../observe/alerts/alert.ts";
+import { ALERT_WORDS } from "./alert-words.ts";
+import { buildAlertMail, type AlertFacts, type AlertMailFacts } from "./alert.ts";
+
+const AT = Date.UTC(2026, 0, 5, 9, 0, 0);
+const HELD: AlertFacts = {
+  state: "raised",
+  alert: "upstream.held",
+  subject: "scans",
+  text: "upstream scans is held: 535 5.7.3\r\nBcc: x@evil.example",
+  remedy: "renew the secret",
+  severity: "critical",
+  since: AT,
+  at: AT,
+};
+
+function build(alerts: readonly AlertFacts[], more: Partial<AlertMailFacts> = {}) {
+  const facts = {
+    queueId: "01A",
+    now: AT,
+    timeZone: "UTC",
+    hostname: "relay.contoso.com",
+    language: "en",
+    from: "it@contoso.com",
+  } as const;
+  return buildAlertMail({ ...facts, to: ["anna@contoso.com", "bruno@contoso.com"], alerts, ...more });
+}
+
+test("reads as what it is, in ASCII, to all who get it, and nothing foreign becomes a header", async () => {
+  const mail = build([HELD]);
+  const parsed = await simpleParser(mail.content);
+
+  expect(mail).toMatchObject({ messageId: "<01A@relay.contoso.com>", eightBit: false });
+  expect(mail.content.toString()).toContain("\r\nSubject: [critical] upstream.held scans (relay.contoso.com)\r\n");
+  expect(mail.content.toString()).toContain("\r\nTo: <anna@contoso.com>,\r\n <bruno@contoso.com>\r\n");
+  expect(parsed.headers.has("bcc")).toBe(false);
+  expect(parsed.headers.get("auto-submitted")).toBe("auto-generated");
+  expect(parsed.text).toBe(`This is the mail relay relay.contoso.com.
+
+[critical] upstream.held scans
+  A way out is closed by a fault that needs hands. Its mail waits, or goes
+  by the next way.
+  upstream scans is held: 535 5.7.3 Bcc: x@evil.example
+  What to do: renew the secret
+  Since Mon, 05 Jan 2026 09:00:00 +0000.
+
+What is open now, and what to do about it: postern status
+`);
+});
+
+test.each([
+  [
+    "the worst of several",
+    [
+      { ...HELD, severity: "info", subject: "a" },
+      { ...HELD, subject: "b" },
+    ],
+    "[critical] 2 alerts: upstream.held a, upstream.held b",
+  ],
+  ["what lasts", [{ ...HELD, state: "repeated", severity: "warning" }], "[still warning] upstream.held scans"],
+  ["what is over, though it began in the same mail", [HELD, { ...HELD, state: "cleared" }], "[over] upstream.held scans"],
+  ["foreign letters without their accents", [{ ...HELD, subject: "scans é\r\nBcc: x 日本" }], "[critical] upstream.held scans e Bcc: x ?"],
+] as const)("the subject names %s", (_what, alerts, subject) => {
+  expect(build(alerts).content.toString()).toContain(`\r\nSubject: ${subject} (relay.contoso.com)\r\n`);
+});
+
+test("hundreds of alerts are one mail with the first fifty and a number, and a subject of bounded length", async () => {
+  const alerts = Array.from({ length: 200 }, (_, i) => ({ ...HELD, subject: `sender${i}@contoso.com`, text: "x".repeat(1000) }));
+  const { text = "", subject = "" } = await simpleParser(build(alerts).content);
+
+  expect(text.match(/^\[critical\]/gm)).toHaveLength(50);
+  expect(text).toContain("\nand 150 more.\n");
+  expect(subject).toMatch(/^\[critical\] 200 alerts: .{60,100}\.\.\. \(relay\.contoso\.com\)$/);
+});
+
+test("French is French, with an ASCII subject, and every kind of alert has its sentence in each language", async () => {
+  const mail = build([HELD, { ...HELD, state: "cleared", alert: "disk.low", subject: "queue" }], { language: "fr" });
+  const parsed = await simpleParser(mail.content);
+
+  expect(mail.eightBit).toBe(false);
+  expect(parsed.subject).toBe("[critique] 2 alertes: upstream.held scans, disk.low queue (relay.contoso.com)");
+  expect(parsed.text).toContain("Une sortie est fermée par un défaut à réparer.");
+  expect(parsed.text).toContain("Que faire : renew the secret");
+  for (const { kinds } of Object.values(ALERT_WORDS))
+    expect(Object.keys(kinds).toSorted()).toEqual([...Object.keys(ALERTS), "test"].toSorted());
+});

@@ -1,0 +1,101 @@
+/** A mail of alerts: plain text for people, with a subject in ASCII that telephones and ticket systems show as it is. */
+import { isAscii, oneLine } from "../mime/words.ts";
+import { ALERT_WORDS } from "./alert-words.ts";
+import { encodedPart, type Report, type ReportHeader } from "./envelope.ts";
+import { displayName, mailDate, wrapped } from "./mime.ts";
+import { WORDS } from "./words.ts";
+
+/** What is told of one alert. Times in ms since the epoch. */
+export interface AlertFacts {
+  readonly state: "raised" | "repeated" | "cleared";
+  readonly alert: string;
+  readonly subject: string;
+  readonly text: string;
+  readonly remedy?: string | undefined;
+  readonly severity: "info" | "warning" | "critical";
+  readonly since: number;
+  readonly at: number;
+}
+
+/** Everything a mail of alerts is made of. */
+export interface AlertMailFacts extends Omit<ReportHeader, "to"> {
+  /** At least one. */
+  readonly to: readonly string[];
+  /** At least one, the oldest first. */
+  readonly alerts: readonly AlertFacts[];
+}
+
+/** Alerts that are told in full; the others are counted. */
+const MOST_LISTED = 50;
+const LONGEST_SUBJECT = 120;
+const RANK = ["info", "warning", "critical"] as const;
+
+/** Writes the mail. Its reverse-path must be null, so that nothing ever answers it. */
+export function buildAlertMail(facts: AlertMailFacts): Report {
+  const { queueId, hostname, language, from, to, now, timeZone, alerts } = facts;
+  const messageId = `<${queueId}@${hostname}>`;
+  const isCritical = alerts.some(({ state, severity }) => state !== "cleared" && severity === "critical");
+  const header = [
+    `From: ${displayName(WORDS[language].relayName(hostname))} <${oneLine(from)}>`,
+    `To: ${to.map((address) => `<${oneLine(address)}>`).join(",\r\n ")}`,
+    `Subject: ${subjectOf(facts)}`,
+    `Date: ${mailDate(now, timeZone)}`,
+    `Message-ID: ${messageId}`,
+    "Auto-Submitted: auto-generated",
+    ...(isCritical ? ["Importance: high"] : []),
+    `X-Postern-Id: ${queueId}`,
+    `X-Postern-Loop: ${hostname}`,
+    "MIME-Version: 1.0",
+  ];
+  const text = `${header.join("\r\n")}\r\n${encodedPart("text/plain", Buffer.from(bodyOf(facts)), true)}`;
+  return { content: Buffer.from(text), messageId, eightBit: !isAscii(text) };
+}
+
+/** `[critical] upstream.held scans (relay.contoso.com)`. */
+function subjectOf({ alerts, language, hostname }: AlertMailFacts): string {
+  const words = ALERT_WORDS[language];
+  // What began and ended is over, and named once.
+  const last = new Map(alerts.map((one) => [`${one.alert} ${one.subject}`, one]));
+  const names = [...last.keys()];
+  const worst = [...last.values()]
+    .filter(({ state }) => state !== "cleared")
+    .toSorted((a, b) => RANK.indexOf(b.severity) - RANK.indexOf(a.severity))[0];
+  const how = worst === undefined ? words.over : names.length === 1 ? howOf(worst, language) : words.severities[worst.severity];
+  const what = names.length === 1 ? (names[0] ?? "") : `${words.several(names.length)}: ${names.join(", ")}`;
+  const plain = ascii(`[${how}] ${what}`);
+  const cut = plain.length > LONGEST_SUBJECT ? `${plain.slice(0, LONGEST_SUBJECT)}...` : plain;
+  return `${cut} (${hostname})`;
+}
+
+function howOf({ state, severity }: AlertFacts, language: AlertMailFacts["language"]): string {
+  const words = ALERT_WORDS[language];
+  if (state === "cleared") return words.over;
+  return state === "repeated" ? words.still(words.severities[severity]) : words.severities[severity];
+}
+
+/** Letters without their accents; what has no such form becomes a question mark. */
+function ascii(text: string): string {
+  return oneLine(text)
+    .normalize("NFD")
+    .replace(/\p{M}/gu, "")
+    .replace(/[^ -~]+/g, "?");
+}
+
+function bodyOf({ alerts, hostname, language, timeZone }: AlertMailFacts): string {
+  const words = ALERT_WORDS[language];
+  const { date, whatToDo } = WORDS[language];
+  const blocks = alerts.slice(0, MOST_LISTED).map((one) => {
+    const { state, alert, subject, text, remedy, since, at } = one;
+    const kind = words.kinds[alert];
+    const isOver = state === "cleared";
+    return [
+      wrapped(`[${howOf(one, language)}] ${alert} ${subject}`),
+      ...(kind === undefined ? [] : [wrapped(kind, "  ")]),
+      wrapped(text, "  "),
+      ...(remedy === undefined || isOver ? [] : [wrapped(whatToDo(remedy), "  ")]),
+      wrapped(isOver ? words.overAt(date(at, timeZone)) : words.since(date(since, timeZone)), "  "),
+    ].join("\r\n");
+  });
+  const left = alerts.length - MOST_LISTED;
+  return `${[words.opening(hostname), ...blocks, ...(left > 0 ? [words.andMore(left)] : []), words.closing].join("\r\n\r\n")}\r\n`;
+}
