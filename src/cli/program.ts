@@ -195,10 +195,11 @@ function addQueueCommands(program: Command, globals: () => GlobalOptions, finish
     .action(async (options: QueueOptions & { limit: string }) =>
       finish(await (await import("./queue.ts")).listCommand(globals(), options)),
     );
-  command(queue, "show", "everything known of one message")
+  command(queue, "show", "everything known of one message, and a preview of it while it is stored")
     .argument("<id>", "queue id")
     .option("--transcript", "also what was said with the next hop (log.transcripts), without secrets and content", false)
-    .action(async (id: string, options: { transcript: boolean }) =>
+    .option("--no-preview", "without the message itself: its header, the beginning of its text, what is attached")
+    .action(async (id: string, options: { transcript: boolean; preview: boolean }) =>
       finish(await (await import("./queue.ts")).showCommand(globals(), id, options)),
     );
   command(queue, "export", "write a message as it is stored (.eml) to standard output or a file")

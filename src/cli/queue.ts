@@ -10,6 +10,8 @@ import { operatorName } from "./operator.ts";
 import type { GlobalOptions } from "./options.ts";
 import type { QueueOptions } from "./queue-filter.ts";
 import { readQueueId, toFilter } from "./queue-filter.ts";
+import { shownPreview } from "./preview/preview.ts";
+import { renderPreview } from "./preview/render.ts";
 import { queueSource } from "./queue-source.ts";
 import { paintState, renderMessage } from "./message-view.ts";
 import { readConfig } from "./settings.ts";
@@ -65,18 +67,28 @@ function listRow(entry: QueueEntry, timeZone: string): string[] {
   ];
 }
 
+/** What `queue show` was asked for besides. */
+interface ShowOptions {
+  readonly transcript?: boolean;
+  readonly preview?: boolean;
+}
+
 /** `queue show ID`. */
-export async function showCommand(options: GlobalOptions, id: string, given: { readonly transcript?: boolean } = {}): Promise<number> {
+export async function showCommand(options: GlobalOptions, id: string, given: ShowOptions = {}): Promise<number> {
   const queueId = readQueueId(id);
   const config = await readConfig(options.config);
-  const view = await queueSource(config).show(queueId);
+  const source = queueSource(config);
+  const view = await source.show(queueId);
   if (view === undefined) throw new PosternError("E_NO_SUCH_MESSAGE", `no message has the queue id ${queueId}`);
   const transcripts = given.transcript === true ? await transcriptsOf(config, view) : undefined;
-  if (options.json) printJson(transcripts === undefined ? view : { ...view, transcripts });
+  const preview = given.preview === false ? undefined : await shownPreview(view, () => source.content(queueId));
+  if (options.json)
+    printJson({ ...view, ...(transcripts === undefined ? {} : { transcripts }), ...(preview === undefined ? {} : { preview }) });
   else {
     const { time_zone: timeZone } = config.organization;
     print(
       ...renderMessage(view, timeZone),
+      ...(preview === undefined ? [] : renderPreview(preview)),
       ...(transcripts === undefined ? [] : renderTranscripts(transcripts, config.log.transcripts, timeZone)),
     );
   }

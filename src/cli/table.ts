@@ -13,9 +13,14 @@ export function print(...lines: readonly string[]): void {
   process.stdout.write(`${lines.join("\n")}\n`);
 }
 
-/** Prints a value as indented JSON. */
+/** Prints a value as indented JSON. What could steer a terminal is escaped as JSON allows: the value is the same. */
 export function printJson(value: unknown): void {
-  print(JSON.stringify(value, undefined, 2));
+  print(
+    JSON.stringify(value, undefined, 2).replace(
+      /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+      (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    ),
+  );
 }
 
 export interface Column {

@@ -1,5 +1,6 @@
 /** An operator at work on a running relay whose door is down: every verb over the control socket, then without the daemon. */
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { makeSampleScan } from "../../src/cli/sample-scan.ts";
 import { SmtpReceiver } from "../crash/smtp-receiver.ts";
 import { freePort } from "../support/ports.ts";
 import { tempDir, type TempDir } from "../support/temp-dir.ts";
@@ -171,4 +172,41 @@ test("mail that is given up ends as bounced, deferred or held, and its sender ge
   expect(report).toMatch(/^Subject: Not delivered: /m);
   expect(report).toContain("bruno@contoso.com");
   expect(report).toContain("given up by ");
+});
+
+test("show previews what is stored, with the daemon and without it; what has left is one line", async () => {
+  const [first = ""] = ids;
+  const scan = makeSampleScan({ from: "scanner@contoso.com", to: "anna@contoso.com", subject: "=?utf-8?Q?Num=C3=A9ro_7?=" });
+  const id = await submit(relay.port, { from: "scanner@contoso.com", to: ["anna@contoso.com"], content: scan });
+  await queue("delete", first, "--yes");
+
+  const [shown, json, plain, gone] = [
+    await queue("show", id),
+    await queue("show", id, "--json"),
+    await queue("show", id, "--no-preview"),
+    await queue("show", first),
+  ];
+  await relay.stop();
+  const [shownAfter, goneAfter] = [await queue("show", id), await queue("show", first, "--json")];
+
+  for (const { code, stdout, stderr } of [shown, shownAfter]) {
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/^ {2}Subject +Numéro 7$/m);
+    expect(stdout).toMatch(/^ {2}\| Scanned document is attached\.$/m);
+    expect(stdout).toMatch(/^Attachments\n {2}SCAN0001\.pdf, application\/pdf, \d\.\d MiB$/m);
+  }
+  expect(JSON.parse(json.stdout)).toMatchObject({
+    message: { queueId: id },
+    preview: { attachments: [{ name: "SCAN0001.pdf", type: "application/pdf", complete: true }], cut: [] },
+  });
+  expect(plain.code).toBe(0);
+  expect(plain.stdout).not.toContain("Scanned document");
+  expect(gone.stdout).toMatch(
+    /^no preview: the content is deleted by now: of mail that has left at once, of mail that failed after history.failed_content$/m,
+  );
+  expect(JSON.parse(goneAfter.stdout)).toMatchObject({
+    preview: {
+      unavailable: "the content is deleted by now: of mail that has left at once, of mail that failed after history.failed_content",
+    },
+  });
 });
