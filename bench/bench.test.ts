@@ -3,6 +3,7 @@ import { startProcess } from "../test/support/process.ts";
 import { tempDir } from "../test/support/temp-dir.ts";
 import { hasTool } from "../test/support/tools.ts";
 import { cpuSeconds, memoryBytes, processTree } from "./accounting.ts";
+import { makeLongHistory } from "./long-history.ts";
 import { measureSync, median } from "./machine.ts";
 import { CountingSink, sendLoad } from "./smtp-tools.ts";
 
@@ -29,6 +30,19 @@ test("a sync to the disk takes some time", async () => {
   await using folder = await tempDir();
 
   expect(measureSync(folder.path, 5)).toBeGreaterThan(0);
+});
+
+test("the long history has mail in every state, and one message that questions can be asked about", async () => {
+  await using folder = await tempDir();
+
+  const { landmark, states } = await makeLongHistory(folder.path, 500, () => undefined);
+
+  expect(Object.entries(states).filter(([, count]) => count === 0)).toEqual([["delivering", 0]]);
+  expect(landmark).toMatchObject({
+    messageId: "<400@relay.contoso.com>",
+    upstreamId: "AM0PR04MB7000400",
+    subject: "Scan 400 of the third floor",
+  });
 });
 
 test.skipIf(!hasTool("smtp-sink"))("the sink counts what smtp-source sends, on new and on kept connections (needs Postfix)", async () => {

@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { benchIdle, formatIdleBench } from "./idle.ts";
 import { benchLarge, formatLargeBench } from "./large.ts";
+import { benchOperator, formatOperatorBench } from "./operator.ts";
 import { benchRelay, formatRelayBench, SCENARIO_NAMES, type ScenarioName } from "./relay.ts";
 
 const HELP = `npm run bench -- NAME [OPTIONS]
@@ -14,6 +15,8 @@ const HELP = `npm run bench -- NAME [OPTIONS]
   idle     time from start to ready, memory when nothing happens
   large    growth of memory with 20 messages of 35 MiB at once (needs Postfix's smtp-source and smtp-sink)
              --messages N      how many at once
+  operator how long queue list and trace take, with 100,000 messages in the database
+             --messages N      how many
 
 For all:
   --rounds N    measured rounds; default 5
@@ -71,8 +74,11 @@ async function main(): Promise<number> {
     case "large":
       print(await benchLarge({ messages: messages ?? 20, build, progress }), formatLargeBench);
       return 0;
+    case "operator":
+      print(await benchOperator({ rounds, messages: messages ?? 100_000, build, progress }), formatOperatorBench);
+      return 0;
     default:
-      throw new Error(`there is no bench ${JSON.stringify(name)}: relay, idle or large`);
+      throw new Error(`there is no bench ${JSON.stringify(name)}: relay, idle, large or operator`);
   }
 }
 

@@ -1,7 +1,7 @@
 /** `postern devices …`: who sends, who was refused, who may come in. */
 import { join } from "node:path";
 import { controlSocketPath } from "../admin/control-socket.ts";
-import type { Config } from "../config/config.ts";
+import type { Places } from "../config/places.ts";
 import type { AllowedDevice } from "../devices/admissions.ts";
 import type { Device, Verdict } from "../devices/device.ts";
 import { DeviceStore } from "../devices/store.ts";
@@ -10,7 +10,7 @@ import { systemClock } from "../platform/clock.ts";
 import { isUnavailable, openControlClient } from "./control-client.ts";
 import { operatorName } from "./operator.ts";
 import type { GlobalOptions } from "./options.ts";
-import { readConfig } from "./settings.ts";
+import { findPlaces } from "./settings.ts";
 import { formatDuration, formatSize, formatTime, harmless, paint, print, printJson, renderPairs, renderTable } from "./table.ts";
 
 /** What is known of devices. */
@@ -28,8 +28,8 @@ export interface ListDevicesOptions {
 
 /** `devices list`: the latest seen first. */
 export async function listDevicesCommand(options: GlobalOptions, given: ListDevicesOptions): Promise<number> {
-  const config = await readConfig(options.config);
-  const known = await readKnownDevices(config);
+  const places = await findPlaces(options.config);
+  const known = await readKnownDevices(places);
   const verdicts: Verdict[] = [
     ...(given.refused === true ? (["refused"] as const) : []),
     ...(given.learned === true ? (["learned"] as const) : []),
@@ -87,14 +87,14 @@ function paintVerdict(verdict: Verdict): string {
 
 /** `devices show ADDRESS`. */
 export async function showDeviceCommand(options: GlobalOptions, given: string): Promise<number> {
-  const config = await readConfig(options.config);
+  const places = await findPlaces(options.config);
   const address = given.toLowerCase();
-  const known = await readKnownDevices(config);
+  const known = await readKnownDevices(places);
   const device = known.devices.find((other) => other.address === address);
   const allowed = known.allowed.find((other) => other.address === address);
   if (device === undefined && allowed === undefined) throw neverSeen(given);
   if (options.json) printJson({ device, allowed });
-  else print(...renderDevice(address, device, allowed, config.organization.time_zone));
+  else print(...renderDevice(address, device, allowed, places.organization.time_zone));
   return 0;
 }
 
@@ -146,8 +146,8 @@ function renderDevice(address: string, device: Device | undefined, allowed: Allo
 
 /** `devices allow ADDRESS --client NAME`. Needs the daemon, which lets it in at once. */
 export async function allowDeviceCommand(options: GlobalOptions, address: string, client: string): Promise<number> {
-  const config = await readConfig(options.config);
-  const control = openControlClient(controlSocketPath(config.data_dir));
+  const places = await findPlaces(options.config);
+  const control = openControlClient(controlSocketPath(places.data_dir));
   const { allowed } = (await control.post("/api/v1/devices/allow", { address, client, by: operatorName() })) as { allowed: AllowedDevice };
   if (options.json) printJson(allowed);
   else print(`${allowed.address} may send as a device of client ${allowed.client}`);
@@ -156,8 +156,8 @@ export async function allowDeviceCommand(options: GlobalOptions, address: string
 
 /** `devices forget ADDRESS`. */
 export async function forgetDeviceCommand(options: GlobalOptions, address: string): Promise<number> {
-  const config = await readConfig(options.config);
-  const control = openControlClient(controlSocketPath(config.data_dir));
+  const places = await findPlaces(options.config);
+  const control = openControlClient(controlSocketPath(places.data_dir));
   const forgotten = (await control.post("/api/v1/devices/forget", { address, by: operatorName() })) as { address: string };
   if (options.json) printJson(forgotten);
   else print(`${forgotten.address} is forgotten; what the configuration lets in stays let in`);
@@ -165,14 +165,14 @@ export async function forgetDeviceCommand(options: GlobalOptions, address: strin
 }
 
 /** From the running daemon, else what it last wrote. */
-export async function readKnownDevices(config: Config): Promise<Known> {
+export async function readKnownDevices({ data_dir: dataDir }: Pick<Places, "data_dir">): Promise<Known> {
   try {
-    return (await openControlClient(controlSocketPath(config.data_dir)).get("/api/v1/devices")) as Known;
+    return (await openControlClient(controlSocketPath(dataDir)).get("/api/v1/devices")) as Known;
   } catch (error) {
     if (!isUnavailable(error)) throw error;
   }
   const store = new DeviceStore(
-    join(config.data_dir, "receive"),
+    join(dataDir, "receive"),
     () => [],
     systemClock,
     (text) => process.stderr.write(`postern: ${text}\n`),

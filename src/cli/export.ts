@@ -6,7 +6,7 @@ import { describeError, PosternError } from "../mail/errors.ts";
 import type { GlobalOptions } from "./options.ts";
 import { readQueueId } from "./queue-filter.ts";
 import { queueSource } from "./queue-source.ts";
-import { readConfig } from "./settings.ts";
+import { findPlaces } from "./settings.ts";
 import { print, printJson } from "./table.ts";
 
 /**
@@ -16,8 +16,8 @@ import { print, printJson } from "./table.ts";
  */
 export async function exportCommand(options: GlobalOptions, id: string, output: string | undefined): Promise<number> {
   const queueId = readQueueId(id);
-  const config = await readConfig(options.config);
-  const content = queueSource(config).content(queueId);
+  const places = await findPlaces(options.config);
+  const content = queueSource(places).content(queueId);
   if (output === undefined) {
     if (options.json)
       throw new PosternError("E_USAGE", "queue export: --json needs --output, since the message itself goes to standard output");

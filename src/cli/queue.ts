@@ -14,7 +14,7 @@ import { shownPreview } from "./preview/preview.ts";
 import { renderPreview } from "./preview/render.ts";
 import { queueSource } from "./queue-source.ts";
 import { paintState, renderMessage } from "./message-view.ts";
-import { readConfig } from "./settings.ts";
+import { findPlaces } from "./settings.ts";
 import { renderTranscripts, transcriptsOf } from "./transcripts.ts";
 import { formatSize, formatTime, harmless, print, printJson, renderTable } from "./table.ts";
 
@@ -25,15 +25,15 @@ export async function listCommand(options: GlobalOptions, given: QueueOptions & 
   const limit = /^\d{1,4}$/.test(given.limit) ? Number(given.limit) : 0;
   if (limit < 1 || limit > MOST_LISTED) throw new PosternError("E_USAGE", `--limit: expected a number from 1 to ${MOST_LISTED}`);
   const filter = toFilter([], given, Date.now());
-  const config = await readConfig(options.config);
-  const entries = await queueSource(config).list(filter.states === undefined ? { ...filter, states: WAITING_STATES } : filter, limit);
+  const places = await findPlaces(options.config);
+  const entries = await queueSource(places).list(filter.states === undefined ? { ...filter, states: WAITING_STATES } : filter, limit);
   if (options.json) printJson({ entries });
   else if (entries.length === 0) print("nothing found");
   else {
     print(
       ...renderTable(
         LIST_COLUMNS,
-        entries.map((entry) => listRow(entry, config.organization.time_zone)),
+        entries.map((entry) => listRow(entry, places.organization.time_zone)),
       ),
     );
     if (entries.length === limit) print(`(the first ${limit}; --limit shows more)`);
@@ -76,20 +76,20 @@ interface ShowOptions {
 /** `queue show ID`. */
 export async function showCommand(options: GlobalOptions, id: string, given: ShowOptions = {}): Promise<number> {
   const queueId = readQueueId(id);
-  const config = await readConfig(options.config);
-  const source = queueSource(config);
+  const places = await findPlaces(options.config);
+  const source = queueSource(places);
   const view = await source.show(queueId);
   if (view === undefined) throw new PosternError("E_NO_SUCH_MESSAGE", `no message has the queue id ${queueId}`);
-  const transcripts = given.transcript === true ? await transcriptsOf(config, view) : undefined;
+  const transcripts = given.transcript === true ? await transcriptsOf(places, view) : undefined;
   const preview = given.preview === false ? undefined : await shownPreview(view, () => source.content(queueId));
   if (options.json)
     printJson({ ...view, ...(transcripts === undefined ? {} : { transcripts }), ...(preview === undefined ? {} : { preview }) });
   else {
-    const { time_zone: timeZone } = config.organization;
+    const { time_zone: timeZone } = places.organization;
     print(
       ...renderMessage(view, timeZone),
       ...(preview === undefined ? [] : renderPreview(preview)),
-      ...(transcripts === undefined ? [] : renderTranscripts(transcripts, config.log.transcripts, timeZone)),
+      ...(transcripts === undefined ? [] : renderTranscripts(transcripts, timeZone)),
     );
   }
   return 0;
@@ -106,11 +106,11 @@ export async function actCommand(
   const everything = Object.keys(filter).length === 0;
   if (everything && !given.all) throw new PosternError("E_USAGE", `queue ${verb}: give queue ids or filters, or --all for the whole queue`);
   if (!everything && given.all) throw new PosternError("E_USAGE", `queue ${verb}: --all stands alone, without queue ids or filters`);
-  const config = await readConfig(options.config);
+  const places = await findPlaces(options.config);
   const asks = needsConfirmation(verb, everything, process.stdin.isTTY);
-  if (asks && given.yes !== true && !(await confirmed(config, verb, filter)))
+  if (asks && given.yes !== true && !(await confirmed(places, verb, filter)))
     throw new PosternError("E_USAGE", `nothing was ${PAST[verb]}`);
-  const client = openControlClient(controlSocketPath(config.data_dir));
+  const client = openControlClient(controlSocketPath(places.data_dir));
   const result = (await client.post(`/api/v1/queue/${verb}`, { filter, by: operatorName() })) as ActResult;
   if (options.json) printJson(result);
   else printResult(verb, result);
@@ -141,12 +141,12 @@ function question(verb: OperatorAct["verb"], amount: string): string {
 
 /** Asks on a terminal; elsewhere `--yes` must have said so. */
 async function confirmed(
-  config: Parameters<typeof queueSource>[0],
+  places: Parameters<typeof queueSource>[0],
   verb: OperatorAct["verb"],
   filter: OperatorAct["filter"],
 ): Promise<boolean> {
   if (!process.stdin.isTTY) throw new PosternError("E_USAGE", `queue ${verb}: not on a terminal, so --yes is needed`);
-  const found = await queueSource(config).list({ ...filter, states: filter.states ?? WAITING_STATES }, MOST_LISTED);
+  const found = await queueSource(places).list({ ...filter, states: filter.states ?? WAITING_STATES }, MOST_LISTED);
   const amount =
     found.length === MOST_LISTED ? `${MOST_LISTED} recipients or more` : `${found.length} recipient${found.length === 1 ? "" : "s"}`;
   const terminal = createInterface({ input: process.stdin, output: process.stderr });

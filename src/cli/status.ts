@@ -5,23 +5,23 @@ import { PosternError } from "../mail/errors.ts";
 import { formatReply } from "../mail/reply.ts";
 import { isUnavailable, openControlClient } from "./control-client.ts";
 import type { GlobalOptions } from "./options.ts";
-import { readConfig } from "./settings.ts";
+import { findPlaces } from "./settings.ts";
 import { formatDuration, formatSize, formatTime, harmless, paint, print, printJson, renderPairs, renderTable } from "./table.ts";
 import { pause, terminalScreen, watch } from "./watch.ts";
 
 /** 0 when it is ready, 75 when it is running but not ready, 69 when it is not running. */
 export async function statusCommand(options: GlobalOptions, given: { readonly watch?: boolean | undefined } = {}): Promise<number> {
   const screen = given.watch === true ? terminalScreen(options.json) : undefined;
-  const config = await readConfig(options.config);
+  const places = await findPlaces(options.config);
   if (screen !== undefined) {
     const look = async (): Promise<string[]> =>
-      renderStatus(await askStatus(controlSocketPath(config.data_dir)), config.organization.time_zone, Date.now());
+      renderStatus(await askStatus(controlSocketPath(places.data_dir)), places.organization.time_zone, Date.now());
     await watch(look, screen, pause);
     return 0;
   }
-  const status = await askStatus(controlSocketPath(config.data_dir));
+  const status = await askStatus(controlSocketPath(places.data_dir));
   if (options.json) printJson(status);
-  else print(...renderStatus(status, config.organization.time_zone, Date.now()));
+  else print(...renderStatus(status, places.organization.time_zone, Date.now()));
   return status.ready.ok ? 0 : 75;
 }
 

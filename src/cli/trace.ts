@@ -3,7 +3,7 @@
  * `postern trace 9:14 10.20.3.7`.
  */
 import { isIP } from "node:net";
-import type { Config } from "../config/config.ts";
+import type { Places } from "../config/places.ts";
 import type { Device, Refusal } from "../devices/device.ts";
 import { PosternError } from "../mail/errors.ts";
 import { isQueueId } from "../mail/queue-id.ts";
@@ -12,7 +12,7 @@ import { readKnownDevices } from "./devices.ts";
 import { renderMessage } from "./message-view.ts";
 import type { GlobalOptions } from "./options.ts";
 import { queueSource } from "./queue-source.ts";
-import { readConfig } from "./settings.ts";
+import { findPlaces } from "./settings.ts";
 import { renderTranscripts, transcriptsOf } from "./transcripts.ts";
 import { formatSize, formatTime, harmless, paint, print, printJson, renderTable } from "./table.ts";
 import { isWhen, spanOf } from "./when.ts";
@@ -46,18 +46,14 @@ export interface TraceOptions {
 export async function traceCommand(options: GlobalOptions, words: readonly string[], given: TraceOptions): Promise<number> {
   const limit = /^\d{1,4}$/.test(given.limit) ? Number(given.limit) : 0;
   if (limit < 1 || limit > MOST_FOUND) throw new PosternError("E_USAGE", `--limit: expected a number from 1 to ${MOST_FOUND}`);
-  const config = await readConfig(options.config);
-  const asked = readQuestion(words, Date.now(), config.organization.time_zone);
-  const trace = await find(config, asked, limit);
-  const { time_zone: timeZone } = config.organization;
+  const places = await findPlaces(options.config);
+  const asked = readQuestion(words, Date.now(), places.organization.time_zone);
+  const trace = await findAnswer(places, asked, limit);
+  const { time_zone: timeZone } = places.organization;
   const { message } = trace;
-  const transcripts = given.transcript === true && message !== undefined ? await transcriptsOf(config, message) : undefined;
+  const transcripts = given.transcript === true && message !== undefined ? await transcriptsOf(places, message) : undefined;
   if (options.json) printJson(transcripts === undefined ? trace : { ...trace, transcripts });
-  else
-    print(
-      ...render(trace, words, timeZone, limit),
-      ...(transcripts === undefined ? [] : renderTranscripts(transcripts, config.log.transcripts, timeZone)),
-    );
+  else print(...render(trace, words, timeZone, limit), ...(transcripts === undefined ? [] : renderTranscripts(transcripts, timeZone)));
   return 0;
 }
 
@@ -101,21 +97,17 @@ const NAMES = {
   text: "a text (put several words in quotes)",
 } as const;
 
-async function find(config: Config, { queueId, query }: Question, limit: number): Promise<Trace> {
-  const source = queueSource(config);
+/** Asks the daemon, or the files where there is none. */
+export async function findAnswer(places: Places, { queueId, query }: Question, limit: number): Promise<Trace> {
+  const source = queueSource(places);
   if (queueId !== undefined) {
     const message = await source.show(queueId);
     return { query, messages: [], message, refusals: [], device: undefined };
   }
-  let messages = await source.find(query, limit);
-  // Without brackets a Message-ID looks like an address.
-  if (messages.length === 0 && query.address !== undefined) {
-    const { address, ...rest } = query;
-    messages = await source.find({ ...rest, messageId: address }, limit);
-  }
+  const messages = await source.find(query, limit);
   const [only] = messages;
   const message = only === undefined || messages.length > 1 ? undefined : await source.show(only.queueId);
-  const { devices } = await readKnownDevices(config);
+  const { devices } = await readKnownDevices(places);
   return {
     query,
     messages,

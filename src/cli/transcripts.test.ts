@@ -29,7 +29,7 @@ test("without the daemon transcripts come from their files: the message's own, a
     ],
   };
   const found = await transcriptsOf({ data_dir: folder.path }, view as unknown as MessageView);
-  const lines = renderTranscripts(found, "errors", "UTC");
+  const lines = renderTranscripts(found, "UTC");
   expect(lines).toEqual([
     "",
     "Transcript, 2026-01-05 09:14:04 by scans to smtp.office365.com:587, TLSv1.3: failed",
@@ -42,7 +42,7 @@ test("without the daemon transcripts come from their files: the message's own, a
 });
 
 test("says why there is none", () => {
-  expect(renderTranscripts([], "off", "UTC")).toEqual(["", "no transcript is kept of this message (log.transcripts: off)"]);
+  expect(renderTranscripts([], "UTC")).toEqual(["", "no transcript is kept of this message (log.transcripts says of which)"]);
 });
 
 async function disposableFolder() {

@@ -27,8 +27,8 @@ export async function transcriptsOf(config: Pick<Config, "data_dir">, { message,
 }
 
 /** Every attempt with its dialogue, each line with its time. */
-export function renderTranscripts(transcripts: readonly Transcript[], kept: Config["log"]["transcripts"], timeZone: string): string[] {
-  if (transcripts.length === 0) return ["", `no transcript is kept of this message (log.transcripts: ${kept})`];
+export function renderTranscripts(transcripts: readonly Transcript[], timeZone: string): string[] {
+  if (transcripts.length === 0) return ["", "no transcript is kept of this message (log.transcripts says of which)"];
   return transcripts.flatMap(({ at, queueId, upstream, remote, tls, failed, lines }) => {
     const where = [remote, tls].filter((part) => part !== undefined).join(", ");
     const title = `${queueId === undefined ? "Transcript of a probe" : "Transcript"}, ${formatTime(at, timeZone)} by ${upstream}${where === "" ? "" : ` to ${harmless(where, 300)}`}`;

@@ -3,7 +3,7 @@ import { controlSocketPath } from "../admin/control-socket.ts";
 import type { UpstreamView } from "../admin/views.ts";
 import { formatReply } from "../mail/reply.ts";
 import type { GlobalOptions } from "./options.ts";
-import { readConfig } from "./settings.ts";
+import { findPlaces } from "./settings.ts";
 import { askStatus, formatEndpoint, renderBudgets } from "./status.ts";
 import { formatDuration, formatTime, harmless, paint, print, printJson, renderTable } from "./table.ts";
 import { pause, terminalScreen, watch } from "./watch.ts";
@@ -15,9 +15,9 @@ export interface UpstreamsOptions {
 /** 0; 69 when the daemon is not running. */
 export async function upstreamsCommand(options: GlobalOptions, given: UpstreamsOptions): Promise<number> {
   const screen = given.watch === true ? terminalScreen(options.json) : undefined;
-  const config = await readConfig(options.config);
-  const ask = async (): Promise<readonly UpstreamView[]> => (await askStatus(controlSocketPath(config.data_dir))).upstreams;
-  const look = async (): Promise<string[]> => renderUpstreams(await ask(), config.organization.time_zone, Date.now());
+  const places = await findPlaces(options.config);
+  const ask = async (): Promise<readonly UpstreamView[]> => (await askStatus(controlSocketPath(places.data_dir))).upstreams;
+  const look = async (): Promise<string[]> => renderUpstreams(await ask(), places.organization.time_zone, Date.now());
   if (screen !== undefined) await watch(look, screen, pause);
   else if (options.json) printJson({ upstreams: (await ask()).map((upstream) => Object.assign({ state: stateOf(upstream) }, upstream)) });
   else print(...(await look()));

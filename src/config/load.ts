@@ -1,5 +1,4 @@
 /** Reads the configuration file: everything that is wrong with it at once, each with its place; else the configuration. */
-import { isUtf8 } from "node:buffer";
 import { dirname, resolve as resolvePath } from "node:path";
 import { disagreements } from "./agreement.ts";
 import type { Readable } from "./readable.ts";
@@ -10,12 +9,9 @@ import { byPosition, formatKey } from "./finding.ts";
 import type { Finding, KeyPath, Severity } from "./finding.ts";
 import { literalSecrets, objections, valueAt } from "./issues.ts";
 import { knownKeys } from "./known-keys.ts";
-import { readBounded, readFault } from "./read-file.ts";
+import { readConfigText } from "./read-file.ts";
 import { resolveConfig } from "./resolve.ts";
 import { ConfigFile, type ParsedFile } from "./schema/index.ts";
-
-/** Larger files are refused: nobody writes one, and parsing takes memory. */
-const MAX_FILE_OCTETS = 2 ** 20;
 
 /** Says where a key of the file is, for findings made later. */
 export interface ConfigSource {
@@ -44,18 +40,10 @@ export type LoadedConfig =
  * @param path - shown in findings as given
  */
 export async function loadConfig(path: string): Promise<LoadedConfig> {
-  const refuse = (message: string): LoadedConfig => ({
-    ok: false,
-    faults: [{ file: path, line: 1, column: 1, key: "", message, severity: "error" }],
-  });
-  let octets: Buffer;
-  try {
-    octets = await readBounded(path, MAX_FILE_OCTETS);
-  } catch (error) {
-    return refuse(`the file ${readFault(error)}`);
-  }
-  if (!isUtf8(octets)) return refuse("the file is not UTF-8 text");
-  return parseConfig(octets.toString("utf8"), path, dirname(resolvePath(path)));
+  const read = await readConfigText(path);
+  if ("fault" in read)
+    return { ok: false, faults: [{ file: path, line: 1, column: 1, key: "", message: `the file ${read.fault}`, severity: "error" }] };
+  return parseConfig(read.text, path, dirname(resolvePath(path)));
 }
 
 /**

@@ -1,5 +1,19 @@
 /** Reading files that somebody else made: never more than expected. */
+import { isUtf8 } from "node:buffer";
 import { open } from "node:fs/promises";
+
+/** Larger configurations are refused: nobody writes one, and parsing takes memory. */
+const MOST_CONFIG_OCTETS = 2 ** 20;
+
+/** The text of a configuration file; or why there is none, as the end of a sentence about it. Never rejects. */
+export async function readConfigText(path: string): Promise<{ readonly text: string } | { readonly fault: string }> {
+  try {
+    const octets = await readBounded(path, MOST_CONFIG_OCTETS);
+    return isUtf8(octets) ? { text: octets.toString("utf8") } : { fault: "is not UTF-8 text" };
+  } catch (error) {
+    return { fault: readFault(error) };
+  }
+}
 
 /**
  * The octets of a file.

@@ -1,6 +1,6 @@
 /** From what the file says to what the stages need: paths made absolute, defaults that follow from other keys filled in. */
 import { resolve as resolvePath } from "node:path";
-import { momentOf } from "../platform/zone.ts";
+import { momentOf, systemTimeZone } from "../platform/zone.ts";
 import type { ClientConfig, Config, ListenerConfig, RouteConfig, SecretRef, WebhookConfig } from "./config.ts";
 import { resolveUpstream, secretOf } from "./resolve-upstream.ts";
 import type { ParsedFile } from "./schema/index.ts";
@@ -16,7 +16,7 @@ export function resolveConfig(file: ParsedFile, folder: string): Config {
   const { organization, network } = file;
   const [firstDomain = "", ...otherDomains] = organization.domains;
   const defaultSender = organization.default_sender ?? organization.postmaster;
-  const timeZone = organization.time_zone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const timeZone = organization.time_zone ?? systemTimeZone();
   const clients = mapValues(file.clients, (client) => resolveClient(client, Object.keys(file.listeners), defaultSender, timeZone));
   const ca = network.ca.map((path) => resolvePath(folder, path));
   const ownNetwork = { ca, proxy: unlessNone(network.proxy), source_address: unlessNone(network.source_address), dns: network.dns };

@@ -39,3 +39,8 @@ export function momentOf(local: string, timeZone: string): number {
 export function dayOf(ms: number, timeZone: string): string {
   return new Date(ms + offsetAt(ms, timeZone)).toISOString().slice(0, 10);
 }
+
+/** Where a configuration names no zone. */
+export function systemTimeZone(): string {
+  return new Intl.DateTimeFormat().resolvedOptions().timeZone;
+}

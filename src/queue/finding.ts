@@ -10,9 +10,13 @@ import { HISTORY_SPAN, RECIPIENT_SPAN, stateName } from "./states.ts";
 
 type Value = string | number;
 
-/** Where a text may stand in an envelope's JSON: as it is written there, in lower case. */
+/**
+ * A pattern for LIKE that JSON with this text in it fits, in whatever case. LIKE takes a third of the time of `instr(lower(…))`, and knows the case of ASCII
+ * letters only: the place of others is left open.
+ */
 function inJson(text: string): string {
-  return JSON.stringify(text).slice(1, -1).toLowerCase();
+  const written = JSON.stringify(text).slice(1, -1);
+  return `%${written.replace(/[%_!]/g, "!$&").replace(/[^\0-\x7f]+/g, "%")}%`;
 }
 
 /** Whether an envelope has what was asked for, field by field: the search over its JSON is only the first sieve. */
@@ -32,7 +36,7 @@ function fits(message: AcceptedMessage, query: MessageQuery): boolean {
 
 /** Messages whose attempts tell of a text: the next hop's id, its reply. */
 function byAttempt(db: DatabaseSync, text: string): Set<number> {
-  const statement = db.prepare("SELECT id, record FROM attempt WHERE instr(lower(record), ?) > 0");
+  const statement = db.prepare("SELECT id, record FROM attempt WHERE record LIKE ? ESCAPE '!'");
   statement.setReturnArrays(true);
   const found = new Set<number>();
   for (const [id, json] of statement.iterate(inJson(text)) as unknown as Iterable<[number, string]>) {
@@ -66,34 +70,49 @@ export function findMessages(db: DatabaseSync, query: MessageQuery, limit: numbe
     add("accepted_at < ?", query.acceptedUntil);
   }
   if (query.device !== undefined) add("device = ?", query.device);
-  if (query.messageId !== undefined) add("instr(lower(envelope), ?) > 0", inJson(query.messageId));
-  if (query.address !== undefined) add("instr(lower(envelope), ?) > 0", inJson(query.address));
+  if (query.messageId !== undefined) add("envelope LIKE ? ESCAPE '!'", inJson(query.messageId));
+  if (query.address !== undefined) add("envelope LIKE ? ESCAPE '!'", inJson(query.address));
   const attempted = query.text === undefined ? undefined : byAttempt(db, query.text);
   if (query.text !== undefined && attempted !== undefined)
-    add("(instr(lower(envelope), ?) > 0 OR id IN (SELECT value FROM json_each(?)))", inJson(query.text), JSON.stringify([...attempted]));
+    add("(envelope LIKE ? ESCAPE '!' OR id IN (SELECT value FROM json_each(?)))", inJson(query.text), JSON.stringify([...attempted]));
+  // A pass over everything goes along the table, which is in nearly the same order: by way of the index it takes more than twice as long.
+  const order = query.acceptedFrom === undefined ? "id" : "queue_id";
   const statement = db.prepare(
-    `SELECT id, envelope FROM message${where.length === 0 ? "" : ` WHERE ${where.join(" AND ")}`} ORDER BY queue_id DESC`,
+    `SELECT id, envelope FROM message${where.length === 0 ? "" : ` WHERE ${where.join(" AND ")}`} ORDER BY ${order} DESC`,
   );
   statement.setReturnArrays(true);
-  const found: FoundMessage[] = [];
+  const found: [number, AcceptedMessage][] = [];
+  const byMessageId: [number, AcceptedMessage][] = [];
   for (const [id, envelope] of statement.iterate(...values) as unknown as Iterable<[number, string]>) {
     const message = JSON.parse(envelope) as AcceptedMessage;
-    if (!fits(message, attempted?.has(id) === true ? { ...query, text: undefined } : query)) continue;
-    found.push({
-      queueId: message.queueId,
-      acceptedAt: message.acceptedAt,
-      reversePath: message.reversePath,
-      recipients: message.recipients,
-      device: message.origin.device,
-      client: message.origin.client,
-      messageId: message.messageId,
-      subject: message.subject,
-      sizeBytes: message.sizeBytes,
-      states: statesOf(db, id),
-    });
+    const asked = attempted?.has(id) === true ? { ...query, text: undefined } : query;
+    if (fits(message, asked)) found.push([id, message]);
+    else if (
+      query.address !== undefined &&
+      byMessageId.length < limit &&
+      fits(message, { ...asked, address: undefined, messageId: query.address })
+    )
+      byMessageId.push([id, message]);
     if (found.length >= limit) break;
   }
-  return found;
+  return (found.length > 0 ? found : byMessageId)
+    .map(([id, message]) => toFound(message, statesOf(db, id)))
+    .toSorted((a, b) => (a.queueId < b.queueId ? 1 : -1));
+}
+
+function toFound(message: AcceptedMessage, states: FoundMessage["states"]): FoundMessage {
+  return {
+    queueId: message.queueId,
+    acceptedAt: message.acceptedAt,
+    reversePath: message.reversePath,
+    recipients: message.recipients,
+    device: message.origin.device,
+    client: message.origin.client,
+    messageId: message.messageId,
+    subject: message.subject,
+    sizeBytes: message.sizeBytes,
+    states,
+  };
 }
 
 /** A message that came in slowly was begun long before it was accepted. */
