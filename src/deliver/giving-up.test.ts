@@ -131,6 +131,18 @@ describe("mail that an operator gives up", () => {
     expect(relay.told("recipient.bounced")).toMatchObject([{ cause: "given up by kim" }]);
   });
 
+  test("is told of as the configuration says now, after a reload", async () => {
+    const relay = await new Relay().start();
+    await relay.accept();
+    const settings = { retry: DEFAULT_RETRY, fallbackAfterMs: 900_000, domains: ["contoso.com"], fallbackSenders: [], timeZone: "UTC" };
+    const bounces = { to: "postmaster" as const, language: "fr" as const };
+    await relay.deliverer.update({ ...settings, postmaster: "help@contoso.com", bounces }, new Set(), false);
+
+    await relay.deliverer.giveUp({}, "kim");
+
+    expect(relay.reports()).toMatchObject([{ to: "help@contoso.com", text: expect.stringMatching(/abandonn=C3=A9 par kim/) }]);
+  });
+
   test("was never tried, behind a closed door: the report says so, and leaves with the rest once the door opens", async () => {
     const relay = await new Relay().start();
     relay.upstream.answer = (delivery) => facts(delivery, { refusal: fault("connect", "NO_STARTTLS") });

@@ -1,4 +1,6 @@
 /** An operator at work on a running relay whose door is down: every verb over the control socket, then without the daemon. */
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { makeSampleScan } from "../../src/cli/sample-scan.ts";
 import { SmtpReceiver } from "../crash/smtp-receiver.ts";
@@ -36,6 +38,7 @@ const queue = (...args: readonly string[]) => postern(files.configFile, "queue",
 
 interface Entry {
   readonly queueId: string;
+  readonly recipient: string;
   readonly state: string;
   readonly heldBy?: string;
 }
@@ -173,6 +176,53 @@ test("mail that is given up ends as bounced, deferred or held, and its sender ge
   expect(report).toContain("bruno@contoso.com");
   expect(report).toContain("given up by ");
 });
+
+test(
+  "a kill in the middle of giving much up leaves each message given up with its report, or held as before",
+  { timeout: 60_000 },
+  async () => {
+    const contents: string[] = [];
+    const nextHop = new SmtpReceiver((content) => {
+      contents.push(content.toString("latin1"));
+      return "250 2.0.0 Ok: taken";
+    });
+    await queue("hold", "--all");
+    const many = Array.from({ length: 120 }, (_entry, at) => `r${at}@contoso.com`);
+    for (const to of many) await submit(relay.port, { from: "scanner@contoso.com", to: [to], content: `To: ${to}\r\n\r\nx\r\n` });
+    await queue("hold", "--all");
+
+    // Whoever is killed with the relay gets no answer: what it did until then is what counts.
+    const asked = queue("bounce", "--all", "--yes");
+    await relay.waitForEvent("recipient.bounced");
+    await relay.stop("SIGKILL");
+    await asked;
+    await nextHop.listen(nextHopPort);
+    relay = await run(files);
+    // Of two equal failures the first is told at once, to the sender and to the postmaster.
+    for (const to of ["scanner@contoso.com", "it@contoso.com"])
+      await relay.waitForLine((line) => line.includes('"recipient.delivered"') && line.includes(`"recipient":"${to}"`));
+    await nextHop.close();
+
+    const status = JSON.parse((await postern(files.configFile, "status", "--json")).stdout) as {
+      queue: { accepted: number; generated: number; waiting: Record<string, number>; final: Record<string, number> };
+    };
+    const { accepted, generated, waiting, final } = status.queue;
+    const all = await entries("--limit", "1000", "--state", "held,bounced,queued,deferred,delivering,delivered,expired,deleted");
+    const ofMail = all.filter(({ recipient }) => recipient !== "scanner@contoso.com" && recipient !== "it@contoso.com");
+    expect({ accepted, generated }).toEqual({ accepted: 123, generated: 2 });
+    expect(Object.values({ ...waiting, ...final }).reduce((sum, count) => sum + count, 0)).toBe(125);
+    expect(ofMail).toHaveLength(123);
+    for (const { state, heldBy } of ofMail)
+      expect([state, heldBy]).toEqual(state === "bounced" ? ["bounced", undefined] : ["held", "operator"]);
+    expect(final["bounced"]).toBeGreaterThan(0);
+    expect(contents.map((content) => /^Subject: (\w+ \w+)/m.exec(content)?.[1])).toEqual(["Not delivered", "Not delivered"]);
+    const db = new DatabaseSync(join(folder.path, "data", "queue", "queue.db"), { readOnly: true });
+    const postponed = db.prepare("SELECT count(entry) AS n FROM postponed WHERE addressee = 'scanner@contoso.com'").get()?.["n"];
+    db.close();
+    // All but the first wait for the end of the hour, none is forgotten.
+    expect(postponed).toBe((final["bounced"] ?? 0) - 1);
+  },
+);
 
 test("show previews what is stored, with the daemon and without it; what has left is one line", async () => {
   const [first = ""] = ids;
