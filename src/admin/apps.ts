@@ -61,7 +61,7 @@ export function createControlApp(sources: AdminSources): Hono {
   });
   addMessageRoutes(app, sources.queue);
   addDeviceRoutes(app, sources.devices);
-  addAlertRoutes(app, sources.alerts);
+  addAlertRoutes(app, sources.alerts, sources.emit);
   addTranscriptRoutes(app, sources.transcripts);
   addTestRoutes(app, sources.tests);
   addDoctorRoutes(app, sources.doctor);

@@ -168,16 +168,23 @@ Exit code: 0 without a fault, 69 when an upstream or service cannot be used, 78 
 }
 
 function addTestCommand(program: Command, globals: () => GlobalOptions, finish: (exitCode: number) => void): void {
-  command(program, "test", "send a test mail through the running relay and follow it to its end")
-    .requiredOption("--to <address>", "recipient")
+  command(program, "test", "send a test mail through the running relay and follow it to its end, or a test alert")
+    .option("--to <address>", "recipient")
+    .option("--alert", "instead of a mail a test alert, by every way in alerts: webhook, syslog, mail")
     .option("--from <address>", "sender, in one of the organization's domains (default: organization.default_sender)")
     .option("--upstream <name>", "by this upstream only, whatever the routes say (default: as the routes say)")
     .option("--wait <time>", "how long to follow it: 30s, 5m", "60s")
     .addHelpText(
       "after",
-      "\nExit code: 0 when it was delivered, 75 when it waits (it stays in the queue), 69 when it was refused or the relay is not running.",
+      "\nExit code: 0 when it was delivered, 75 when it waits (it stays in the queue), 69 when it was refused or the relay is not running.\nWith --alert: 0 when every way took it and the mail was delivered, 75 when the mail waits, 69 when a way did not take it, 78 when there is none.",
     )
-    .action(async (options: TestOptions) => finish(await (await import("./test.ts")).testCommand(globals(), options)));
+    .action(async (options: TestOptions) =>
+      finish(
+        options.alert === true
+          ? await (await import("./test-alert.ts")).testAlertCommand(globals(), options)
+          : await (await import("./test.ts")).testCommand(globals(), options),
+      ),
+    );
 }
 
 const VERBS = {

@@ -15,7 +15,9 @@ import { formatDuration, harmless, paint, print, printJson } from "./table.ts";
 
 /** As the command line gives them. */
 export interface TestOptions {
-  readonly to: string;
+  /** Of `to` and `alert` one is given. */
+  readonly to?: string;
+  readonly alert?: boolean;
   readonly from?: string;
   readonly upstream?: string;
   readonly wait: string;
@@ -32,22 +34,30 @@ export interface FollowedTest {
 
 export type TestOutcome = "delivered" | "waiting" | "refused";
 
-const EXIT_CODES: Readonly<Record<TestOutcome, number>> = { delivered: 0, waiting: 75, refused: 69 };
+export const EXIT_CODES: Readonly<Record<TestOutcome, number>> = { delivered: 0, waiting: 75, refused: 69 };
 
-const POLL_MS = 150;
+export const POLL_MS = 150;
 /** Mail that a closed door holds goes out right after the probe that opens it, if there is one: so long it may take. */
 const HELD_MS = 8_000;
 
 /** 0 when it was delivered, 75 when it is deferred or held, 69 when it was refused or no daemon runs. */
 export async function testCommand(options: GlobalOptions, given: TestOptions): Promise<number> {
-  const waited = readDuration(given.wait);
-  if (!("value" in waited)) throw new PosternError("E_USAGE", `--wait: ${JSON.stringify(given.wait)} is not a time such as 60s or 5m`);
+  const waitMs = readWait(given);
+  const { to } = given;
+  if (to === undefined) throw new PosternError("E_USAGE", "give either --to ADDRESS or --alert");
   const config = await readConfig(options.config);
   const client = openControlClient(controlSocketPath(config.data_dir));
   const journal = new Journal(config, options.json ? () => {} : print);
-  const followed = await sendTest(client, given, waited.value, journal);
+  const followed = await sendTest(client, { ...given, to }, waitMs, journal);
   if (options.json) printJson({ outcome: followed.outcome, ...followed.sent, door: followed.door, message: followed.view });
   return EXIT_CODES[followed.outcome];
+}
+
+/** How long to follow a mail, in ms. @throws PosternError E_USAGE */
+export function readWait({ wait }: Pick<TestOptions, "wait">): number {
+  const waited = readDuration(wait);
+  if (!("value" in waited)) throw new PosternError("E_USAGE", `--wait: ${JSON.stringify(wait)} is not a time such as 60s or 5m`);
+  return waited.value;
 }
 
 /**
@@ -57,7 +67,7 @@ export async function testCommand(options: GlobalOptions, given: TestOptions): P
  */
 export async function sendTest(
   client: ControlClient,
-  { to, from, upstream }: Pick<TestOptions, "to" | "from" | "upstream">,
+  { to, from, upstream }: Pick<TestOptions, "from" | "upstream"> & { readonly to: string },
   waitMs: number,
   journal: Journal | undefined,
 ): Promise<FollowedTest> {
@@ -85,7 +95,7 @@ async function askDoor(client: ControlClient, name: string): Promise<UpstreamVie
 }
 
 /** What became of it; undefined while something may still happen in time. */
-function outcomeOf(entry: QueueEntry, now: number, deadline: number): TestOutcome | undefined {
+export function outcomeOf(entry: QueueEntry, now: number, deadline: number): TestOutcome | undefined {
   switch (entry.state) {
     case "delivered":
       return "delivered";

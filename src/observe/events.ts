@@ -213,7 +213,7 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
     count: (event, metrics) => metrics.count("recipients_total", 1, "deleted", event.upstream),
   },
   "operator.acted": {
-    when: "An operator used retry, hold, release, bounce or delete, or sent a test mail. `declared`: the name is the command's word, from sudo or the login.",
+    when: "An operator used retry, hold, release, bounce or delete, or sent a test mail or a test alert (test-alert). `declared`: the name is the command's word, from sudo or the login.",
     level: "info",
   },
   "upstream.connected": {

@@ -1,8 +1,15 @@
 /** `postern test` on a running relay with the stand-in as tenant: each end that a mail can take, told as it is. */
 import { afterEach, expect, test } from "vitest";
+import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { dirname, join } from "node:path";
+import { SyslogServer } from "../fakes/syslog-server.ts";
+import { freePort } from "../support/ports.ts";
 import { DEFAULT_SECRET } from "../../src/simulator/tenant.ts";
 import { main } from "../../src/cli/program.ts";
-import { ANNA, SCANNER, startContoso, WRONG_SECRET, type Contoso, type ContosoOptions } from "./tenant.ts";
+import { ANNA, POSTMASTER, SCANNER, startContoso, WRONG_SECRET, type Contoso, type ContosoOptions } from "./tenant.ts";
 import { printed } from "../support/printed.ts";
 
 let contoso: Contoso;
@@ -100,4 +107,96 @@ test("without the daemon: 69, and what to do", async () => {
 
   expect(code).toBe(69);
   expect(err).toMatch(/^postern: the daemon is not running .*\n$/);
+});
+
+/** The ways of telling alerts: a webhook and a syslog server that take everything, and mail. */
+async function ways() {
+  const posted: string[] = [];
+  const webhook = createServer((request, response) => {
+    request.setEncoding("utf8").on("data", (piece: string) => posted.push(piece));
+    request.on("end", () => response.writeHead(202).end());
+  });
+  webhook.listen(0, "127.0.0.1");
+  await once(webhook, "listening");
+  const syslog = new SyslogServer();
+  return {
+    posted,
+    syslog,
+    url: `http://127.0.0.1:${(webhook.address() as AddressInfo).port}/`,
+    syslogPort: await syslog.listen(),
+    close: async () => {
+      webhook.close();
+      await syslog.close();
+    },
+  };
+}
+
+async function startTelling({ url, syslogPort }: { url: string; syslogPort: number }, more: ContosoOptions = {}): Promise<void> {
+  await start({
+    more: () => ({
+      alerts: {
+        webhook: { url: { file: "webhook-url" } },
+        syslog: { address: `tcp://127.0.0.1:${syslogPort}` },
+        mail: { to: [POSTMASTER, ANNA] },
+      },
+    }),
+    beforehand: (_sim, configFile) => writeFile(join(dirname(configFile), "webhook-url"), url),
+    ...more,
+  });
+}
+
+test("an alert by every way: what each said of it, and where the mail went; exit code 0, and nothing is open afterwards", async () => {
+  const { close, ...told } = await ways();
+  await startTelling(told);
+
+  const { code, out } = await postern("--alert");
+  await close();
+
+  expect({ code, lines: out.replace(/[0-9A-Z]{26}/g, "ID").split("\n") }).toEqual({
+    code: 0,
+    lines: [
+      "webhook  taken: HTTP 202",
+      "syslog   taken: read and closed by the server",
+      expect.stringMatching(/^mail {5}delivered: ID to it@contoso\.com, delivered by scans: 250 2\.0\.0 OK /),
+      expect.stringMatching(/^mail {5}delivered: ID to anna@contoso\.com, delivered by scans: 250 2\.0\.0 OK /),
+      "",
+    ],
+  });
+  expect(JSON.parse(told.posted.join(""))).toMatchObject({ alert: "test", severity: "info", state: "raised" });
+  expect(told.syslog.messages).toEqual([expect.stringMatching(/^<22>1 .* alert="test" .*this is a test: .* Nothing is the matter/)]);
+  expect(contoso.all("operator.acted")).toMatchObject([{ verb: "test-alert", queueIds: [expect.any(String)] }]);
+  expect(
+    contoso
+      .all("alert.notified")
+      .map(({ way }) => way)
+      .toSorted(),
+  ).toEqual(["mail", "syslog", "webhook"]);
+  expect(contoso.all("alert.raised")).toEqual([]);
+  await contoso.expectSound(true);
+});
+
+test("an alert that one way does not take and another one cannot: why, and exit code 69", async () => {
+  const { close, ...told } = await ways();
+  await startTelling({ ...told, syslogPort: await freePort() }, { secret: WRONG_SECRET });
+  await contoso.event("upstream.held");
+
+  const { code, out } = await postern("--alert", "--json");
+  await close();
+
+  expect(code).toBe(69);
+  expect(JSON.parse(out)).toMatchObject({
+    results: [
+      { way: "webhook", outcome: "taken" },
+      { way: "syslog", outcome: "not taken", text: "ECONNREFUSED" },
+      { way: "mail", outcome: "not taken", text: "no upstream that could carry it is open: scans" },
+    ],
+  });
+});
+
+test("an alert without a way: 78; with what belongs to a mail, or with neither: 64", async () => {
+  await start();
+
+  expect(await postern("--alert")).toMatchObject({ code: 78, err: expect.stringContaining("no webhook, syslog or mail") as unknown });
+  for (const args of [[], ["--alert", "--to", ANNA], ["--alert", "--from", SCANNER]]) expect((await postern(...args)).code).toBe(64);
+  expect(contoso.sim.messages()).toEqual([]);
 });

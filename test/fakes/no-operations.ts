@@ -4,7 +4,7 @@ import { PosternError } from "../../src/mail/errors.ts";
 
 export const NO_OPERATIONS: Pick<AdminOptions, "tests" | "doctor" | "alerts" | "reloads" | "transcripts"> = {
   transcripts: { read: () => Promise.resolve([]) },
-  alerts: { list: () => [] },
+  alerts: { list: () => [], test: () => Promise.resolve([]) },
   tests: { send: () => Promise.reject(new PosternError("E_USAGE", "no test mail here")) },
   doctor: {
     async *examine() {

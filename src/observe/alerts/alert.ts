@@ -50,6 +50,29 @@ export interface Owed {
   attempts: number;
 }
 
+/** What came of carrying notices. */
+export type Carried =
+  | {
+      readonly taken: true;
+      /** What the proof is worth, or where it goes on; for a test. */
+      readonly note?: string | undefined;
+      /** The message that they became. */
+      readonly queueId?: string | undefined;
+    }
+  | {
+      readonly taken: false;
+      /** Without addresses and secrets. */
+      readonly cause: string;
+      /** The receiver answered, and does not want this one. */
+      readonly refused?: boolean | undefined;
+    };
+
+/** What came of a test by one way. */
+export interface WayTested {
+  readonly way: Way;
+  readonly carried: Carried;
+}
+
 /** How one kind of alert behaves. */
 export interface AlertKind {
   readonly severity: Severity;

@@ -5,9 +5,8 @@ import { tempDir } from "../../../test/support/temp-dir.ts";
 import type { PosternEvent } from "../../mail/events.ts";
 import { ManualClock } from "../../platform/clock.ts";
 import { Alerts } from "./alerts.ts";
-import type { Owed } from "./alert.ts";
+import type { Carried, Owed } from "./alert.ts";
 import type { Figures, Ways } from "./alerts.ts";
-import type { Carried } from "./outbox.ts";
 
 const HOUR = 3_600_000;
 const RAISED = { type: "alert.raised", alert: "upstream.held", subject: "scans", text: "held", remedy: "renew" } as const;

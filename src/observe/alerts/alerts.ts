@@ -6,12 +6,12 @@ import type { Emit, PosternEvent } from "../../mail/events.ts";
 import { describeError } from "../../mail/errors.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { WAYS } from "./alert.ts";
-import type { Condition, Notice, OpenAlert, Owed, Way } from "./alert.ts";
+import type { Condition, Notice, OpenAlert, Owed, Way, WayTested } from "./alert.ts";
 import { AlertBook } from "./book.ts";
 import { look } from "./look.ts";
 import type { Snapshot } from "./look.ts";
 import { dropped, Outbox } from "./outbox.ts";
-import type { Carried, Carrier } from "./outbox.ts";
+import type { Carrier } from "./outbox.ts";
 import { RefusalCount } from "./refusals.ts";
 import { AlertStore } from "./store.ts";
 
@@ -34,12 +34,6 @@ export interface AlertsOptions {
 
 /** Figures that the daemon brings for a look. */
 export type Figures = Omit<Snapshot, "now" | "refused" | "countedMs">;
-
-/** What came of a test by one way. */
-export interface WayTested {
-  readonly way: Way;
-  readonly carried: Carried;
-}
 
 /** The kind of a notice that means nothing. */
 const TEST = "test";

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import type { PosternEvent } from "../../mail/events.ts";
 import { ManualClock } from "../../platform/clock.ts";
-import type { Notice } from "./alert.ts";
+import type { Carried, Notice } from "./alert.ts";
 import { Outbox } from "./outbox.ts";
-import type { Carried, Carrier } from "./outbox.ts";
+import type { Carrier } from "./outbox.ts";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;

@@ -5,7 +5,7 @@
 import { randomUUID } from "node:crypto";
 import type { Emit } from "../../mail/events.ts";
 import type { Clock } from "../../platform/clock.ts";
-import type { Notice, Owed, Way } from "./alert.ts";
+import type { Carried, Notice, Owed, Way } from "./alert.ts";
 
 /** Beyond it the oldest are dropped. */
 export const MOST_OWED = 200;
@@ -19,23 +19,6 @@ const MOST_REFUSALS = 5;
 const LOG_AGAIN_MS = 3_600_000;
 /** After so long without a notice a way goes at its first pace again. */
 const QUIET_MS = 3_600_000;
-
-/** What came of carrying notices. */
-export type Carried =
-  | {
-      readonly taken: true;
-      /** What the proof is worth, or where it goes on; for a test. */
-      readonly note?: string | undefined;
-      /** The message that they became. */
-      readonly queueId?: string | undefined;
-    }
-  | {
-      readonly taken: false;
-      /** Without addresses and secrets. */
-      readonly cause: string;
-      /** The receiver answered, and does not want this one. */
-      readonly refused?: boolean | undefined;
-    };
 
 /** Carries notices one way. */
 export interface Carrier {

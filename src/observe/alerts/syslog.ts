@@ -9,8 +9,8 @@ import { lookup } from "node:dns/promises";
 import { connect, isIP } from "node:net";
 import type { Socket } from "node:net";
 import tls from "node:tls";
-import type { Owed } from "./alert.ts";
-import type { Carried, Carrier } from "./outbox.ts";
+import type { Carried, Owed } from "./alert.ts";
+import type { Carrier } from "./outbox.ts";
 import { levelOf, syslogMessage, syslogText } from "./syslog-message.ts";
 import type { SyslogSource } from "./syslog-message.ts";
 

@@ -1,10 +1,10 @@
 /** Tells a webhook of alerts: one request for each notice, which does not depend on mail. */
 import { PosternError } from "../../mail/errors.ts";
 import type { Clock } from "../../platform/clock.ts";
-import type { Owed } from "./alert.ts";
+import type { Carried, Owed } from "./alert.ts";
 import { bodyOf, signatureOf } from "./formats.ts";
 import type { WebhookFormat } from "./formats.ts";
-import type { Carried, Carrier } from "./outbox.ts";
+import type { Carrier } from "./outbox.ts";
 import type { Post } from "./post.ts";
 
 /** Answers to a body as such: the next one may be taken. */
