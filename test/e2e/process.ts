@@ -1,14 +1,12 @@
 /** The relay as the service manager starts it, and `postern` as an operator types it. */
 import { writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { freePort } from "../support/ports.ts";
 import { runProcess, startProcess, type RunningProcess } from "../support/process.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
-/** Where Node itself would keep compiled code: half of a command's time is compiling the sources anew. */
-const ENV = { ...process.env, NO_COLOR: "1", NODE_COMPILE_CACHE: join(tmpdir(), "node-compile-cache") };
+const ENV = { ...process.env, NO_COLOR: "1" };
 
 /** Runs a command on a configuration to its end. */
 export function postern(configFile: string, ...args: readonly string[]): ReturnType<typeof runProcess> {
