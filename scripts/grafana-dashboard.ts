@@ -415,6 +415,21 @@ const ROWS: readonly Row[] = [
         steps: EXPIRY,
         max: 365 * DAY,
       },
+      {
+        title: "Refused by the API",
+        description:
+          "Requests without a token, with a wrong one, or with one whose role does not reach. The log line api.refused names address and token.",
+        kind: "timeseries",
+        width: 8,
+        height: 6,
+        unit: "cpm",
+        stacked: true,
+        queries: [
+          { expr: perMinute("api_refusals_total", "reason"), legend: "{{reason}}" },
+          { expr: orZero(perMinute("api_refusals_total", "")), legend: "all" },
+        ],
+        colors: { all: "gray" },
+      },
     ],
   },
 ];

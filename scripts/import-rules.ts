@@ -13,7 +13,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   deliver: ["mail", "platform", "mime", "dsn", "queue/queue.ts", "upstream/upstream.ts"],
   upstream: ["mail", "platform", "mime"],
   dsn: ["mail", "mime"],
-  config: ["mail", "platform"],
+  access: ["mail", "platform"],
+  config: ["mail", "platform", "access/token-file.ts"],
   observe: ["mail", "platform"],
   devices: ["mail", "platform"],
   admin: [
@@ -24,6 +25,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "devices/device.ts",
     "devices/admissions.ts",
     "doctor/finding.ts",
+    "access",
   ],
   doctor: ["mail", "platform", "config", "deliver/judge.ts", "upstream/upstream.ts"],
   simulator: ["platform"],

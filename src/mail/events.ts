@@ -244,6 +244,31 @@ export type PosternEvent =
       /** The name is what the command says of itself, from sudo or the login: nobody has proved it. */
       readonly declared: boolean;
     }
+  /** A token of the API was made, or taken back. Never the token itself; `token` is its name. */
+  | {
+      readonly type: "token.added";
+      readonly token: string;
+      readonly role: string;
+      /** ms since the epoch; absent: never. */
+      readonly expiresAt?: number | undefined;
+      readonly operator: string;
+    }
+  | { readonly type: "token.revoked"; readonly token: string; readonly operator: string }
+  /** A request to the API was refused for want of a token or of its role. `reason` is a short fixed word, used as a metric label. */
+  | {
+      readonly type: "api.refused";
+      readonly address: string;
+      readonly reason: "no-token" | "malformed" | "unknown-token" | "expired-token" | "role" | "too-many" | "tokens-unusable";
+      readonly method: string;
+      /** Without its query, cut. */
+      readonly path: string;
+      /** The name of the token, where it is one of ours. */
+      readonly token?: string | undefined;
+      /** The role that it would have needed. */
+      readonly needed?: string | undefined;
+      /** Refusals of this address lately. */
+      readonly failures: number;
+    }
   | {
       readonly type: "upstream.connected";
       readonly upstream: string;

@@ -213,8 +213,25 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
     count: (event, metrics) => metrics.count("recipients_total", 1, "deleted", event.upstream),
   },
   "operator.acted": {
-    when: "An operator used retry, hold, release, bounce or delete, or sent a test mail or a test alert (test-alert). `declared`: the name is the command's word, from sudo or the login.",
+    when: "An operator used retry, hold, release, bounce or delete, sent a test mail or a test alert (test-alert), or read the content of a message by the API. `declared`: the name is the command's word, from sudo or the login.",
     level: "info",
+  },
+  "token.added": {
+    when: "An operator made a token of the API.",
+    level: "info",
+    fields: ({ token, role, expiresAt, operator }) => ({
+      token,
+      role,
+      expires: expiresAt === undefined ? undefined : isoTime(expiresAt),
+      operator,
+    }),
+  },
+  "token.revoked": { when: "An operator took a token of the API back.", level: "info" },
+  "api.refused": {
+    when: "A request to the API had no token, a wrong one, or one whose role does not reach.",
+    level: "warn",
+    kind: (event) => `${event.address} ${event.reason}`,
+    count: (event, metrics) => metrics.count("api_refusals_total", 1, event.reason),
   },
   "upstream.connected": {
     when: "A connection to an upstream is ready.",

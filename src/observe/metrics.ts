@@ -62,6 +62,11 @@ export const METRICS = {
   },
   smtp_auth_total: { type: "counter", help: "Sign-ins of users at a listener, by result (ok, failed).", labels: ["listener", "result"] },
   smtp_rejects_total: { type: "counter", help: "Connections, commands and messages refused, by reason.", labels: ["listener", "reason"] },
+  api_refusals_total: {
+    type: "counter",
+    help: "Requests to the API that were refused for their token or its role, by reason.",
+    labels: ["reason"],
+  },
   devices: {
     type: "gauge",
     help: "Addresses seen: allowed by the configuration or an operator, let in while a client learns, refused.",

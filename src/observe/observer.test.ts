@@ -185,6 +185,18 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
   "recipient.expired": { type: "recipient.expired", ...about, reply, cause: "too old" },
   "recipient.deleted": { type: "recipient.deleted", ...about, operator: "root" },
   "operator.acted": { type: "operator.acted", verb: "delete", queueIds: [ID], recipients: 1, operator: "root", declared: true },
+  "token.added": { type: "token.added", token: "grafana", role: "viewer", expiresAt: Date.UTC(2026, 3, 1), operator: "root" },
+  "token.revoked": { type: "token.revoked", token: "grafana", operator: "root" },
+  "api.refused": {
+    type: "api.refused",
+    address: "10.20.0.7",
+    reason: "role",
+    method: "POST",
+    path: "/api/v1/reload",
+    token: "grafana",
+    needed: "administrator",
+    failures: 0,
+  },
   "upstream.connected": { type: "upstream.connected", upstream: "scans", remote: "smtp.office365.com:587", tls: "TLSv1.3", connectMs: 80 },
   "upstream.connect.failed": {
     type: "upstream.connect.failed",
@@ -432,6 +444,7 @@ describe("metrics", () => {
         "postern_alert_notices_total{way="syslog",result="dropped"} 1",
         "postern_alert_notices_total{way="webhook",result="failed"} 1",
         "postern_alert_notices_total{way="webhook",result="taken"} 1",
+        "postern_api_refusals_total{reason="role"} 1",
         "postern_budget_remaining{budget="scans",limit="messages_per_minute"} 12",
         "postern_budget_remaining{budget="scans+graph",limit="recipients_per_day"} 9120",
         "postern_certificate_expiry_seconds{name="submission"} -3600",
@@ -585,7 +598,7 @@ const LOGS_INTRODUCTION = `One JSON object a line on standard output, ASCII only
 (error, warn, info, debug; \`log.level\` leaves out what is below), \`time\` (UTC) and \`event\`. Values that are not known are left out. \`reply\` is what a server
 said, on one line, \`enhanced\` its enhanced status code. \`subject\` is only there with \`log.subjects\`. A level with a star depends on the
 values: a session that brought a message closes on debug, an attempt that delivered is info. Events with level - are only counted.
-Of \`session.rejected\` at most 20 lines a minute are written for each device and reason; the next one tells with \`leftOut\` how many were not.
+Of \`session.rejected\` at most 20 lines a minute are written for each device and reason, of \`api.refused\` for each address and reason; the next one tells with \`leftOut\` how many were not.
 
 Three lines are no events of the mail: \`log.dropped\` (\`lines\` that nobody read in time were thrown away), \`observe.failed\` (an event could not be
 written) and, on level fatal, \`daemon.crashed\` (with \`stack\`). This page is written from the definitions in \`src/observe/events.ts\`.`;

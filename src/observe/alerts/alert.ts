@@ -98,6 +98,7 @@ export const ALERTS: Readonly<Record<string, AlertKind>> = {
   "alert.undeliverable": { severity: "warning", ends: "owner" },
   "config.reload": { severity: "warning", ends: "owner" },
   "devices.file": { severity: "warning", ends: "time" },
+  "tokens.file": { severity: "warning", ends: "owner" },
   "spool.failed": { severity: "critical", ends: "time" },
   "queue.old": { severity: "warning", ends: "look" },
   "disk.low": { severity: "critical", ends: "look" },
