@@ -1,96 +1,97 @@
-/** The HTTP application for the operator. */
+/** The API: routes behind their roles, for the control socket and for the network alike. */
 import { Hono } from "hono";
 import type { Context } from "hono";
-import type { Emit } from "../mail/events.ts";
+import { mayActAs } from "../access/token.ts";
 import { describeError, PosternError } from "../mail/errors.ts";
-import type { ActResult, OperatorAct, QueueReader } from "../queue/queue.ts";
-import type { VersionView } from "../platform/version.ts";
-import type { DeviceSource } from "./api/devices.ts";
-import { addDoctorRoutes } from "./api/doctor.ts";
-import type { DoctorSource } from "../doctor/finding.ts";
-import { addTestRoutes } from "./api/test.ts";
-import type { TestSource } from "./api/test.ts";
-import { addAlertRoutes } from "./api/alerts.ts";
-import type { AlertSource } from "./api/alerts.ts";
-import { addReloadRoute, type ReloadSource } from "./api/reload.ts";
-import { addTranscriptRoutes } from "./api/transcripts.ts";
-import type { TranscriptSource } from "./api/transcripts.ts";
-import { addDeviceRoutes } from "./api/devices.ts";
-import { addMessageRoutes } from "./api/messages.ts";
-import { readFilter, readIds, readInteger, readJsonObject, readText, RequestFault } from "./bodies.ts";
-import type { Readiness, StatusView } from "./views.ts";
+import type { z } from "./api/engine.ts";
+import type { Asked, Content, Route } from "./api/route.ts";
+import { ROUTES } from "./api/routes.ts";
+import { readJsonObject } from "./bodies.ts";
+import type { Caller } from "./caller.ts";
+import { RequestFault } from "./fault.ts";
+import { pathOf } from "./guard.ts";
+import type { AdminSources, Operator } from "./sources.ts";
 
-/** What the applications look at and act on. */
-export interface AdminSources {
-  readonly queue: Pick<QueueReader, "list" | "show" | "find"> & { act(act: OperatorAct): Promise<ActResult> };
-  readonly devices: DeviceSource;
-  readonly tests: TestSource;
-  readonly doctor: DoctorSource;
-  readonly alerts: AlertSource;
-  readonly reloads: ReloadSource;
-  readonly transcripts: TranscriptSource;
-  status(): Promise<StatusView>;
-  ready(): Readiness;
-  metricsText(): Promise<string>;
-  readonly version: VersionView;
-  readonly emit: Emit;
-}
+/** Name of who asks by the control socket on routes where nobody has to say so. */
+const SOMEBODY: Operator = { name: "control socket", declared: true };
+const MOST_NAME = 200;
 
-const VERBS = ["retry", "hold", "release", "bounce", "delete"] as const;
-const MOST_LISTED = 1000;
-const DEFAULT_LISTED = 100;
-
-/** `/api/v1` for the CLI, on the control socket only: whoever can open that socket may do everything here. */
-export function createControlApp(sources: AdminSources): Hono {
+/**
+ * Makes the application.
+ *
+ * @param callerOf - who asks; the request was let in by then
+ */
+export function createApp(sources: AdminSources, callerOf: (c: Context) => Caller): Hono {
   const app = withErrors(new Hono());
-  app.get("/api/v1/version", (c) => c.json(sources.version));
-  app.get("/api/v1/status", async (c) => c.json(await sources.status()));
-  app.get("/api/v1/queue", async (c) => {
-    const { limit, after, state, id, ...rest } = c.req.query();
-    const states = state === undefined ? undefined : state.split(",");
-    const ids = id === undefined ? undefined : id.split(",");
-    const filter = readFilter({ ...rest, states, ids });
-    const most = readInteger("limit", limit ?? DEFAULT_LISTED, 1, MOST_LISTED);
-    return c.json({ entries: await sources.queue.list(filter, most, after === undefined ? undefined : readText("after", after)) });
-  });
-  app.get("/api/v1/queue/:id", async (c) => {
-    const [id = ""] = readIds([c.req.param("id")]);
-    const view = await sources.queue.show(id);
-    if (view === undefined) throw new RequestFault(404, "E_NO_SUCH_MESSAGE", `no message has the queue id ${id}`);
-    return c.json(view);
-  });
-  addMessageRoutes(app, sources.queue);
-  addDeviceRoutes(app, sources.devices);
-  addAlertRoutes(app, sources.alerts, sources.emit);
-  addTranscriptRoutes(app, sources.transcripts);
-  addTestRoutes(app, sources.tests);
-  addDoctorRoutes(app, sources.doctor);
-  addReloadRoute(app, sources.reloads);
-  for (const verb of VERBS) app.post(`/api/v1/queue/${verb}`, (c) => act(sources, verb, c));
+  for (const route of ROUTES) {
+    app[route.method](`/api/v1${route.path}`, async (c) => {
+      const caller = callerOf(c);
+      checkRole(route, caller, c, sources);
+      return answer(c, await route.handle(sources, await read(route, caller, c)));
+    });
+  }
   return app;
 }
 
-async function act(sources: AdminSources, verb: OperatorAct["verb"], c: Context): Promise<Response> {
-  const body = await readJsonObject(c.req.raw);
-  const { ids, filter, by, ...unknown } = body;
-  const [extra] = Object.keys(unknown);
-  if (extra !== undefined) throw new RequestFault(400, "unknown_key", `unknown key ${JSON.stringify(extra.slice(0, 40))}`);
-  if ((ids === undefined) === (filter === undefined))
-    throw new RequestFault(400, "filter", "give either ids or filter; an empty filter means all");
-  if (filter !== undefined && (typeof filter !== "object" || filter === null || Array.isArray(filter)))
-    throw new RequestFault(400, "filter", "filter: expected an object");
-  const operator = readText("by", by);
-  const result = await sources.queue.act({ verb, filter: readFilter(ids === undefined ? { ...filter } : { ids }), by: operator });
-  announce(sources.emit, verb, result, operator);
-  return c.json(result);
+function checkRole(route: Route, { role, token, address }: Caller, c: Context, { emit }: AdminSources): void {
+  if (mayActAs(role, route.role)) return;
+  const { method } = c.req;
+  emit({
+    type: "api.refused",
+    address,
+    reason: "role",
+    method,
+    path: pathOf(c.req.path),
+    token: token?.name,
+    needed: route.role,
+    failures: 0,
+  });
+  throw new RequestFault(403, "role", `this needs the role ${route.role}; the token ${token?.name ?? ""} has the role ${role}`);
 }
 
-function announce(emit: Emit, verb: OperatorAct["verb"], result: ActResult, operator: string): void {
-  const queueIds = [...new Set(result.changed.map((entry) => entry.queueId))];
-  emit({ type: "operator.acted", verb, queueIds, recipients: result.changed.length, operator, declared: true });
-  if (verb !== "delete") return;
-  for (const { queueId, recipient, lane } of result.changed)
-    emit({ type: "recipient.deleted", queueId, recipient, upstream: lane, operator });
+async function read(route: Route, caller: Caller, c: Context): Promise<Asked<unknown, unknown, unknown>> {
+  const params = checked(route.params, c.req.param());
+  const query = checked(route.query, c.req.query());
+  let body: unknown;
+  let operator: Operator = caller.token === undefined ? SOMEBODY : { name: caller.token.name, declared: false };
+  if (route.body !== undefined) {
+    const { by, ...rest } = await readJsonObject(c.req.raw);
+    if (by !== undefined && caller.token !== undefined)
+      throw new RequestFault(400, "by", `by: leave it out, the name of the token (${caller.token.name}) says who acts`);
+    if (route.acts && caller.token === undefined) operator = { name: readName(by), declared: true };
+    else if (by !== undefined && !route.acts) throw unknownKey("by");
+    body = checked(route.body, rest);
+  }
+  return { params, query, body, caller, operator, gone: c.req.raw.signal };
+}
+
+function readName(by: unknown): string {
+  if (typeof by === "string" && by !== "" && by.length <= MOST_NAME) return by;
+  throw new RequestFault(400, "by", `by: expected a text of 1 to ${MOST_NAME} characters`);
+}
+
+/** The value as the schema makes it. @throws RequestFault for the first thing that is wrong */
+function checked(schema: z.ZodObject, value: unknown): unknown {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  if (issue?.code === "unrecognized_keys") throw unknownKey(issue.keys[0] ?? "");
+  const [key = "body"] = issue?.path ?? [];
+  const missing = issue?.code === "invalid_type" && issue.input === undefined;
+  throw new RequestFault(
+    400,
+    String(key),
+    `${issue?.path.map(String).join(".") ?? ""}: ${missing ? "missing; " : ""}${issue?.message ?? "wrong"}`,
+  );
+}
+
+function unknownKey(key: string): RequestFault {
+  return new RequestFault(400, "unknown_key", `unknown key ${JSON.stringify(key.slice(0, 40))}`);
+}
+
+function answer(c: Context, content: Content): Response {
+  if (content.type === "application/json") return c.json(content.value);
+  return c.body(content.stream, 200, { "content-type": content.type, ...content.headers });
 }
 
 function withErrors(app: Hono): Hono {
@@ -101,7 +102,10 @@ function withErrors(app: Hono): Hono {
   });
   app.notFound((c) => c.json({ error: { code: "not_found", message: `nothing is at ${c.req.path.slice(0, 200)}` } }, 404));
   app.onError((error, c) => {
-    if (error instanceof RequestFault) return c.json({ error: { code: error.code, message: error.message } }, error.status);
+    if (error instanceof RequestFault) {
+      if (error.status === 403) c.header("www-authenticate", 'Bearer realm="postern", error="insufficient_scope"');
+      return c.json({ ...error.more, error: { code: error.code, message: error.message } }, error.status);
+    }
     const code = error instanceof PosternError ? error.code : "E_INTERNAL";
     return c.json(
       { error: { code, message: describeError(error) } },

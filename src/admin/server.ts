@@ -1,71 +1,214 @@
-/** Binds the HTTP applications to their sockets. */
+/** Binds the HTTP applications to their sockets, and changes that while they are in use. */
 import { chmod } from "node:fs/promises";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import { createServer } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import { PosternError } from "../mail/errors.ts";
-import type { AdminSources } from "./apps.ts";
+import type { SecureContextOptions } from "node:tls";
+import { Bound } from "./bound.ts";
+import { AT_THE_SOCKET, type Caller } from "./caller.ts";
 import { prepareControlSocket } from "./control-socket.ts";
+import { Front, type Answer } from "./front.ts";
+import { Guard } from "./guard.ts";
 import { answerMonitoring } from "./monitoring.ts";
+import type { AdminSources } from "./sources.ts";
+
+/** A place to listen. */
+export interface AdminPlace {
+  /** undefined: every address. */
+  readonly host: string | undefined;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Whether the API answers there too, for who has a token. */
+  readonly api: boolean;
+  /** Certificate and key; undefined: plain HTTP. */
+  readonly tls?: SecureContextOptions | undefined;
+}
 
 export interface AdminOptions extends AdminSources {
-  /** `admin.listen` and `metrics.listen`; port 0 takes a free one. `host` undefined: every address. */
-  readonly listen: readonly { readonly host: string | undefined; readonly port: number }[];
+  /** `admin.listen` and `metrics.listen`. */
+  readonly listen: readonly AdminPlace[];
   /** Path of the control socket; see `controlSocketPath`. Undefined: none. */
   readonly controlSocket: string | undefined;
 }
 
+/** Other places, bound and not yet in force. */
+export interface PlacesToBe {
+  /** From now on. Nothing fails any more. */
+  apply(): void;
+  /** After all not. */
+  drop(): Promise<void>;
+}
+
 export interface Admin {
   /** Where `listen` was bound, in the same order. */
-  readonly addresses: readonly { readonly address: string; readonly port: number }[];
+  readonly addresses: readonly AddressInfo[];
+  /**
+   * Binds what is new among other places.
+   *
+   * @throws PosternError E_CONFIG when one cannot be bound; then nothing has changed
+   */
+  prepare(listen: readonly AdminPlace[]): Promise<PlacesToBe>;
+  /** Another certificate wherever TLS is spoken, from the next handshake on. */
+  present(tls: SecureContextOptions): void;
   /** Stops listening and ends open connections; the control socket's file is gone afterwards. */
   close(): Promise<void>;
 }
 
-/** A scrape and a command are short; whoever is slower than this is not one of ours. */
-const REQUEST_TIMEOUT_MS = 30_000;
-const HEADERS_TIMEOUT_MS = 10_000;
-const MOST_CONNECTIONS = 64;
+/** Requests under way on a place that a reload took away may go on for so long. */
+const GRACE_MS = 30_000;
 
 /**
- * Starts the monitoring listeners and the control socket.
+ * Starts the listeners and the control socket.
  *
  * @throws PosternError E_CONFIG when an address cannot be bound, E_UNAVAILABLE when another daemon holds the control socket
  */
 export async function startAdmin(options: AdminOptions): Promise<Admin> {
-  const servers: Server[] = [];
+  const server = new AdminServer(options);
   try {
-    const addresses: AddressInfo[] = [];
-    for (const { host, port } of options.listen) {
-      const server = httpServer((request, response) => answerMonitoring(options, request, response));
-      await listen(server, { port, ...(host === undefined ? {} : { host }) });
-      servers.push(server);
-      const address = server.address();
-      if (address !== null && typeof address === "object") addresses.push(address);
-    }
-    if (options.controlSocket !== undefined) {
-      await prepareControlSocket(options.controlSocket);
-      const server = httpServer(lazyControl(options));
-      await listen(server, { path: options.controlSocket });
-      servers.push(server);
-      // The folder is private already; this holds even if somebody opens it up.
-      await chmod(options.controlSocket, 0o600);
-    }
-    return { addresses, close: () => closeAll(servers) };
+    await server.start(options.listen, options.controlSocket);
+    return server;
   } catch (error) {
-    await closeAll(servers);
+    await server.close();
     throw error;
   }
 }
 
-type Answer = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+/** A place in use. */
+interface Used {
+  readonly place: AdminPlace;
+  readonly bound: Bound;
+  readonly front: Front;
+}
 
-/** The libraries and the application come with the first command: together 13 MB that a relay nobody asks does without. */
-function lazyControl(sources: AdminSources): Answer {
+class AdminServer implements Admin {
+  readonly #sources: AdminSources;
+  readonly #guard: Guard;
+  readonly #callers = new WeakMap<IncomingMessage, Caller>();
+  readonly #api: Answer;
+  #used: readonly Used[] = [];
+  #socket: Bound | undefined;
+  /** What ends when the requests under way there have ended. */
+  readonly #leaving = new Set<Bound>();
+
+  constructor(sources: AdminSources) {
+    this.#sources = sources;
+    this.#guard = new Guard(sources);
+    this.#api = lazyApi(sources, this.#callers);
+  }
+
+  async start(listen: readonly AdminPlace[], controlSocket: string | undefined): Promise<void> {
+    (await this.prepare(listen)).apply();
+    if (controlSocket === undefined) return;
+    await prepareControlSocket(controlSocket);
+    this.#socket = await Bound.listen(
+      { path: controlSocket },
+      new Front(async (request, response) => {
+        this.#callers.set(request, AT_THE_SOCKET);
+        await this.#api(request, response);
+      }),
+    );
+    // The folder is private already; this holds even if somebody opens it up.
+    await chmod(controlSocket, 0o600);
+  }
+
+  get addresses(): readonly AddressInfo[] {
+    return this.#used.flatMap(({ bound }) => bound.address ?? []);
+  }
+
+  async prepare(listen: readonly AdminPlace[]): Promise<PlacesToBe> {
+    const going = this.#used.filter(({ place }) => !listen.some((other) => keyOf(other) === keyOf(place)));
+    const next: Used[] = [];
+    const fresh: Bound[] = [];
+    const stopped = new Map<Used, number>();
+    const drop = async (): Promise<void> => {
+      for (const { front } of next) front.close();
+      await Promise.all(fresh.map((bound) => bound.close()));
+      for (const [used, port] of stopped) await this.#bindAgain(used, port);
+    };
+    try {
+      for (const place of listen) {
+        const staying = this.#used.find((used) => keyOf(used.place) === keyOf(place));
+        // From every address to one of them, or back: the port is free only once the other one is.
+        for (const used of going) {
+          if (used.bound.address?.port !== place.port) continue;
+          stopped.set(used, place.port);
+          await used.bound.stop();
+        }
+        const front = new Front(this.#answerAt(place), place.tls);
+        const bound = staying?.bound ?? (await Bound.listen(place, front));
+        if (staying === undefined) fresh.push(bound);
+        next.push({ place, bound, front });
+      }
+    } catch (error) {
+      await drop();
+      throw error;
+    }
+    return { apply: () => this.#apply(next), drop };
+  }
+
+  async #bindAgain({ place, bound, front }: Used, port: number): Promise<void> {
+    const again = await Bound.listen({ host: place.host, port }, front);
+    this.#leave(bound);
+    this.#used = this.#used.map((used) => (used.bound === bound ? { place, bound: again, front } : used));
+  }
+
+  present(tls: SecureContextOptions): void {
+    for (const { place, front } of this.#used) if (place.tls !== undefined) front.present(tls);
+  }
+
+  async close(): Promise<void> {
+    const all = [...this.#used.map(({ bound }) => bound), ...this.#leaving, ...(this.#socket === undefined ? [] : [this.#socket])];
+    await Promise.all(all.map((bound) => bound.close()));
+    for (const { front } of this.#used) front.close();
+  }
+
+  #apply(next: readonly Used[]): void {
+    const before = this.#used;
+    this.#used = next;
+    for (const { bound, front } of next) bound.handTo(front);
+    for (const { bound, front } of before) {
+      front.retire();
+      if (!next.some((used) => used.bound === bound)) this.#leave(bound);
+    }
+  }
+
+  #leave(bound: Bound): void {
+    this.#leaving.add(bound);
+    const end = async (): Promise<void> => {
+      await bound.close();
+      this.#leaving.delete(bound);
+    };
+    void bound.stop();
+    this.#sources.clock.after(GRACE_MS, () => void end());
+  }
+
+  #answerAt({ api }: AdminPlace): Answer {
+    return async (request, response) => {
+      if (!api || !/^\/api(?:\/|$)/.test(request.url ?? "")) return await answerMonitoring(this.#sources, request, response);
+      const caller = await this.#guard.admit(request, response);
+      if (caller === undefined) return;
+      this.#callers.set(request, caller);
+      await this.#api(request, response);
+    };
+  }
+}
+
+function keyOf({ host, port }: AdminPlace): string {
+  return `${host ?? "*"} ${port}`;
+}
+
+/** The libraries and the application come with the first command: memory that a relay nobody asks does without. */
+function lazyApi(sources: AdminSources, callers: WeakMap<IncomingMessage, Caller>): Answer {
   let loading: Promise<Answer> | undefined;
   const load = async (): Promise<Answer> => {
-    const [{ getRequestListener }, apps] = await Promise.all([import("@hono/node-server"), import("./apps.ts")]);
-    const listener = getRequestListener(apps.createControlApp(sources).fetch, { overrideGlobalObjects: false });
+    const [{ getRequestListener }, { createApp }] = await Promise.all([import("@hono/node-server"), import("./apps.ts")]);
+    const app = createApp(sources, (c) => {
+      const { incoming } = c.env as { readonly incoming: IncomingMessage };
+      const caller = callers.get(incoming);
+      // Whoever comes here was let in; anything else is a bug, and must not open anything.
+      if (caller === undefined) throw new Error("a request of nobody");
+      return caller;
+    });
+    const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
     return async (request, response) => {
       await listener(request, response);
     };
@@ -82,38 +225,4 @@ function lazyControl(sources: AdminSources): Answer {
       response.destroy();
     }
   };
-}
-
-function httpServer(answer: Answer): Server {
-  const server = createServer(
-    { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: HEADERS_TIMEOUT_MS, maxHeaderSize: 16 * 1024 },
-    (request, response) => {
-      // A fault here must end one connection, never the process.
-      answer(request, response).catch(() => response.destroy());
-    },
-  );
-  server.maxConnections = MOST_CONNECTIONS;
-  return server;
-}
-
-function listen(server: Server, where: { port: number; host?: string } | { path: string }): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const place = "path" in where ? where.path : `${where.host ?? "*"}:${where.port}`;
-      reject(new PosternError("E_CONFIG", `cannot listen on ${place}: ${error.code ?? error.message}`, { cause: error }));
-    });
-    server.listen(where, resolve);
-  });
-}
-
-async function closeAll(servers: readonly Server[]): Promise<void> {
-  await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<void>((resolve) => {
-          server.close(() => resolve());
-          server.closeAllConnections();
-        }),
-    ),
-  );
 }

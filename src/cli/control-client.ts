@@ -29,9 +29,9 @@ export function openControlClient(socketPath: string): ControlClient {
   };
 }
 
-/** True for the fault that says that no daemon is there. */
+/** True for the fault that says that no daemon is there; not for one that a daemon told of. */
 export function isUnavailable(error: unknown): boolean {
-  return error instanceof PosternError && error.code === "E_UNAVAILABLE";
+  return error instanceof PosternError && error.code === "E_UNAVAILABLE" && error.cause !== undefined;
 }
 
 function exchange(socketPath: string, method: string, path: string, body: string | undefined): Promise<unknown> {

@@ -191,6 +191,7 @@ async function startDaemon(): Promise<void> {
       },
       show: (id) => Promise.resolve(id === ID ? MESSAGE : undefined),
       find: () => Promise.resolve([]),
+      contentRow: () => Promise.resolve(undefined),
       act: (act) => {
         acts.push(act);
         return Promise.resolve({ changed: [{ queueId: ID, recipient: "anna@contoso.com", lane: "scans" }], busy: 1 });

@@ -116,6 +116,7 @@ export function buildProgram(finish: (exitCode: number) => void): Command {
   command(auth, "login", "sign an upstream with a device-code credential in, with a code in a browser")
     .argument("<upstream>", "name of the upstream")
     .action(async (upstream: string) => finish(await (await import("./auth.ts")).loginCommand(globals(), upstream)));
+  addTokenCommands(program, globals, finish);
   command(program, "hash-password", "make the hash of a password (asked for, or read from standard input)").action(async () =>
     finish(await (await import("./hash-password.ts")).hashPasswordCommand(globals())),
   );
@@ -248,6 +249,26 @@ function addDeviceCommands(program: Command, globals: () => GlobalOptions, finis
   command(devices, "forget", "drop what is known of a device, and what was allowed to it")
     .argument("<address>", "its IP address")
     .action(async (address: string) => finish(await (await import("./devices.ts")).forgetDeviceCommand(globals(), address)));
+}
+
+function addTokenCommands(program: Command, globals: () => GlobalOptions, finish: (exitCode: number) => void): void {
+  const token = command(program, "token", "who may use the API over the network; works with the relay and before its first start");
+  command(token, "add", "make a token, and print it for this once")
+    .argument("<name>", "its name: who acts, in log and history")
+    .requiredOption(
+      "--role <role>",
+      "viewer (looks), operator (acts on mail and devices, sees content), administrator (reload and tokens too)",
+    )
+    .option("--expires <span>", "how long it is good: 12h, 90d (default: until it is revoked)")
+    .action(async (name: string, options: { role: string; expires?: string }) =>
+      finish(await (await import("./token.ts")).addTokenCommand(globals(), name, options)),
+    );
+  command(token, "list", "tokens with role, end and last use; not the tokens themselves, which nobody knows any more").action(async () =>
+    finish(await (await import("./token.ts")).listTokensCommand(globals())),
+  );
+  command(token, "revoke", "take a token back, at once")
+    .argument("<name>", "its name")
+    .action(async (name: string) => finish(await (await import("./token.ts")).revokeTokenCommand(globals(), name)));
 }
 
 function withFilters(entry: Command): Command {

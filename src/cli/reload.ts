@@ -1,7 +1,7 @@
 /** `postern reload`: has the running relay read its configuration again. */
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import type { ReloadAnswer } from "../admin/api/reload.ts";
+import type { ReloadAnswer } from "../admin/sources.ts";
 import { controlSocketPath } from "../admin/control-socket.ts";
 import { parseText } from "../config/document.ts";
 import { formatFinding } from "../config/finding.ts";

@@ -1,5 +1,5 @@
 /** `postern test --alert`: sends a test alert by every way that is configured, and says of each whether it was taken. */
-import type { AlertTestAnswer } from "../admin/api/alerts.ts";
+import type { AlertTestAnswer } from "../admin/sources.ts";
 import { controlSocketPath } from "../admin/control-socket.ts";
 import { PosternError } from "../mail/errors.ts";
 import { formatReply } from "../mail/reply.ts";

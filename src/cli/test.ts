@@ -1,7 +1,7 @@
 /** `postern test`: sends a test mail through the running relay and follows it to its end. */
 import { controlSocketPath } from "../admin/control-socket.ts";
 import type { StatusView, UpstreamView } from "../admin/views.ts";
-import type { TestSent } from "../admin/api/test.ts";
+import type { TestSent } from "../admin/sources.ts";
 import { readDuration } from "../config/values.ts";
 import type { Config } from "../config/config.ts";
 import { PosternError } from "../mail/errors.ts";

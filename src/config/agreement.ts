@@ -97,11 +97,10 @@ function* endpoints(file: Readable): Generator<Disagreement> {
         `${JSON.stringify(later.endpoint.text)} is taken by ${String(earlier.path[0])}.${String(earlier.path[1])}, which listens on ${JSON.stringify(earlier.endpoint.text)}`,
       );
   }
-  const admin = file.admin?.listen;
-  if (admin !== undefined && !isLoopback(admin.host)) {
+  if (file.admin !== undefined && file.admin.tls === undefined && !isLoopback(file.admin.listen.host)) {
     yield error(
       ["admin", "listen"],
-      `expected a loopback address such as "127.0.0.1:8025", not ${JSON.stringify(admin.text)}: there is no sign-in yet. For monitoring from elsewhere use metrics.listen`,
+      `expected a loopback address such as "127.0.0.1:8025", not ${JSON.stringify(file.admin.listen.text)}, or admin.tls: { certificate: FILE, key: FILE } with it: tokens must not cross the network in clear text. For monitoring alone use metrics.listen`,
     );
   }
 }

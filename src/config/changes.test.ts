@@ -44,7 +44,7 @@ test("the schema says which keys need a restart, inside secrets and lists as wel
   expect(changes.map(({ key, needsRestart }) => [key, needsRestart])).toEqual([
     ["hostname", true],
     ["upstreams.scans.credential.password.file", false],
-    ["admin.listen.port", true],
+    ["admin.listen.port", false],
   ]);
 });
 

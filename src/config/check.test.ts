@@ -124,6 +124,63 @@ describe("a secret", () => {
   });
 });
 
+describe("the admin listener beyond this machine", () => {
+  const ADMIN = 'admin: { listen: "0.0.0.0:8025", tls: { certificate: relay.pem, key: relay.key } }\n';
+  const at = "p.yaml:21:18 admin.listen:";
+  let count = 0;
+
+  /** What is found where the file of tokens holds this. */
+  async function withTokens(content: string | undefined, now?: number): Promise<string[]> {
+    const dataDir = `data-${(count += 1)}`;
+    await mkdir(join(folder, dataDir, "deliver"), { recursive: true });
+    if (content !== undefined) await writeFile(join(folder, dataDir, "deliver", "tokens.json"), content);
+    return await brief({ more: ADMIN, dataDir, ...(now === undefined ? {} : { now }) });
+  }
+
+  const tokens = (...list: readonly object[]): string =>
+    JSON.stringify({
+      version: 1,
+      tokens: list.map((more) => Object.assign({ name: "x", role: "viewer", hash: "0".repeat(64), createdAt: 1, createdBy: "kim" }, more)),
+    });
+
+  test("needs a token first, and says what to type", async () => {
+    expect(await withTokens(undefined)).toEqual([
+      `listener ${at} other machines reach "0.0.0.0:8025", and nobody has a token yet: type postern token add NAME --role viewer|operator|administrator first (it works before the start), or listen on a loopback address`,
+    ]);
+  });
+
+  test("is right with one", async () => {
+    expect(await withTokens(tokens({}))).toEqual([]);
+    expect(await withTokens(tokens({ expiresAt: Date.now() - 1 }, {}))).toEqual([]);
+  });
+
+  test("starts all the same when the last token is gone or over, for the mail's sake, with a warning", async () => {
+    const warning = `warning ${at} warning: no token is valid, so that nobody can use the API: postern token add NAME --role viewer|operator|administrator`;
+
+    expect(await withTokens(tokens())).toEqual([warning]);
+    expect(await withTokens(tokens({ expiresAt: Date.now() - 1 }))).toEqual([warning]);
+  });
+
+  test("starts with a file of tokens that is damaged, which opens nothing", async () => {
+    expect(await withTokens("{")).toEqual([
+      expect.stringMatching(
+        /^warning p\.yaml:21:18 admin\.listen: warning: whether somebody has a token cannot be seen: .*tokens\.json is damaged/,
+      ),
+    ]);
+  });
+
+  test("shows a certificate that fits its key, wherever it listens", async () => {
+    const more = "admin: { tls: { certificate: relay.pem, key: other.key } }\n";
+
+    expect(await brief({ more })).toEqual([
+      "listener p.yaml:21:46 admin.tls.key: the key in other.key does not fit the certificate in relay.pem",
+    ]);
+    expect(await brief({ more: more.replace("relay.pem", "nowhere") })).toEqual([
+      "listener p.yaml:21:30 admin.tls.certificate: nowhere does not exist",
+    ]);
+  });
+});
+
 describe("a listener's certificate", () => {
   test.each([
     ["{ certificate: nowhere, key: relay.key }", "listener p.yaml:8:50 listeners.printers.tls.certificate: nowhere does not exist"],

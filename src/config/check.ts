@@ -3,6 +3,7 @@ import { access, constants, stat, statfs } from "node:fs/promises";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { dirname, join } from "node:path";
+import { readTokenFile, tokenFilePath } from "../access/token-file.ts";
 import { describeError, PosternError } from "../mail/errors.ts";
 import { readPkcs12 } from "../platform/pkcs12.ts";
 import { isWebhookAddress } from "../platform/webhook-address.ts";
@@ -22,6 +23,7 @@ import { byPosition } from "./finding.ts";
 import type { ConfigSource } from "./load.ts";
 import { readBounded, readFault } from "./read-file.ts";
 import { describeSecret, secretPath, secretReader } from "./secret.ts";
+import { isLoopback } from "./values.ts";
 
 const DAY_MS = 86_400_000;
 /** Time enough to get a new certificate or secret through an organization. */
@@ -45,6 +47,7 @@ export async function checkConfig(config: Config, source: ConfigSource, options:
   await check.dataDir(config.data_dir);
   for (const [name, listener] of Object.entries(config.listeners)) await check.listener(name, listener, config.hostname);
   for (const [name, upstream] of Object.entries(config.upstreams)) await check.upstream(name, upstream, config);
+  await check.admin(config);
   if (config.alerts.webhook !== undefined) await check.webhook(config.alerts.webhook);
   if (config.alerts.syslog !== undefined) await check.syslog(config.alerts.syslog);
   return check.findings.toSorted(byPosition);
@@ -148,6 +151,31 @@ class Check {
     } catch (error) {
       this.#add(subject, `${file}: ${describeError(error)}`);
       return undefined;
+    }
+  }
+
+  /** Beyond this machine only with TLS, which the schema sees to, and only once somebody has a token. */
+  async admin({ admin: { listen, tls }, hostname, data_dir: dataDir }: Config): Promise<void> {
+    if (tls !== undefined) {
+      const at = (key: string): Subject => ({ path: ["admin", "tls", key], severity: "listener" });
+      const certificate = await this.#pair(at("certificate"), tls.certificate, at("key"), tls.key, undefined);
+      if (certificate !== undefined) this.#names(at("certificate"), certificate, hostname);
+    }
+    if (isLoopback(listen.host)) return;
+    const subject: Subject = { path: ["admin", "listen"], severity: "listener" };
+    const add = "postern token add NAME --role viewer|operator|administrator";
+    try {
+      const tokens = await readTokenFile(tokenFilePath(dataDir));
+      if (tokens === undefined)
+        this.#add(
+          subject,
+          `other machines reach ${JSON.stringify(listen.text)}, and nobody has a token yet: type ${add} first (it works before the start), or listen on a loopback address`,
+        );
+      // Once there were tokens, the last one may end at night: mail must not stop for that at the next start.
+      else if (tokens.every(({ expiresAt }) => expiresAt !== undefined && expiresAt <= this.#now))
+        this.#warn(subject, `no token is valid, so that nobody can use the API: ${add}`);
+    } catch (error) {
+      this.#warn(subject, `whether somebody has a token cannot be seen: ${describeError(error)}`);
     }
   }
 

@@ -345,7 +345,11 @@ export interface Config {
     readonly source_address: string | undefined;
     readonly dns: { readonly servers: readonly string[] };
   };
-  readonly admin: { readonly listen: Endpoint };
+  readonly admin: {
+    readonly listen: Endpoint;
+    /** PEM files; undefined: plain HTTP. */
+    readonly tls: { readonly certificate: string; readonly key: string } | undefined;
+  };
   readonly metrics: { readonly listen: Endpoint | undefined };
   /** Who is told of alerts besides the log. */
   readonly alerts: {

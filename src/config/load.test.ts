@@ -294,7 +294,12 @@ describe("single faults", () => {
     [
       "hostname:",
       'admin: { listen: "0.0.0.0:8025" }\nhostname:',
-      '1:18 admin.listen: expected a loopback address such as "127.0.0.1:8025", not "0.0.0.0:8025": there is no sign-in yet. For monitoring from elsewhere use metrics.listen',
+      '1:18 admin.listen: expected a loopback address such as "127.0.0.1:8025", not "0.0.0.0:8025", or admin.tls: { certificate: FILE, key: FILE } with it: tokens must not cross the network in clear text. For monitoring alone use metrics.listen',
+    ],
+    [
+      "hostname:",
+      'admin: { listen: "0.0.0.0:8025", tls: { certificate: relay.pem } }\nhostname:',
+      "1:34 admin.tls.key: missing; expected a path",
     ],
     ["hostname:", "retry: { first: 10 mins }\nhostname:", '1:17 retry.first: expected a duration such as 30s, 5m, 4h or 2d, not "10 mins"'],
     ["hostname:", "retry: { first: 1h, max: 30m }\nhostname:", "1:26 retry.max: expected at least retry.first"],

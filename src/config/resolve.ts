@@ -49,7 +49,7 @@ export function resolveConfig(file: ParsedFile, folder: string): Config {
     queue: { min_free: Math.max(file.queue.min_free, FLOOR_MESSAGES * largest), max_size: file.queue.max_size },
     history: { keep: file.history.keep, failed_content: file.history.failed_content },
     network: ownNetwork,
-    admin: file.admin,
+    admin: resolveAdmin(file.admin, folder),
     metrics: { listen: file.metrics.listen },
     alerts: { webhook: resolveWebhook(file.alerts.webhook, folder), syslog: file.alerts.syslog, mail: file.alerts.mail },
     log: file.log,
@@ -87,6 +87,11 @@ function resolveClient(
     listeners: client.listeners ?? listeners,
     fallback_sender: client.fallback_sender ?? defaultSender,
   };
+}
+
+function resolveAdmin({ listen, tls }: ParsedFile["admin"], folder: string): Config["admin"] {
+  if (tls === undefined) return { listen, tls: undefined };
+  return { listen, tls: { certificate: resolvePath(folder, tls.certificate), key: resolvePath(folder, tls.key) } };
 }
 
 function resolveWebhook(webhook: ParsedFile["alerts"]["webhook"], folder: string): WebhookConfig | undefined {

@@ -1,5 +1,5 @@
 /**
- * The certificates of the listeners: read at the start, read again when their files change, shown without a restart. A pair that does not fit is
+ * The certificates of the listeners, that of the admin listener among them: read at the start, read again when their files change, shown without a restart. A pair that does not fit is
  * never shown: the one before stays, and an alert says so. An expired one is shown, with an alert: most devices do not look at the date,
  * and none would send in clear what it was told to send in TLS.
  */
@@ -19,9 +19,12 @@ const LOOK_MS = 30_000;
 /** From here on a self-made one is made anew; as in receive/certificate.ts. */
 const RENEW_BEFORE_MS = 30 * 24 * 3_600_000;
 
+/** The certificate of `admin.listen` among those of the listeners. No listener can have this name. */
+export const ADMIN_CERTIFICATE = "admin.tls";
+
 /** What the listeners present, for the metrics and the alerts. */
 export interface ListenerCertificate {
-  /** The listener's name. */
+  /** The listener's name, or `ADMIN_CERTIFICATE`. */
   readonly name: string;
   /** ms since the epoch; of several the first */
   readonly expiresAt: number;
@@ -68,6 +71,11 @@ export class ListenerCertificates {
     if (before !== undefined) all.#before = before;
     for (const [name, listener] of Object.entries(config.listeners)) {
       if (needsCertificate(name, config)) all.#entries.set(name, await readEntry(name, listener, config, clock));
+    }
+    const { tls } = config.admin;
+    if (tls !== undefined) {
+      const read = async (): Promise<Certificates> => [await readPair(tls.certificate, tls.key)];
+      all.#entries.set(ADMIN_CERTIFICATE, await readFiles(ADMIN_CERTIFICATE, [tls.certificate, tls.key], false, read));
     }
     return all;
   }
@@ -197,11 +205,15 @@ async function readEntry(name: string, listener: ListenerConfig, config: Config,
       : certificate.length > 0
         ? (): Promise<Certificates> => Promise.all(certificate.map((file, index) => readPair(file, key[index] ?? "")))
         : (): Promise<Certificates> => selfMade(config, clock);
+  return await readFiles(name, files, own, read);
+}
+
+async function readFiles(name: string, files: readonly string[], selfMade: boolean, read: Entry["read"]): Promise<Entry> {
   try {
     const seen = await looksOf(files);
     const certificates = await readFitting(read);
     const expiresAt = certificatesExpireAt(certificates);
-    return { name, selfMade: own, files, read, certificates, expiresAt, seen, faulty: false, invalidAlert: false, expiredAlert: false };
+    return { name, selfMade, files, read, certificates, expiresAt, seen, faulty: false, invalidAlert: false, expiredAlert: false };
   } catch (error) {
     throw new PosternError("E_CONFIG", `listener ${name}: ${describeError(error)}`, { cause: error });
   }

@@ -7,8 +7,10 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Admin, AdminSources, Readiness, StatusView } from "../admin/admin.ts";
+import type { Admin, AdminSources, PlacesToBe, Readiness, StatusView } from "../admin/admin.ts";
 import { controlSocketPath, startAdmin } from "../admin/admin.ts";
+import { tokenFilePath } from "../access/token-file.ts";
+import { Tokens } from "../access/tokens.ts";
 import type { Config } from "../config/config.ts";
 import { BUDGET_HISTORY_MS } from "../deliver/budget/allowance.ts";
 import { createDeliverer } from "../deliver/scheduler.ts";
@@ -34,6 +36,7 @@ import type { Queue, QueueLimits } from "../queue/queue.ts";
 import { createReceiver } from "../receive/receiver.ts";
 import type { BoundAddress, Receiver, ReceiverSettings } from "../receive/receiver.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { adminPlaces, presentTo } from "./admin-places.ts";
 import { ListenerCertificates } from "./certificates.ts";
 import { buildUpstream, buildUpstreams, placeOf, type WarnDoor } from "./doors.ts";
 import { LastErrors } from "./last-errors.ts";
@@ -132,6 +135,9 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   await mkdir(config.data_dir, { recursive: true, mode: 0o700 });
   await alerts.load();
   starting.started(() => alerts.stop());
+  const tokens = new Tokens({ path: tokenFilePath(config.data_dir), clock, emit });
+  await tokens.load();
+  starting.started(() => tokens.settled());
   const certificates = await ListenerCertificates.read(config, emit, clock);
   const transcripts = buildTranscripts(config, emit);
   starting.started(() => transcripts.settled());
@@ -185,28 +191,12 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
 
   const inForce: InForce = { config, certificates };
   starting.started(() => inForce.certificates.stop());
-  const takesUp: TakesUp = {
-    inForce,
-    upstreams,
-    router,
-    board,
-    queue,
-    deliverer,
-    devices,
-    receiver,
-    users,
-    observer,
-    emit,
-    clock,
-    warn,
-    transcripts,
-    alerts,
-    alertMails,
-  };
+  // Nobody can be served a reload while the parts of the start are still being made.
+  const started = Promise.withResolvers<TakesUp>();
   const reloader = new Reloader({
     file: options.file,
     apply: async (next) => {
-      await takeUp(next, takesUp);
+      await takeUp(next, await started.promise);
       dnsServers = next.network.dns.servers;
       lastErrors.keep(upstreams);
     },
@@ -219,7 +209,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   observer.watch(() => view.gauges());
   alerts.start(async () => figuresOf(await view.gauges(), inForce.config.queue.min_free));
   const admin = await startAdmin({
-    listen: [config.admin.listen, ...(config.metrics.listen === undefined ? [] : [config.metrics.listen])],
+    listen: adminPlaces(config, certificates),
     controlSocket: controlSocketPath(config.data_dir),
     queue: operated(queue, deliverer),
     devices,
@@ -231,6 +221,8 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
       clock,
     }),
     reloads: { reload: (by) => reloader.reload(by) },
+    tokens,
+    subjectsShown: () => inForce.config.log.subjects,
     tests: testMails({ config: () => inForce.config, queue, router, kick: (door) => deliverer.kick(door), emit, clock }),
     alerts,
     transcripts: transcriptSource(config, transcripts),
@@ -238,6 +230,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     ready,
     metricsText: () => observer.metricsText(),
     version,
+    clock,
     emit,
   });
   starting.started(() => admin.close());
@@ -248,7 +241,26 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     throw new PosternError("E_CONFIG", describeError(error), { cause: error });
   }
   listening = true;
-  inForce.certificates.start(receiver);
+  inForce.certificates.start(presentTo(receiver, admin));
+  started.resolve({
+    inForce,
+    upstreams,
+    router,
+    board,
+    queue,
+    deliverer,
+    devices,
+    receiver,
+    admin,
+    users,
+    observer,
+    emit,
+    clock,
+    warn,
+    transcripts,
+    alerts,
+    alertMails,
+  });
   emit({
     type: "daemon.started",
     version: version.postern,
@@ -268,6 +280,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     await admin.close();
     await told;
     await queue.close();
+    await tokens.settled();
     await transcripts.settled();
     await alerts.stop();
   };
@@ -275,7 +288,9 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     get addresses() {
       return receiver.addresses();
     },
-    adminAddresses: admin.addresses,
+    get adminAddresses() {
+      return admin.addresses;
+    },
     queue,
     ready,
     reload: () => reloader.reload(),
@@ -302,6 +317,7 @@ interface TakesUp {
   readonly deliverer: Deliverer;
   readonly devices: Devices;
   readonly receiver: Receiver;
+  readonly admin: Admin;
   readonly users: Users;
   readonly observer: Observer;
   readonly emit: Emit;
@@ -314,8 +330,23 @@ interface TakesUp {
 
 /** Takes up another configuration while mail flows. What may fail is done first: when it rejects, nothing has changed. */
 async function takeUp(next: Config, parts: TakesUp): Promise<void> {
-  const { inForce, upstreams, router, board, queue, deliverer, devices, receiver, users, observer, emit, clock, transcripts, alerts } =
-    parts;
+  const {
+    inForce,
+    upstreams,
+    router,
+    board,
+    queue,
+    deliverer,
+    devices,
+    receiver,
+    admin,
+    users,
+    observer,
+    emit,
+    clock,
+    transcripts,
+    alerts,
+  } = parts;
   const faulty = new Set<string>();
   const warn: WarnDoor = (name, text) => {
     faulty.add(name);
@@ -331,10 +362,13 @@ async function takeUp(next: Config, parts: TakesUp): Promise<void> {
   const after = new Map(Object.keys(next.upstreams).flatMap((name) => pair(name, built.get(name) ?? upstreams.get(name))));
   const routes = buildRouter(next, after, board);
   let certificates: ListenerCertificates;
+  let places: PlacesToBe | undefined;
   try {
     certificates = await ListenerCertificates.read(next, emit, clock, inForce.certificates);
+    places = await admin.prepare(adminPlaces(next, certificates));
     await receiver.update(receiverSettings(next, certificates, router, after));
   } catch (error) {
+    await places?.drop();
     await Promise.all([...built.values()].map((upstream) => upstream.close()));
     throw error;
   }
@@ -344,7 +378,8 @@ async function takeUp(next: Config, parts: TakesUp): Promise<void> {
   await inForce.certificates.stop();
   inForce.config = next;
   inForce.certificates = certificates;
-  certificates.start(receiver);
+  places.apply();
+  certificates.start(presentTo(receiver, admin));
   upstreams.clear();
   for (const [name, upstream] of after) upstreams.set(name, upstream);
   router.replace(routes);
@@ -383,6 +418,7 @@ function operated(queue: Queue, deliverer: Deliverer): AdminSources["queue"] {
     list: (filter, limit, after) => queue.list(filter, limit, after),
     show: (queueId) => queue.show(queueId),
     find: (query, limit) => queue.find(query, limit),
+    contentRow: (queueId, place) => queue.contentRow(queueId, place),
     act: async ({ verb, filter, by }) => {
       if (verb === "bounce") return await deliverer.giveUp(filter, by);
       const result = await queue.act({ verb, filter, by });

@@ -1,5 +1,5 @@
 /** Test mails: small messages of the relay's own that go the way of all mail, for an operator who wants to see it work. */
-import type { TestRequest, TestSent, TestSource } from "../admin/api/test.ts";
+import type { TestRequest, TestSent, TestSource } from "../admin/sources.ts";
 import type { Config } from "../config/config.ts";
 import type { Router } from "../deliver/routes.ts";
 import { mailDate } from "../dsn/mime.ts";
@@ -41,7 +41,7 @@ async function send(request: TestRequest, options: TestMailOptions): Promise<Tes
   const writer = queue.open();
   const { queueId } = writer;
   const messageId = `<${queueId}@${config.hostname}>`;
-  const content = Buffer.from(contentOf({ queueId, messageId, from, to, upstream, now, by: request.by, config }));
+  const content = Buffer.from(contentOf({ queueId, messageId, from, to, upstream, now, by: request.by.name, config }));
   const envelope: Envelope = {
     reversePath: from,
     recipients: [to],
@@ -83,7 +83,8 @@ async function send(request: TestRequest, options: TestMailOptions): Promise<Tes
     repairs: [],
     acceptSeconds: Math.max(0, message.acceptedAt - now) / 1000,
   });
-  emit({ type: "operator.acted", verb: "test", queueIds: [queueId], recipients: 1, operator: request.by, declared: true });
+  const { name: operator, declared } = request.by;
+  emit({ type: "operator.acted", verb: "test", queueIds: [queueId], recipients: 1, operator, declared });
   const { route, doors } = router.find(envelope, to);
   // Whoever has just repaired a door wants to know now, not at its next probe.
   for (const { door } of doors) kick(door);

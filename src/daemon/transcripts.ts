@@ -1,6 +1,6 @@
 /** Where transcripts are kept, by the configuration. */
 import type { Config } from "../config/config.ts";
-import type { TranscriptSource } from "../admin/api/transcripts.ts";
+import type { TranscriptSource } from "../admin/sources.ts";
 import type { Emit } from "../mail/events.ts";
 import { readTranscripts, TranscriptFiles, transcriptDirectory } from "../observe/transcripts/files.ts";
 

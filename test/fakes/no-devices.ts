@@ -1,5 +1,5 @@
 /** A book of devices that knows nobody. */
-import type { DeviceSource } from "../../src/admin/api/devices.ts";
+import type { DeviceSource } from "../../src/admin/sources.ts";
 import { PosternError } from "../../src/mail/errors.ts";
 
 export const NO_DEVICES: DeviceSource = {

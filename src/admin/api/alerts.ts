@@ -1,32 +1,56 @@
-/** `/api/v1/alerts`: what needs a person, and a test of the ways that people are told by. */
-import type { Hono } from "hono";
-import type { Emit } from "../../mail/events.ts";
-import type { OpenAlert, WayTested } from "../../observe/alerts/alert.ts";
-import { readJsonObject, readText, RequestFault } from "../bodies.ts";
+/** `/alerts`: what needs a person, and a test of the ways that people are told by. */
+import { SEVERITIES, WAYS } from "../../observe/alerts/alert.ts";
+import { z } from "./engine.ts";
+import { list, time } from "./fields.ts";
+import { jsonRoute, type Route } from "./route.ts";
 
-/** The alerts as the API shows them. */
-export interface AlertSource {
-  /** What is open, the oldest first. */
-  list(): readonly OpenAlert[];
-  /** Sends a notice that means nothing by every way that is configured, now, and says of each whether it was taken. */
-  test(by: string): Promise<readonly WayTested[]>;
-}
+export const Alert = z
+  .strictObject({
+    alert: z.string().describe("Its kind."),
+    subject: z.string().describe("What it is about."),
+    text: z.string(),
+    remedy: z.string().optional(),
+    severity: z.enum(SEVERITIES),
+    since: time("Since when."),
+    toldAt: time("When people were last told."),
+    metAt: time("When it was last met."),
+  })
+  .meta({ id: "Alert", description: "Something that needs a person." });
 
-/** The answer to a test. */
-export interface AlertTestAnswer {
-  readonly ways: readonly WayTested[];
-}
+const Carried = z.union([
+  z.strictObject({
+    taken: z.literal(true),
+    note: z.string().optional().describe("What the proof is worth, or where it goes on."),
+    queueId: z.string().optional().describe("The message that it became."),
+  }),
+  z.strictObject({ taken: z.literal(false), cause: z.string(), refused: z.boolean().optional() }),
+]);
 
-export function addAlertRoutes(app: Hono, alerts: AlertSource, emit: Emit): void {
-  app.get("/api/v1/alerts", (c) => c.json({ alerts: alerts.list() }));
-  app.post("/api/v1/alerts/test", async (c) => {
-    const { by, ...unknown } = await readJsonObject(c.req.raw);
-    const [extra] = Object.keys(unknown);
-    if (extra !== undefined) throw new RequestFault(400, "unknown_key", `unknown key ${JSON.stringify(extra.slice(0, 40))}`);
-    const operator = readText("by", by);
-    const answer: AlertTestAnswer = { ways: await alerts.test(operator) };
-    const queueIds = answer.ways.flatMap(({ carried }) => (carried.taken ? (carried.queueId ?? []) : []));
-    emit({ type: "operator.acted", verb: "test-alert", queueIds, recipients: 0, operator, declared: true });
-    return c.json(answer);
-  });
-}
+export const ALERT_ROUTES: readonly Route[] = [
+  jsonRoute(
+    {
+      method: "get",
+      path: "/alerts",
+      role: "viewer",
+      summary: "What is open, the oldest first",
+      answer: z.strictObject({ alerts: list(Alert) }),
+    },
+    ({ alerts }) => ({ alerts: alerts.list() }),
+  ),
+  jsonRoute(
+    {
+      method: "post",
+      path: "/alerts/test",
+      role: "operator",
+      summary: "Send a notice that means nothing by every way that is configured",
+      acts: true,
+      answer: z.strictObject({ ways: list(z.strictObject({ way: z.enum(WAYS), carried: Carried })) }),
+    },
+    async ({ alerts, emit }, { operator: { name, declared } }) => {
+      const ways = await alerts.test(name);
+      const queueIds = ways.flatMap(({ carried }) => (carried.taken ? (carried.queueId ?? []) : []));
+      emit({ type: "operator.acted", verb: "test-alert", queueIds, recipients: 0, operator: name, declared });
+      return { ways };
+    },
+  ),
+];

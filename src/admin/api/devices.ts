@@ -1,47 +1,113 @@
-/** `/api/v1/devices`: who was seen, who may come in for good. */
-import type { Hono } from "hono";
-import type { AllowedDevice } from "../../devices/admissions.ts";
-import type { Device } from "../../devices/device.ts";
-import { readJsonObject, readText, RequestFault } from "../bodies.ts";
+/** `/devices`: who was seen, who may come in for good. */
+import { VERDICTS } from "../../devices/device.ts";
+import { RequestFault } from "../fault.ts";
+import { z } from "./engine.ts";
+import { list, text, time } from "./fields.ts";
+import { jsonRoute, type Route } from "./route.ts";
 
-/** The devices as the API looks at them and acts on them. Every act is durable when it resolves. */
-export interface DeviceSource {
-  /** The latest seen first. */
-  list(): readonly Device[];
-  get(address: string): Device | undefined;
-  /** What operators let in. */
-  allowed(): readonly AllowedDevice[];
-  /** @throws PosternError E_USAGE for what is no address or no client */
-  allow(address: string, client: string, by: string): Promise<AllowedDevice>;
-  /** @returns false when nothing was known */
-  forget(address: string, by: string): Promise<boolean>;
-}
+const Allowed = z
+  .strictObject({ address: z.string(), client: z.string(), since: time("Since when."), by: z.string().describe("Who said so.") })
+  .meta({ id: "AllowedDevice", description: "A device that an operator let in." });
 
-export function addDeviceRoutes(app: Hono, devices: DeviceSource): void {
-  app.get("/api/v1/devices", (c) => c.json({ devices: devices.list(), allowed: devices.allowed() }));
-  app.get("/api/v1/devices/:address", (c) => {
-    const address = c.req.param("address").toLowerCase();
-    const device = devices.get(address);
-    const allowed = devices.allowed().find((other) => other.address === address);
-    if (device === undefined && allowed === undefined) throw unknownDevice(address);
-    return c.json({ device, allowed });
-  });
-  app.post("/api/v1/devices/allow", async (c) => {
-    const body = await readJsonObject(c.req.raw);
-    const allowed = await devices.allow(
-      readText("address", body["address"]),
-      readText("client", body["client"]),
-      readText("by", body["by"]),
-    );
-    return c.json({ allowed });
-  });
-  app.post("/api/v1/devices/forget", async (c) => {
-    const body = await readJsonObject(c.req.raw);
-    const address = readText("address", body["address"]);
-    if (!(await devices.forget(address, readText("by", body["by"])))) throw unknownDevice(address);
-    return c.json({ address });
-  });
-}
+const Device = z
+  .strictObject({
+    address: z.string(),
+    verdict: z.enum(VERDICTS).describe("Why it may send, or that it may not."),
+    client: z.string().optional(),
+    firstSeen: time("First seen."),
+    lastSeen: time("Last seen."),
+    names: list(z.string()).describe("HELO names."),
+    dnsName: z.string().optional(),
+    listeners: list(z.string()),
+    tls: z.record(z.string(), z.number()).describe("Sessions by TLS version."),
+    triedAuth: z.boolean(),
+    users: list(z.string()),
+    senders: list(z.string()),
+    sessions: z.number(),
+    messages: z.number(),
+    recipients: z.number(),
+    bytes: z.number(),
+    lastMessageAt: time("Its last message.").optional(),
+    refusals: z.number(),
+    lastRefusals: list(
+      z.strictObject({
+        at: time("When."),
+        listener: z.string(),
+        reason: z.string(),
+        reply: z.string(),
+        detail: z.string().optional(),
+        remedy: z.string().optional(),
+      }),
+    ),
+    quirks: list(
+      z.strictObject({
+        kind: z.string(),
+        count: z.number(),
+        lastAt: time("Last seen."),
+        example: z.string(),
+        toldAt: time("When the log last told of it.").optional(),
+      }),
+    ).describe("Repairs that it needs."),
+  })
+  .meta({ id: "Device", description: "Everything known of one address." });
+
+export const DEVICE_ROUTES: readonly Route[] = [
+  jsonRoute(
+    {
+      method: "get",
+      path: "/devices",
+      role: "viewer",
+      summary: "Every address seen, the latest first, and what operators let in",
+      answer: z.strictObject({ devices: list(Device), allowed: list(Allowed) }),
+    },
+    ({ devices }) => ({ devices: devices.list(), allowed: devices.allowed() }),
+  ),
+  jsonRoute(
+    {
+      method: "get",
+      path: "/devices/:address",
+      role: "viewer",
+      summary: "Everything known of one device",
+      params: z.strictObject({ address: text("IP address.").toLowerCase() }),
+      answer: z.strictObject({ device: Device.optional(), allowed: Allowed.optional() }),
+      faults: { 404: "No such device was seen or allowed." },
+    },
+    ({ devices }, { params: { address } }) => {
+      const device = devices.get(address);
+      const allowed = devices.allowed().find((other) => other.address === address);
+      if (device === undefined && allowed === undefined) throw unknownDevice(address);
+      return { device, allowed };
+    },
+  ),
+  jsonRoute(
+    {
+      method: "post",
+      path: "/devices/allow",
+      role: "operator",
+      summary: "Let a device in for good",
+      acts: true,
+      body: z.strictObject({ address: text("Its IP address."), client: text("The client whose policy it gets.") }),
+      answer: z.strictObject({ allowed: Allowed }),
+    },
+    async ({ devices }, { body: { address, client }, operator }) => ({ allowed: await devices.allow(address, client, operator.name) }),
+  ),
+  jsonRoute(
+    {
+      method: "post",
+      path: "/devices/forget",
+      role: "operator",
+      summary: "Drop what is known of a device, and what was allowed to it",
+      acts: true,
+      body: z.strictObject({ address: text("Its IP address.") }),
+      answer: z.strictObject({ address: z.string() }),
+      faults: { 404: "No such device was seen or allowed." },
+    },
+    async ({ devices }, { body: { address }, operator }) => {
+      if (!(await devices.forget(address, operator.name))) throw unknownDevice(address);
+      return { address };
+    },
+  ),
+];
 
 function unknownDevice(address: string): RequestFault {
   return new RequestFault(404, "E_NO_SUCH_DEVICE", `no device with the address ${address.slice(0, 60)} was seen or allowed`);

@@ -1,36 +1,54 @@
-/** `/api/v1/messages`: finding messages by what somebody remembers of them. */
-import type { Hono } from "hono";
-import type { MessageQuery, QueueReader } from "../../queue/queue.ts";
-import { readInteger, readText, RequestFault } from "../bodies.ts";
+/** `/messages`: finding messages by what somebody remembers of them. */
+import type { FoundMessage } from "../../queue/queue.ts";
+import { z } from "./engine.ts";
+import { integer, list, moment, State, text, time } from "./fields.ts";
+import { jsonRoute, type Route } from "./route.ts";
 
 const MOST_FOUND = 1000;
 const USUALLY_FOUND = 20;
 
-export function addMessageRoutes(app: Hono, queue: Pick<QueueReader, "find">): void {
-  app.get("/api/v1/messages", async (c) => {
-    const { limit, ...query } = c.req.query();
-    return c.json({ messages: await queue.find(readMessageQuery(query), readInteger("limit", limit ?? USUALLY_FOUND, 1, MOST_FOUND)) });
-  });
-}
+const Found = z
+  .strictObject({
+    queueId: z.string(),
+    acceptedAt: time("When it was accepted."),
+    reversePath: z.string(),
+    recipients: list(z.string()),
+    device: z.string(),
+    client: z.string(),
+    messageId: z.string(),
+    subject: z.string().optional().describe("Only with log.subjects."),
+    sizeBytes: z.number(),
+    states: z.partialRecord(State, z.number()).describe("How many recipients are in which state."),
+  })
+  .meta({ id: "FoundMessage", description: "A message that was found." });
 
-/** Reads messageId, device, address, text, acceptedFrom, acceptedUntil. Unknown keys are faults. */
-function readMessageQuery(given: Readonly<Record<string, unknown>>): MessageQuery {
-  const query: { -readonly [K in keyof MessageQuery]: MessageQuery[K] } = {};
-  for (const [key, value] of Object.entries(given)) {
-    switch (key) {
-      case "messageId":
-      case "device":
-      case "address":
-      case "text":
-        query[key] = readText(key, value);
-        break;
-      case "acceptedFrom":
-      case "acceptedUntil":
-        query[key] = readInteger(key, value, 0, Number.MAX_SAFE_INTEGER);
-        break;
-      default:
-        throw new RequestFault(400, "unknown_key", `unknown key ${JSON.stringify(key.slice(0, 40))}`);
-    }
-  }
-  return query;
+export const MESSAGE_ROUTES: readonly Route[] = [
+  jsonRoute(
+    {
+      method: "get",
+      path: "/messages",
+      role: "viewer",
+      summary: "Find messages, the newest first",
+      description: "All that is given must fit; texts are parts, in any case of letters.",
+      query: z.strictObject({
+        messageId: text("Message-ID without angle brackets.").optional(),
+        device: text("Address of the device.").optional(),
+        address: text("Address of the sender or of a recipient.").optional(),
+        text: text("In subject, client, listener, HELO name, user; or of an attempt the upstream, its id, its reply.").optional(),
+        acceptedFrom: moment("Accepted at this time or later.").optional(),
+        acceptedUntil: moment("Accepted before.").optional(),
+        limit: integer(1, MOST_FOUND, "Most messages to find.").default(USUALLY_FOUND),
+      }),
+      answer: z.strictObject({ messages: list(Found) }),
+    },
+    async (sources, { query: { limit, ...query }, caller }) => {
+      const messages = await sources.queue.find(query, limit);
+      if (caller.role !== "viewer" || sources.subjectsShown()) return { messages };
+      return { messages: messages.map(withoutSubject) };
+    },
+  ),
+];
+
+function withoutSubject(message: FoundMessage): FoundMessage {
+  return { ...message, subject: undefined };
 }

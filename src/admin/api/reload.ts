@@ -1,26 +1,29 @@
-/** `POST /api/v1/reload`: the configuration file is read again. */
-import type { Hono } from "hono";
-import { readJsonObject, readText, RequestFault } from "../bodies.ts";
+/** `/reload`: the configuration file is read again. */
+import { RequestFault } from "../fault.ts";
+import { z } from "./engine.ts";
+import { list } from "./fields.ts";
+import { jsonRoute, type Route } from "./route.ts";
 
-/** What came of a reload. */
-export type ReloadAnswer =
-  | { readonly ok: true; readonly changed: readonly string[]; readonly restart: readonly string[]; readonly warnings: readonly string[] }
-  | { readonly ok: false; readonly faults: readonly string[] };
-
-/** What the route asks. */
-export interface ReloadSource {
-  /** @param by - the operator, as declared */
-  reload(by: string): Promise<ReloadAnswer>;
-}
-
-/** Answers 200 with what changed, 422 with one line for each fault; nothing has changed then. */
-export function addReloadRoute(app: Hono, source: ReloadSource): void {
-  app.post("/api/v1/reload", async (c) => {
-    const { by, ...unknown } = await readJsonObject(c.req.raw);
-    const [extra] = Object.keys(unknown);
-    if (extra !== undefined) throw new RequestFault(400, "unknown_key", `unknown key ${JSON.stringify(extra.slice(0, 40))}`);
-    const answer = await source.reload(readText("by", by));
-    if (answer.ok) return c.json(answer);
-    return c.json({ ...answer, error: { code: "E_CONFIG", message: answer.faults.join("\n") } }, 422);
-  });
-}
+export const RELOAD_ROUTES: readonly Route[] = [
+  jsonRoute(
+    {
+      method: "post",
+      path: "/reload",
+      role: "administrator",
+      summary: "Read the configuration again, and take up what is right",
+      acts: true,
+      answer: z.strictObject({
+        ok: z.literal(true),
+        changed: list(z.string()).describe("Keys whose new values are in force."),
+        restart: list(z.string()).describe("Keys that need a restart."),
+        warnings: list(z.string()),
+      }),
+      faults: { 422: "The file has faults, one line each in `faults`; nothing has changed." },
+    },
+    async ({ reloads }, { operator }) => {
+      const answer = await reloads.reload(operator.name);
+      if (!answer.ok) throw new RequestFault(422, "E_CONFIG", answer.faults.join("\n"), answer);
+      return answer;
+    },
+  ),
+];

@@ -1,55 +1,38 @@
-/** `/api/v1/test`: a test mail of the relay's own, which then is followed by its queue id like any other. */
-import type { Hono } from "hono";
-import { readJsonObject, readText, RequestFault } from "../bodies.ts";
+/** `/test`: a test mail of the relay's own, which then is followed by its queue id like any other. */
+import { z } from "./engine.ts";
+import { list, text, time } from "./fields.ts";
+import { jsonRoute, type Route } from "./route.ts";
 
-/** What is asked for. */
-export interface TestRequest {
-  readonly to: string;
-  /** undefined: `organization.default_sender`. */
-  readonly from: string | undefined;
-  /** The one upstream it may leave by; undefined: as the routes say. */
-  readonly upstream: string | undefined;
-  /** Who asks, as declared. */
-  readonly by: string;
-}
+const Sent = z
+  .strictObject({
+    queueId: z.string(),
+    acceptedAt: time("When it was accepted."),
+    from: z.string(),
+    to: z.string(),
+    sizeBytes: z.number(),
+    route: z.string().describe("The route that it takes."),
+    doors: list(z.strictObject({ name: z.string(), misfit: z.string().optional().describe("Why it cannot take the mail.") })).describe(
+      "The route's upstreams in order.",
+    ),
+  })
+  .meta({ id: "TestSent", description: "A test mail that is in the queue." });
 
-/** A test mail that is in the queue. */
-export interface TestSent {
-  readonly queueId: string;
-  /** ms since the epoch. */
-  readonly acceptedAt: number;
-  readonly from: string;
-  readonly to: string;
-  readonly sizeBytes: number;
-  /** The route that it takes; where an upstream was asked for, that is said instead of a name. */
-  readonly route: string;
-  /** That route's upstreams in order, and why one cannot take the mail. */
-  readonly doors: readonly { readonly name: string; readonly misfit: string | undefined }[];
-}
-
-export interface TestSource {
-  /**
-   * Puts a test mail into the queue, durably, and has the doors it may leave by tried, closed ones too.
-   *
-   * @throws PosternError E_USAGE for an address or an upstream that cannot be, E_SPOOL_* when the queue takes nothing
-   */
-  send(request: TestRequest): Promise<TestSent>;
-}
-
-const KEYS = new Set(["to", "from", "upstream", "by"]);
-
-export function addTestRoutes(app: Hono, tests: TestSource): void {
-  app.post("/api/v1/test", async (c) => {
-    const body = await readJsonObject(c.req.raw);
-    const unknown = Object.keys(body).find((key) => !KEYS.has(key));
-    if (unknown !== undefined) throw new RequestFault(400, "unknown_key", `unknown key ${JSON.stringify(unknown.slice(0, 40))}`);
-    const optional = (key: string): string | undefined => (body[key] === undefined ? undefined : readText(key, body[key]));
-    const sent = await tests.send({
-      to: readText("to", body["to"]),
-      from: optional("from"),
-      upstream: optional("upstream"),
-      by: readText("by", body["by"]),
-    });
-    return c.json(sent);
-  });
-}
+export const TEST_ROUTES: readonly Route[] = [
+  jsonRoute(
+    {
+      method: "post",
+      path: "/test",
+      role: "operator",
+      summary: "Send a test mail",
+      description: "It is in the queue when this is answered: follow it with GET /queue/ID.",
+      acts: true,
+      body: z.strictObject({
+        to: text("Recipient."),
+        from: text("Sender, in one of the organization's domains; default: organization.default_sender.").optional(),
+        upstream: text("By this upstream only; default: as the routes say.").optional(),
+      }),
+      answer: Sent,
+    },
+    async ({ tests }, { body: { to, from, upstream }, operator }) => await tests.send({ to, from, upstream, by: operator }),
+  ),
+];

@@ -1,17 +1,37 @@
-/** `/api/v1/transcripts/ID`: what was said with next hops about a message. */
-import type { Hono } from "hono";
-import type { Transcript } from "../../mail/transcript.ts";
-import { readIds } from "../bodies.ts";
+/** `/transcripts/ID`: what was said with next hops about a message. */
+import { z } from "./engine.ts";
+import { list, listed, queueId, text, time } from "./fields.ts";
+import { jsonRoute, type Route } from "./route.ts";
 
-export interface TranscriptSource {
-  /** All of the message that are kept, the oldest first, and the last probe of each upstream named. */
-  read(queueId: string, upstreams: readonly string[]): Promise<readonly Transcript[]>;
-}
+const Transcript = z
+  .strictObject({
+    at: time("When it was kept."),
+    queueId: z.string().optional().describe("Absent for a probe, which carries no message."),
+    upstream: z.string(),
+    remote: z.string().optional(),
+    tls: z.string().optional(),
+    failed: z.boolean(),
+    lines: list(
+      z.strictObject({ at: time("When."), from: z.enum([">", "<", "-"]).describe("Ours, theirs, or what happened."), text: z.string() }),
+    ),
+  })
+  .meta({ id: "Transcript", description: "What was said during one attempt, without secrets and content." });
 
-export function addTranscriptRoutes(app: Hono, transcripts: TranscriptSource): void {
-  app.get("/api/v1/transcripts/:id", async (c) => {
-    const [id = ""] = readIds([c.req.param("id")]);
-    const upstreams = (c.req.query("upstreams") ?? "").split(",").filter((name) => name !== "");
-    return c.json({ transcripts: await transcripts.read(id, upstreams) });
-  });
-}
+export const TRANSCRIPT_ROUTES: readonly Route[] = [
+  jsonRoute(
+    {
+      method: "get",
+      path: "/transcripts/:id",
+      role: "viewer",
+      summary: "What was said with next hops about a message",
+      params: z.strictObject({ id: queueId() }),
+      query: z.strictObject({
+        upstreams: listed(z.array(text("Name.")).max(100))
+          .optional()
+          .describe("Also the last probe of each of these upstreams."),
+      }),
+      answer: z.strictObject({ transcripts: list(Transcript) }),
+    },
+    async ({ transcripts }, { params: { id }, query: { upstreams } }) => ({ transcripts: await transcripts.read(id, upstreams ?? []) }),
+  ),
+];

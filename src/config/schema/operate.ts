@@ -1,19 +1,36 @@
 /** Observation: HTTP and log. */
 import { z } from "./engine.ts";
-import { about, address, boolean, endpoint, listOf, name, oneOf, orWord, secret, syslogAddress } from "./fields.ts";
+import { about, address, boolean, endpoint, listOf, name, oneOf, orWord, path, secret, syslogAddress } from "./fields.ts";
+
+const AdminTls = z.strictObject({
+  certificate: about(path(), {
+    description: "Certificate of the admin listener (PEM, leaf first). Watched: a renewed one is shown without a restart.",
+    samples: ["certs/relay.pem"],
+    apply: "reload",
+  }),
+  key: about(path(), { description: "Its private key (PEM, without a passphrase).", samples: ["certs/relay.key"], apply: "reload" }),
+});
 
 export const Admin = z.strictObject({
   listen: about(endpoint().prefault("127.0.0.1:8025"), {
-    description: "Where /metrics, /healthz and /readyz answer; a loopback address.",
-    apply: "restart",
+    description:
+      "Where the API (with a token: postern token add), /metrics, /healthz and /readyz answer. Beyond loopback only with admin.tls and a token.",
+    samples: ["0.0.0.0:8025"],
+    apply: "reload",
+  }),
+  tls: about(AdminTls.optional(), {
+    description: "Makes admin.listen speak HTTPS, TLS 1.2 or newer, and nothing else.",
+    default_text: "HTTP, on loopback only",
+    apply: "reload",
   }),
 });
 
 export const Metrics = z.strictObject({
   listen: about(orWord("none", endpoint()).prefault("none"), {
-    description: "A listener of its own for /metrics, /healthz and /readyz, for a monitoring system on another machine.",
+    description:
+      "A listener of its own for /metrics, /healthz and /readyz, for a monitoring system on another machine. Plain HTTP, without token.",
     samples: ["10.0.0.5:9125"],
-    apply: "restart",
+    apply: "reload",
   }),
 });
 

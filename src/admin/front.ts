@@ -1,0 +1,58 @@
+/**
+ * HTTP, or HTTPS, for sockets that somebody else accepted. So an address that stays over a reload is never closed, even where it begins to speak TLS:
+ * the next connection simply goes to another front.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createSecureServer, type Server as SecureServer } from "node:https";
+import type { Socket } from "node:net";
+import type { SecureContextOptions } from "node:tls";
+
+/** Answers one request. */
+export type Answer = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+/** A scrape and a command are short; whoever is slower than this is not one of ours. */
+const REQUEST_TIMEOUT_MS = 30_000;
+const HEADERS_TIMEOUT_MS = 10_000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+const OPTIONS = { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: HEADERS_TIMEOUT_MS, maxHeaderSize: 16 * 1024 };
+
+export class Front {
+  readonly #server: Server | SecureServer;
+
+  /** @param tls - certificate and key; undefined: plain HTTP */
+  constructor(answer: Answer, tls?: SecureContextOptions) {
+    const listener = (request: IncomingMessage, response: ServerResponse): void => {
+      // A fault here must end one connection, never the process.
+      answer(request, response).catch(() => response.destroy());
+    };
+    this.#server =
+      tls === undefined
+        ? createServer(OPTIONS, listener)
+        : createSecureServer({ ...OPTIONS, ...tls, minVersion: "TLSv1.2", handshakeTimeout: HANDSHAKE_TIMEOUT_MS }, listener);
+    this.#server.on("tlsClientError", (_: Error, socket: Socket) => socket.destroy());
+    // Node begins to keep its time limits when a server listens, and this one never does.
+    this.#server.emit("listening");
+  }
+
+  /** Takes a socket over. */
+  take(socket: Socket): void {
+    this.#server.emit("connection", socket);
+  }
+
+  /** Shows another certificate from the next handshake on. */
+  present(tls: SecureContextOptions): void {
+    if ("setSecureContext" in this.#server) this.#server.setSecureContext({ ...tls, minVersion: "TLSv1.2" });
+  }
+
+  /** Ends connections that wait for a request; the others end with theirs. */
+  retire(): void {
+    // It says that it did not listen; what matters is that its timer ends, and idle connections.
+    this.#server.close(() => undefined);
+  }
+
+  /** Ends every connection. */
+  close(): void {
+    this.retire();
+    this.#server.closeAllConnections();
+  }
+}

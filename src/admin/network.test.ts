@@ -1,0 +1,413 @@
+/** The API on the network: who comes in, who does not, and what that costs. Over real sockets, with tokens in a real file. */
+import { request, type IncomingHttpHeaders } from "node:http";
+import { connect } from "node:net";
+import { writeFile } from "node:fs/promises";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { NO_DEVICES } from "../../test/fakes/no-devices.ts";
+import { NO_OPERATIONS } from "../../test/fakes/no-operations.ts";
+import { tempDir, type TempDir } from "../../test/support/temp-dir.ts";
+import { tokenFilePath } from "../access/token-file.ts";
+import type { Role } from "../access/token.ts";
+import { Tokens } from "../access/tokens.ts";
+import type { EventOf, PosternEvent } from "../mail/events.ts";
+import { ManualClock } from "../platform/clock.ts";
+import type { MessageView, OperatorAct } from "../queue/queue.ts";
+import { startAdmin, type Admin, type StatusView } from "./admin.ts";
+
+const ID = "01JD8ZQ3V5W6X7Y8Z9A0B1C2D3";
+
+let folder: TempDir;
+let clock: ManualClock;
+let events: PosternEvent[];
+let acts: OperatorAct[];
+let reloadedBy: string[];
+let tokens: Tokens;
+let admin: Admin;
+let subjectsShown: boolean;
+
+beforeEach(async () => {
+  folder = await tempDir();
+  clock = new ManualClock();
+  events = [];
+  acts = [];
+  reloadedBy = [];
+  subjectsShown = false;
+  tokens = new Tokens({ path: tokenFilePath(folder.path), clock });
+  admin = await startAdmin({
+    ...NO_OPERATIONS,
+    listen: [{ host: "127.0.0.1", port: 0, api: true }],
+    controlSocket: undefined,
+    queue: {
+      list: () => Promise.resolve([]),
+      show: (queueId) =>
+        Promise.resolve(
+          queueId === ID ? ({ message: { queueId, subject: "Dismissal" }, entries: [] } as unknown as MessageView) : undefined,
+        ),
+      find: () => Promise.resolve([]),
+      contentRow: (_, place) => Promise.resolve([Buffer.from("Subject: Dismissal\r\n\r\n"), Buffer.from("Dear Sir\r\n")][place]),
+      act: (act) => {
+        acts.push(act);
+        return Promise.resolve({ changed: [], busy: 0 });
+      },
+    },
+    devices: NO_DEVICES,
+    reloads: {
+      reload: (by) => {
+        reloadedBy.push(by);
+        return Promise.resolve({ ok: true, changed: [], restart: [], warnings: [] });
+      },
+    },
+    tokens,
+    subjectsShown: () => subjectsShown,
+    status: () => Promise.resolve({ pid: 7 } as unknown as StatusView),
+    ready: () => ({ ok: true, reasons: [] }),
+    metricsText: () => Promise.resolve(""),
+    version: { postern: "0", node: "0", sqlite: "0" },
+    clock,
+    emit: (event) => void events.push(event),
+  });
+});
+
+afterEach(async () => {
+  await admin.close();
+  await folder.remove();
+});
+
+interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+}
+
+function ask(
+  path: string,
+  headers: Record<string, string> = {},
+  given: { readonly method?: string; readonly body?: unknown; readonly from?: string } = {},
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const { method = given.body === undefined ? "GET" : "POST", from = "127.0.0.1" } = given;
+    const outgoing = request(
+      { host: "127.0.0.1", port: admin.addresses[0]?.port, path, method, localAddress: from, headers, agent: false },
+      (response) => {
+        let text = "";
+        response.setEncoding("utf8").on("data", (part: string) => (text += part));
+        response.on("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }));
+      },
+    );
+    outgoing.on("error", reject);
+    outgoing.end(given.body === undefined ? undefined : JSON.stringify(given.body));
+  });
+}
+
+async function tokenOf(role: Role, name: string = role): Promise<string> {
+  return (await tokens.add({ name, role, by: "kim" })).token;
+}
+
+const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}`, "content-type": "application/json" });
+const refusals = (): EventOf<"api.refused">[] => events.filter((event) => event.type === "api.refused");
+
+/** Moves time on once the answer waits for it: the guard has asked the file by then. */
+async function passes(ms: number): Promise<void> {
+  while (clock.pending === 0) await new Promise((resolve) => setImmediate(resolve));
+  clock.advance(ms);
+}
+
+describe("without the right token", () => {
+  test("there is a 401 that says how, and monitoring answers as before", async () => {
+    const refused = await ask("/api/v1/status");
+    const health = await ask("/healthz");
+
+    expect(refused).toMatchObject({ status: 401, headers: { "www-authenticate": 'Bearer realm="postern"', "cache-control": "no-store" } });
+    expect(JSON.parse(refused.text)).toEqual({ error: { code: "no_token", message: expect.stringContaining("Authorization: Bearer") } });
+    expect(health.status).toBe(200);
+    expect(refusals()).toEqual([
+      {
+        type: "api.refused",
+        address: "127.0.0.1",
+        reason: "no-token",
+        method: "GET",
+        path: "/api/v1/status",
+        token: undefined,
+        failures: 1,
+      },
+    ]);
+  });
+
+  test.each([
+    ["a password", "Basic cm9vdDpyb290", "malformed"],
+    ["another scheme", "Digest x", "malformed"],
+    ["no value", "Bearer", "malformed"],
+    ["a token that nobody has", `Bearer postern_${"A".repeat(43)}`, "unknown-token"],
+    ["a token in pieces", "Bearer postern_a b", "malformed"],
+    ["a hash", `Bearer ${"0".repeat(64)}`, "unknown-token"],
+    ["a very long one", `Bearer ${"A".repeat(8000)}`, "malformed"],
+  ])("%s is refused, and never in the log", async (_, authorization, reason) => {
+    const refused = await ask("/api/v1/status", { authorization });
+
+    expect(refused.status).toBe(401);
+    expect(refusals()).toMatchObject([{ reason }]);
+    expect(JSON.stringify(events)).not.toMatch(/AAAA|cm9v|0000/);
+  });
+
+  test.each(["/api/v1/status?access_token=TOKEN", "/api/v1/TOKEN", "/api/v1/status;TOKEN"])(
+    "a token in the address, %s, opens nothing, and is not logged",
+    async (path) => {
+      const token = await tokenOf("administrator");
+
+      const refused = await ask(path.replace("TOKEN", token));
+
+      expect(refused.status).toBe(401);
+      expect(JSON.stringify(events)).not.toContain(token);
+    },
+  );
+
+  test("a page of somebody else's gets no leave to ask, and a form none to act", async () => {
+    const token = await tokenOf("operator");
+    const asked = await ask(
+      "/api/v1/queue/delete",
+      { origin: "https://evil.example", "access-control-request-method": "POST" },
+      { method: "OPTIONS" },
+    );
+    const form = await ask("/api/v1/queue/delete", { ...bearer(token), "content-type": "text/plain" }, { body: { filter: {} } });
+    const cookie = await ask("/api/v1/queue", { cookie: `token=${token}`, host: "rebound.example" }, { from: "127.0.0.4" });
+
+    expect(asked.status).toBe(401);
+    expect(Object.keys(asked.headers).filter((name) => name.startsWith("access-control"))).toEqual([]);
+    expect([form.status, cookie.status]).toEqual([415, 401]);
+    expect(acts).toEqual([]);
+  });
+
+  test("the second failure of an address waits, a right token from there does not, nor does another address", async () => {
+    const token = await tokenOf("viewer");
+    const first = await ask("/api/v1/status");
+    const second = ask("/api/v1/status");
+    const right = await ask("/api/v1/status", bearer(token));
+    const other = await ask("/api/v1/status", {}, { from: "127.0.0.9" });
+    let waited = true;
+    void second.then(() => (waited = false));
+
+    await passes(249);
+    const early = waited;
+    clock.advance(1);
+
+    expect([first.status, right.status, other.status]).toEqual([401, 200, 401]);
+    expect(early).toBe(true);
+    expect((await second).status).toBe(401);
+  });
+
+  test("more than four that wait are answered 429 at once, and a thousand cost twenty lines a minute", async () => {
+    await ask("/api/v1/status");
+    const waiting = Array.from({ length: 4 }, () => ask("/api/v1/status"));
+    while (clock.pending < 4) await new Promise((resolve) => setImmediate(resolve));
+
+    const fifth = await ask("/api/v1/status");
+    clock.advance(10_000);
+
+    expect(fifth).toMatchObject({ status: 429, headers: { "retry-after": "10" } });
+    expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([401, 401, 401, 401]);
+    expect(refusals().at(-1)).toMatchObject({ reason: "too-many" });
+  });
+
+  test("one that hangs up while it waits leaves its place", async () => {
+    await ask("/api/v1/status");
+    const socket = connect(admin.addresses[0]?.port ?? 0, "127.0.0.1");
+    socket.write("GET /api/v1/status HTTP/1.1\r\nHost: x\r\n\r\n");
+    while (clock.pending === 0) await new Promise((resolve) => setImmediate(resolve));
+
+    socket.destroy();
+    while (clock.pending > 0) await new Promise((resolve) => setImmediate(resolve));
+
+    expect(clock.pending).toBe(0);
+  });
+
+  test("a file of tokens that cannot be read lets nobody in, with 503", async () => {
+    const token = await tokenOf("administrator");
+    await writeFile(tokenFilePath(folder.path), "{");
+
+    const refused = await ask("/api/v1/status", bearer(token));
+
+    expect(refused).toMatchObject({ status: 503, text: expect.stringContaining("damaged") });
+    expect(refusals()).toMatchObject([{ reason: "tokens-unusable" }]);
+  });
+
+  test("one that has expired, or was revoked, is refused from that moment", async () => {
+    const { token } = await tokens.add({ name: "short", role: "viewer", expiresAt: clock.now() + 1000, by: "kim" });
+    const revoked = await tokenOf("viewer", "long");
+    const before = [await ask("/api/v1/version", bearer(token)), await ask("/api/v1/version", bearer(revoked))];
+    clock.advance(1000);
+    await tokens.revoke("long", "kim");
+
+    const after = [await ask("/api/v1/version", bearer(token)), await ask("/api/v1/version", bearer(revoked), { from: "127.0.0.2" })];
+
+    expect([...before, ...after].map(({ status }) => status)).toEqual([200, 200, 401, 401]);
+    expect(after[0]?.headers["www-authenticate"]).toContain('error="invalid_token"');
+    expect(refusals()).toMatchObject([{ reason: "expired-token", token: "short" }, { reason: "unknown-token" }]);
+  });
+});
+
+describe("roles", () => {
+  const ACT = { filter: {} };
+
+  test.each([
+    ["viewer", "/api/v1/status", undefined],
+    ["operator", "/api/v1/queue/hold", ACT],
+    ["operator", `/api/v1/queue/${ID}/content`, undefined],
+    ["operator", "/api/v1/doctor", {}],
+    ["administrator", "/api/v1/reload", {}],
+    ["administrator", "/api/v1/queue/retry", ACT],
+    ["administrator", "/api/v1/tokens", undefined],
+  ] as const)("%s: %s with %j is answered", async (role, path, body) => {
+    const answer = await ask(path, bearer(await tokenOf(role)), { body });
+
+    expect(answer.status).toBe(200);
+  });
+
+  test.each([
+    ["viewer", `/api/v1/queue/${ID}/content`, undefined, "operator"],
+    ["viewer", "/api/v1/queue/retry", ACT, "operator"],
+    ["viewer", "/api/v1/doctor", {}, "operator"],
+    ["viewer", "/api/v1/tokens", undefined, "administrator"],
+    ["operator", "/api/v1/reload", {}, "administrator"],
+    ["operator", "/api/v1/tokens/add", { name: "x", role: "administrator" }, "administrator"],
+    ["operator", "/api/v1/tokens/revoke", { name: "x" }, "administrator"],
+  ] as const)("%s: %s with %j needs the role that the answer names", async (role, path, body, needed) => {
+    const answer = await ask(path, bearer(await tokenOf(role)), { body });
+
+    expect(answer).toMatchObject({ status: 403, text: expect.stringContaining(`needs the role ${needed}`) });
+    expect(answer.headers["www-authenticate"]).toContain("insufficient_scope");
+    expect(refusals()).toMatchObject([{ reason: "role", token: role, needed }]);
+    expect([acts, reloadedBy]).toEqual([[], []]);
+  });
+
+  test("what a token does is logged under its name, and nobody else's can be given", async () => {
+    const token = await tokenOf("administrator", "portal");
+
+    const acted = await ask("/api/v1/queue/hold", bearer(token), { body: { ids: [ID] } });
+    const forged = await ask("/api/v1/queue/hold", bearer(token), { body: { ids: [ID], by: "root" } });
+    await ask("/api/v1/reload", bearer(token), { body: {} });
+    const content = await ask(`/api/v1/queue/${ID}/content`, bearer(token));
+
+    expect(acted.status).toBe(200);
+    expect(forged).toMatchObject({ status: 400, text: expect.stringContaining("portal") });
+    expect(acts).toEqual([{ verb: "hold", filter: { ids: [ID] }, by: "portal" }]);
+    expect(reloadedBy).toEqual(["portal"]);
+    expect(content.text).toBe("Subject: Dismissal\r\n\r\nDear Sir\r\n");
+    expect(content.headers).toMatchObject({ "content-type": "message/rfc822", "content-disposition": `attachment; filename="${ID}.eml"` });
+    expect(events).toEqual([
+      { type: "operator.acted", verb: "hold", queueIds: [], recipients: 0, operator: "portal", declared: false },
+      { type: "operator.acted", verb: "export", queueIds: [ID], recipients: 0, operator: "portal", declared: false },
+    ]);
+  });
+
+  test("a viewer sees subjects only where the log does", async () => {
+    const [viewer, operator] = [await tokenOf("viewer"), await tokenOf("operator")];
+
+    const hidden = await ask(`/api/v1/queue/${ID}`, bearer(viewer));
+    const forOperator = await ask(`/api/v1/queue/${ID}`, bearer(operator));
+    subjectsShown = true;
+    const shown = await ask(`/api/v1/queue/${ID}`, bearer(viewer));
+
+    expect(hidden.status).toBe(200);
+    expect(hidden.text).not.toContain("Dismissal");
+    expect([forOperator.text, shown.text]).toEqual([expect.stringContaining("Dismissal"), expect.stringContaining("Dismissal")]);
+  });
+
+  test("an administrator makes and revokes tokens from afar, and is told of a name that is taken", async () => {
+    const token = await tokenOf("administrator");
+    const add = (name: string): Promise<Answer> =>
+      ask("/api/v1/tokens/add", bearer(token), { body: { name, role: "viewer", expiresAt: clock.now() + 5000 } });
+
+    const made = JSON.parse((await add("wall")).text) as { token: string; view: object };
+    const again = await add("wall");
+    const works = await ask("/api/v1/version", bearer(made.token));
+    const listed = await ask("/api/v1/tokens", bearer(token));
+    const revoked = [
+      await ask("/api/v1/tokens/revoke", bearer(token), { body: { name: "wall" } }),
+      await ask("/api/v1/tokens/revoke", bearer(token), { body: { name: "wall" } }),
+    ];
+
+    expect(made.view).toMatchObject({ name: "wall", role: "viewer", createdBy: "administrator", expiresAt: clock.now() + 5000 });
+    expect([again.status, works.status]).toEqual([400, 200]);
+    expect(listed.text).not.toContain(made.token);
+    expect(JSON.parse(listed.text)).toMatchObject({ tokens: [{ name: "administrator" }, { name: "wall" }] });
+    expect(revoked.map(({ status }) => status)).toEqual([200, 404]);
+  });
+});
+
+test("one address may hold 32 connections, and another one still gets through", async () => {
+  const port = admin.addresses[0]?.port ?? 0;
+  const sockets = Array.from({ length: 33 }, () => connect({ port, host: "127.0.0.1", localAddress: "127.0.0.7" }));
+  const closed = sockets.map((socket) => new Promise((resolve) => socket.once("close", resolve).on("error", () => undefined)));
+
+  await Promise.race(closed);
+  const other = await ask("/healthz");
+
+  expect(other.status).toBe(200);
+  expect(sockets.filter(({ destroyed }) => destroyed)).toHaveLength(1);
+  for (const socket of sockets) socket.destroy();
+});
+
+describe("other places while it runs", () => {
+  test("from one address to all and back on the same port, with what is under way going on; one that is taken changes nothing", async () => {
+    const port = admin.addresses[0]?.port ?? 0;
+    const token = await tokenOf("viewer");
+    const kept = connect(port, "127.0.0.1");
+    await new Promise((resolve) => kept.once("connect", resolve));
+    const answered = new Promise<string>((resolve) => kept.once("data", (part) => resolve(String(part))));
+
+    (await admin.prepare([{ host: "0.0.0.0", port, api: true }])).apply();
+    const everywhere = await ask("/api/v1/version", bearer(token), { from: "127.0.0.3" });
+    kept.write("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    const place = { host: "127.0.0.1", port, api: true };
+    const taken = { host: "127.0.0.1", port: (await occupied()).port, api: false };
+    const failed = admin.prepare([place, taken]);
+    await expect(failed).rejects.toMatchObject({ code: "E_CONFIG", message: expect.stringContaining("EADDRINUSE") });
+    const after = await ask("/api/v1/version", bearer(token));
+    (await admin.prepare([place])).apply();
+
+    expect(everywhere.status).toBe(200);
+    expect(await answered).toMatch(/^HTTP\/1\.1 200/);
+    expect(after.status).toBe(200);
+    expect((await ask("/api/v1/version", bearer(token))).status).toBe(200);
+    expect(admin.addresses).toMatchObject([{ address: "127.0.0.1", port }]);
+  });
+
+  test("what was prepared and dropped leaves things as they were", async () => {
+    const port = admin.addresses[0]?.port ?? 0;
+
+    const places = await admin.prepare([{ host: "0.0.0.0", port, api: false }]);
+    await places.drop();
+
+    expect((await ask("/api/v1/version")).status).toBe(401);
+    expect(admin.addresses).toMatchObject([{ address: "127.0.0.1", port }]);
+  });
+});
+
+const occupying: Admin[] = [];
+afterEach(async () => {
+  for (const other of occupying.splice(0)) await other.close();
+});
+
+/** A port that somebody else has. */
+async function occupied(): Promise<{ port: number }> {
+  const other = await startAdmin({
+    ...NO_OPERATIONS,
+    listen: [{ host: "127.0.0.1", port: 0, api: false }],
+    controlSocket: undefined,
+    queue: {
+      list: () => Promise.resolve([]),
+      show: () => Promise.resolve(undefined),
+      find: () => Promise.resolve([]),
+      contentRow: () => Promise.resolve(undefined),
+      act: () => Promise.resolve({ changed: [], busy: 0 }),
+    },
+    devices: NO_DEVICES,
+    status: () => Promise.reject(new Error("not asked")),
+    ready: () => ({ ok: true, reasons: [] }),
+    metricsText: () => Promise.resolve(""),
+    version: { postern: "0", node: "0", sqlite: "0" },
+    emit: () => {},
+  });
+  occupying.push(other);
+  return { port: other.addresses[0]?.port ?? 0 };
+}
