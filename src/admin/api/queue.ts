@@ -182,7 +182,7 @@ export const QUEUE_ROUTES: readonly Route[] = [
       params: Id,
       answer: z.string().describe("Header and body, octets as received."),
       type: "message/rfc822",
-      faults: { 404: "No message has this queue id, or its content was deleted with its last recipient." },
+      faults: { 404: "No message has this queue id, or its content is not stored any more." },
     },
     async ({ queue, emit }, { params: { id }, operator }) => {
       if ((await queue.show(id)) === undefined) throw unknownMessage(id);
@@ -191,7 +191,7 @@ export const QUEUE_ROUTES: readonly Route[] = [
         throw new RequestFault(
           404,
           "E_NO_SUCH_MESSAGE",
-          `the content of ${id} is not stored any more: it was deleted with its last recipient`,
+          `the content of ${id} is not stored any more: it was deleted with its last recipient, or history.failed_content after it failed`,
         );
       emit({ type: "operator.acted", verb: "export", queueIds: [id], recipients: 0, operator: operator.name, declared: operator.declared });
       return {
