@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { renderJsonSchema } from "../src/config/json-schema.ts";
 import { renderReference } from "../src/config/reference.ts";
 import { renderErrorsPage } from "../src/deliver/errors-doc.ts";
+import { renderOpenApi, withRoutes } from "./api-doc.ts";
 import { renderManPage } from "./man-page.ts";
 import { renderDashboard } from "./grafana-dashboard.ts";
 import { withFaultTable } from "../src/simulator/fault-doc.ts";
@@ -26,6 +27,9 @@ export const GENERATED: readonly Generated[] = [
   { path: "docs/errors.md", render: renderErrorsPage },
   { path: "config/grafana/postern.json", render: renderDashboard },
   { path: "docs/postern.8", render: renderManPage },
+  { path: "config/openapi.json", render: renderOpenApi },
+  // Written by hand but for the table of routes.
+  { path: "docs/api.md", render: async () => withRoutes(await readFile(new URL("docs/api.md", ROOT), "utf8")) },
   // Written by hand but for the table of faults.
   { path: "docs/stand-in.md", render: async () => withFaultTable(await readFile(new URL("docs/stand-in.md", ROOT), "utf8")) },
 ];

@@ -107,6 +107,28 @@ test("beyond loopback nothing starts without TLS, nor without a token; the line 
   expect(right.code).toBe(0);
 });
 
+test("a relay that nobody with a token asks loads nothing of the API: not for monitoring, not for a stranger", async () => {
+  files = await writeConfig(folder.path, hopPort);
+  const token = await addToken("wall", "viewer");
+  const process = await run(files, ["--import", new URL("../support/tell-loaded.ts", import.meta.url).href]);
+  relay = process;
+  const url = `http://127.0.0.1:${files.adminPort}`;
+  const loaded = (): Set<string> =>
+    new Set(process.lines.flatMap((line) => (line.startsWith(`loaded ${process.pid} `) ? (line.split(" ")[2] ?? "") : [])));
+
+  await (await fetch(`${url}/metrics`)).text();
+  const stranger = await fetch(`${url}/api/v1/status`);
+  await stranger.text();
+  const before = loaded();
+  const asked = await fetch(`${url}/api/v1/status`, { headers: { authorization: `Bearer ${token}` } });
+  await asked.text();
+  await process.waitForLine((line) => line === `loaded ${process.pid} zod`);
+
+  expect([stranger.status, asked.status]).toEqual([401, 200]);
+  expect(before).toContain("smtp-server");
+  expect([...before].filter((name) => ["zod", "hono", "@hono/node-server", "yaml"].includes(name))).toEqual([]);
+});
+
 describe.skipIf(!hasTool("curl"))("with curl", () => {
   test("a viewer looks, an operator acts under the token's name, a revoked one does nothing; no token is ever logged", async () => {
     await configure();

@@ -48,9 +48,13 @@ export async function writeConfig(folder: string, nextHopPort: number, changes: 
   return { configFile, adminPort };
 }
 
-/** Starts `postern run` and waits until it takes mail on `port`. */
-export async function run({ configFile }: Files): Promise<RunningProcess & { readonly port: number }> {
-  const relay = await startProcess(process.execPath, [MAIN, "run", "--config", configFile], { env: ENV });
+/**
+ * Starts `postern run` and waits until it takes mail on `port`.
+ *
+ * @param nodeOptions - for Node, before the program
+ */
+export async function run({ configFile }: Files, nodeOptions: readonly string[] = []): Promise<RunningProcess & { readonly port: number }> {
+  const relay = await startProcess(process.execPath, [...nodeOptions, MAIN, "run", "--config", configFile], { env: ENV });
   const bound = await relay.waitForEvent("listener.bound");
   await relay.waitForEvent("daemon.started");
   return { ...relay, port: Number(bound["port"]) };

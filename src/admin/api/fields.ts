@@ -18,11 +18,19 @@ export const text = (description: string) => {
 };
 
 /** A whole number; a query has it in digits. */
-export const integer = (least: number, most: number, description: string) => {
+export const integer = (least: number, most: number, description: string) =>
+  z.preprocess(fromDigits, wholeNumber(least, most)).describe(description);
+
+/** The same, and what it is where it is not given. */
+export const integerOr = (fallback: number, least: number, most: number, description: string) =>
+  z.preprocess(fromDigits, wholeNumber(least, most).default(fallback)).describe(description);
+
+const fromDigits = (value: unknown): unknown => (typeof value === "string" && /^\d{1,16}$/.test(value) ? Number(value) : value);
+
+function wholeNumber(least: number, most: number) {
   const what = expected(`a whole number from ${least} to ${most}`);
-  const read = (value: unknown): unknown => (typeof value === "string" && /^\d{1,16}$/.test(value) ? Number(value) : value);
-  return z.preprocess(read, z.int(what).min(least, what).max(most, what)).describe(description);
-};
+  return z.int(what).min(least, what).max(most, what);
+}
 
 /** A queue id in any case of letters. */
 export const queueId = () => {

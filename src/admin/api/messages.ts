@@ -1,7 +1,7 @@
 /** `/messages`: finding messages by what somebody remembers of them. */
 import type { FoundMessage } from "../../queue/queue.ts";
 import { z } from "./engine.ts";
-import { integer, list, moment, State, text, time } from "./fields.ts";
+import { integerOr, list, moment, State, text, time } from "./fields.ts";
 import { jsonRoute, type Route } from "./route.ts";
 
 const MOST_FOUND = 1000;
@@ -37,7 +37,7 @@ export const MESSAGE_ROUTES: readonly Route[] = [
         text: text("In subject, client, listener, HELO name, user; or of an attempt the upstream, its id, its reply.").optional(),
         acceptedFrom: moment("Accepted at this time or later.").optional(),
         acceptedUntil: moment("Accepted before.").optional(),
-        limit: integer(1, MOST_FOUND, "Most messages to find.").default(USUALLY_FOUND),
+        limit: integerOr(USUALLY_FOUND, 1, MOST_FOUND, "Most messages to find."),
       }),
       answer: z.strictObject({ messages: list(Found) }),
     },

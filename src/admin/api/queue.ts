@@ -4,7 +4,7 @@ import type { OperatorAct, QueueFilter } from "../../queue/queue.ts";
 import { RequestFault } from "../fault.ts";
 import type { AdminSources, Operator } from "../sources.ts";
 import { z } from "./engine.ts";
-import { integer, list, listed, moment, queueId, queueIds, Reply, State, states, text, time } from "./fields.ts";
+import { integerOr, list, listed, moment, queueId, queueIds, Reply, State, states, text, time } from "./fields.ts";
 import { jsonRoute, streamRoute, type Route } from "./route.ts";
 
 /** What an operator can do to mail, and what that means. */
@@ -141,7 +141,7 @@ export const QUEUE_ROUTES: readonly Route[] = [
         id: listed(queueIds()).exactOptional().describe("Only these queue ids."),
         state: listed(states()).exactOptional().describe("Only these states."),
         ...FILTER,
-        limit: integer(1, MOST_LISTED, "Most recipients to list.").default(USUALLY_LISTED),
+        limit: integerOr(USUALLY_LISTED, 1, MOST_LISTED, "Most recipients to list."),
         after: text("Queue id to go on after: the last one of the list before.").optional(),
       }),
       answer: z.strictObject({ entries: list(Entry) }),

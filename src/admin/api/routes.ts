@@ -5,13 +5,14 @@ import { DOCTOR_ROUTES } from "./doctor.ts";
 import { MESSAGE_ROUTES } from "./messages.ts";
 import { QUEUE_ROUTES } from "./queue.ts";
 import { RELOAD_ROUTES } from "./reload.ts";
+import { described } from "./openapi.ts";
 import type { Route } from "./route.ts";
 import { STATUS_ROUTES } from "./status.ts";
 import { TEST_ROUTES } from "./test.ts";
 import { TOKEN_ROUTES } from "./tokens.ts";
 import { TRANSCRIPT_ROUTES } from "./transcripts.ts";
 
-export const ROUTES: readonly Route[] = [
+export const ROUTES: readonly Route[] = described([
   ...STATUS_ROUTES,
   ...QUEUE_ROUTES,
   ...MESSAGE_ROUTES,
@@ -22,4 +23,4 @@ export const ROUTES: readonly Route[] = [
   ...DOCTOR_ROUTES,
   ...RELOAD_ROUTES,
   ...TOKEN_ROUTES,
-];
+]);
