@@ -98,7 +98,7 @@ test("while a mail has not left, a door that shuts has what waits for it routed 
   mails.observe(held);
   await send([notice("upstream.held", "scans")]);
   mails.observe(held);
-  mails.observe({ type: "recipient.delivered", queueId: "ID0", recipient: "it@contoso.com", upstream: "graph", latencySeconds: 1 });
+  mails.observe({ type: "recipient.deleted", queueId: "ID0", recipient: "it@contoso.com", upstream: "graph", operator: "kim" });
   mails.observe(held);
 
   expect(rerouted).toEqual([{ lane: "graph", cause: "upstream graph cannot be used: no token" }]);

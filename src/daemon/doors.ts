@@ -26,6 +26,7 @@ import { createSmartHostUpstream } from "../upstream/smart-host.ts";
 import type { CertificatePair } from "../upstream/smtp/client-certificate.ts";
 import type { PasswordLogin } from "../upstream/smtp/password.ts";
 import type { CountedAs, SenderPolicy, Upstream, UpstreamLimits } from "../upstream/upstream.ts";
+import { explained } from "./door-events.ts";
 
 /** Told about a file that a door needs and that cannot be read; the door is made all the same. */
 export type WarnDoor = (upstream: string, text: string) => void;
@@ -72,6 +73,7 @@ export async function buildUpstream(
   warn: WarnDoor,
   transcripts?: TranscriptKeeper,
 ): Promise<Upstream> {
+  const door: { made?: Upstream } = {};
   const shared: Shared = {
     name,
     ehloName: whole.hostname,
@@ -80,10 +82,15 @@ export async function buildUpstream(
     sender: { mode: config.sender.mode, address: config.sender.address, sendAs: config.sender.send_as },
     countedAs: countedAs(config),
     limits: limitsOf(config.limits),
-    emit,
+    emit: explained(emit, () => door.made),
     clock,
     transcripts,
   };
+  door.made = await make(config, shared, whole);
+  return door.made;
+}
+
+async function make(config: UpstreamConfig, shared: Shared, whole: Config): Promise<Upstream> {
   switch (config.type) {
     case "smtp-auth":
       return await submission(config, shared, whole);

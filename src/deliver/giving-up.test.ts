@@ -106,12 +106,13 @@ describe("mail that an operator gives up", () => {
     expect(text).toContain("Action: failed\r\nStatus: 5.0.0\r\n");
     expect(text).toContain("Last attempt: ");
     expect(text).toContain(HEADER);
-    expect(relay.told("recipient.bounced")).toEqual(
+    expect(relay.told("recipient.bounced")).toMatchObject(
       ["anna@contoso.com", "ben@contoso.com"].map((recipient) => ({
         type: "recipient.bounced",
         queueId,
         recipient,
         upstream: "scans",
+        mail: { reversePath: "printer@contoso.com", recipients: 2 },
         cause: "given up by kim",
       })),
     );

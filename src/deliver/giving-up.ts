@@ -11,6 +11,7 @@ import type { Emit } from "../mail/events.ts";
 import { oneLine } from "../mime/words.ts";
 import type { ActResult, ContentSource, DeliveryQueue, QueueFilter, WaitingMessage } from "../queue/queue.ts";
 import type { ReportOptions } from "./reports.ts";
+import { mailFacts } from "./settle.ts";
 import type { Teller, Told } from "./teller.ts";
 
 /** Messages in hand at a time: they share commits. */
@@ -114,7 +115,7 @@ export class GivingUp {
     }
     for (const { address, lane } of waiting) {
       act.changed.push({ queueId, recipient: address, lane });
-      emit({ type: "recipient.bounced", queueId, recipient: address, upstream: lane, cause });
+      emit({ type: "recipient.bounced", queueId, recipient: address, upstream: lane, mail: mailFacts(message), cause });
     }
     for (const report of generated) {
       const { recipients: to, sizeBytes } = report.envelope;

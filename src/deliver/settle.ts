@@ -1,5 +1,6 @@
 /** From a judged attempt to what is written in one commit, and what is told once that commit is durable. */
-import type { AttemptOutcome, Delays, PosternEvent } from "../mail/events.ts";
+import type { AttemptOutcome, Delays, MailFacts, PosternEvent } from "../mail/events.ts";
+import type { AcceptedMessage } from "../mail/message.ts";
 import type { AttemptRecord, Claim, ClaimedRecipient, Counted, Settlement } from "../queue/queue.ts";
 import type { AttemptFacts, Refusal, Stage } from "../upstream/upstream.ts";
 import type { FailedRecipient } from "../dsn/status.ts";
@@ -84,11 +85,17 @@ function waitsForDoor(verdict: Settles): verdict is Extract<Settles, { kind: "ho
   );
 }
 
+/** What events of its recipients tell of a message. */
+export function mailFacts({ origin, reversePath, messageId, recipients }: AcceptedMessage): MailFacts {
+  return { client: origin.client, device: origin.device, reversePath, messageId, recipients: recipients.length };
+}
+
 /** Turns verdicts into settlements, one for each recipient of the claim. Pure but for `random`. */
 export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: () => number): Settled {
   const { claim, upstream, facts, judgement, startedAt, now, elsewhere } = attempted;
   const { message } = claim;
   const { queueId } = message;
+  const mail = mailFacts(message);
   const settlements = new Map<number, Settlement>();
   const failed: FailedRecipient[] = [];
   const late: FailedRecipient[] = [];
@@ -100,7 +107,7 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
   claim.recipients.forEach((recipient, position) => {
     const judged = judgement.verdicts[position];
     if (judged === undefined) throw new Error("the judge left a recipient out");
-    const about = { queueId, recipient: recipient.address, upstream };
+    const about = { queueId, recipient: recipient.address, upstream, mail };
     if (recipient.attempts >= attemptNumber) attemptNumber = recipient.attempts + 1;
     const move = (finding: Finding, lane: string, passed: boolean): void => {
       const { cause, reply } = finding;

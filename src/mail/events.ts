@@ -16,12 +16,30 @@ export interface Delays {
   readonly transmitMs: number;
 }
 
+/** What an administrator knows a message by. */
+export interface MailFacts {
+  /** Empty for messages of our own, as is `device`. */
+  readonly client: string;
+  readonly device: string;
+  readonly reversePath: string;
+  readonly messageId: string;
+  /** Recipients of the message, of whom the event is about one. */
+  readonly recipients: number;
+}
+
 interface AboutRecipient {
   readonly queueId: string;
   readonly recipient: string;
   readonly upstream: string;
+  readonly mail: MailFacts;
   /** What the next hop said, verbatim; absent where it said nothing. */
   readonly reply?: Reply | undefined;
+}
+
+/** Our own words for what went wrong without a reply. */
+interface Fault {
+  readonly code: string;
+  readonly detail: string;
 }
 
 /** How people are told of an alert besides the log. */
@@ -282,14 +300,21 @@ export type PosternEvent =
       readonly stage: string;
       readonly cause: string;
       readonly reply?: Reply | undefined;
+      /** What `cause` says, where there was no reply, for whoever knows the remedy. */
+      readonly fault?: Fault | undefined;
       readonly remedy?: string | undefined;
     }
-  | { readonly type: "upstream.auth.succeeded"; readonly upstream: string }
+  /** `mailbox` is whose mail the upstream sends, where it is one. */
+  | { readonly type: "upstream.auth.succeeded"; readonly upstream: string; readonly mailbox?: string | undefined }
   | {
       readonly type: "upstream.auth.failed";
       readonly upstream: string;
+      readonly mailbox?: string | undefined;
+      /** `token` or `auth`. */
+      readonly stage: string;
       readonly cause: string;
       readonly reply?: Reply | undefined;
+      readonly fault?: Fault | undefined;
       readonly remedy?: string | undefined;
     }
   /** Every reply that ends a command of ours towards an upstream, for `upstream_replies_total`. */

@@ -1,5 +1,5 @@
 /** What each event means to an observer: its log line and what it counts. The one place for both; docs/logs.md is written from it. */
-import type { EventName, EventOf } from "../mail/events.ts";
+import type { EventName, EventOf, MailFacts } from "../mail/events.ts";
 import type { Reply } from "../mail/reply.ts";
 import { formatReply } from "../mail/reply.ts";
 import type { LogFields, LogLevel } from "./log.ts";
@@ -34,9 +34,14 @@ function aboutRecipient(event: {
   readonly queueId: string;
   readonly recipient: string;
   readonly upstream: string;
+  readonly mail: MailFacts;
   readonly reply?: Reply | undefined;
 }): LogFields {
-  return { queueId: event.queueId, recipient: event.recipient, upstream: event.upstream, ...replyFields(event.reply) };
+  const { queueId, recipient, upstream, mail, reply } = event;
+  const { client, device, reversePath, messageId, recipients } = mail;
+  // Mail of our own has neither client nor device.
+  const from = { client: client === "" ? undefined : client, device: device === "" ? undefined : device };
+  return { queueId, recipient, upstream, ...from, reversePath, messageId, recipients, ...replyFields(reply) };
 }
 
 /** Every event has an entry: a missing one does not compile. */
@@ -234,8 +239,8 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
     count: (event, metrics) => metrics.count("api_refusals_total", 1, event.reason),
   },
   "upstream.connected": {
-    when: "A connection to an upstream is ready.",
-    level: "debug",
+    when: "A connection to an upstream is ready; several mails may go over it.",
+    level: "info",
     count: (event, metrics) => metrics.count("upstream_connects_total", 1, event.upstream, "ok"),
   },
   "upstream.connect.failed": {
@@ -252,13 +257,13 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
   },
   "upstream.auth.succeeded": {
     when: "An upstream accepted our credential.",
-    level: "debug",
+    level: "info",
     count: (event, metrics) => metrics.count("upstream_auth_total", 1, event.upstream, "ok"),
   },
   "upstream.auth.failed": {
     when: "An upstream or its token endpoint refused our credential.",
     level: "error",
-    fields: (event) => ({ upstream: event.upstream, cause: event.cause, ...replyFields(event.reply), remedy: event.remedy }),
+    fields: ({ upstream, mailbox, stage, cause, reply, remedy }) => ({ upstream, mailbox, stage, cause, ...replyFields(reply), remedy }),
     count: (event, metrics) => metrics.count("upstream_auth_total", 1, event.upstream, "failed"),
   },
   "upstream.replied": {

@@ -14,7 +14,9 @@ import { createObserver } from "./observer.ts";
 
 const ID = "01JD8ZQ3V5W6X7Y8Z9A0B1C2D3";
 const reply = { code: 550, enhanced: "5.1.1", text: "User unknown\nreally" };
+const mail = { client: "floor", device: "10.20.0.7", reversePath: "scans@contoso.com", messageId: "<1@mfp7>", recipients: 3 };
 const about = { queueId: ID, recipient: "anna@contoso.com", upstream: "scans" };
+const ofMail = { ...about, mail };
 const delays = { beforeQueueMs: 12.4, inQueueMs: 3, connectMs: 250, transmitMs: 900 };
 
 /** One of each kind; a kind without a sample does not compile. */
@@ -159,13 +161,13 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
   },
   "recipient.delivered": {
     type: "recipient.delivered",
-    ...about,
+    ...ofMail,
     reply: { code: 250, enhanced: "2.0.0", text: "OK" },
     latencySeconds: 1.23456,
   },
   "recipient.deferred": {
     type: "recipient.deferred",
-    ...about,
+    ...ofMail,
     reply,
     nextAttemptAt: Date.UTC(2026, 0, 5, 9, 1),
     cause: "busy",
@@ -180,9 +182,9 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
     reply,
     cause: "upstream scans is held",
   },
-  "recipient.held": { type: "recipient.held", ...about, reply, heldBy: "upstream", cause: "authentication", remedy: "renew the secret" },
-  "recipient.bounced": { type: "recipient.bounced", ...about, reply, cause: "unknown recipient", remedy: "correct the address" },
-  "recipient.expired": { type: "recipient.expired", ...about, reply, cause: "too old" },
+  "recipient.held": { type: "recipient.held", ...ofMail, reply, heldBy: "upstream", cause: "authentication", remedy: "renew the secret" },
+  "recipient.bounced": { type: "recipient.bounced", ...ofMail, reply, cause: "unknown recipient", remedy: "correct the address" },
+  "recipient.expired": { type: "recipient.expired", ...ofMail, reply, cause: "too old" },
   "recipient.deleted": { type: "recipient.deleted", ...about, operator: "root" },
   "operator.acted": { type: "operator.acted", verb: "delete", queueIds: [ID], recipients: 1, operator: "root", declared: true },
   "token.added": { type: "token.added", token: "grafana", role: "viewer", expiresAt: Date.UTC(2026, 3, 1), operator: "root" },
@@ -206,8 +208,17 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
     reply,
     remedy: "check the firewall",
   },
-  "upstream.auth.succeeded": { type: "upstream.auth.succeeded", upstream: "scans" },
-  "upstream.auth.failed": { type: "upstream.auth.failed", upstream: "scans", cause: "AADSTS7000222", reply, remedy: "renew the secret" },
+  "upstream.auth.succeeded": { type: "upstream.auth.succeeded", upstream: "scans", mailbox: "scanner@contoso.com" },
+  "upstream.auth.failed": {
+    type: "upstream.auth.failed",
+    upstream: "scans",
+    mailbox: "scanner@contoso.com",
+    stage: "token",
+    cause: "AADSTS7000222",
+    reply,
+    fault: { code: "AADSTS7000222", detail: "expired" },
+    remedy: "renew the secret",
+  },
   "upstream.replied": { type: "upstream.replied", upstream: "scans", stage: "rcpt", reply },
   "upstream.throttled": { type: "upstream.throttled", upstream: "scans", waitMs: 5000, reply },
   "upstream.held": {
@@ -569,6 +580,30 @@ describe("documentation", () => {
     await expect(page).toMatchFileSnapshot("../../docs/metrics.md");
   });
 
+  test("docs/monitoring.md names lines that are there for what administrators look for, on their level and with those values", async () => {
+    const page = await readFile(new URL("../../docs/monitoring.md", import.meta.url), "utf8");
+    const rows = [...page.matchAll(/^\| (e-mail|authentication|connection) (\w+) \| `([a-z.]+)` \| (\w+) \| (.*) \|$/gm)];
+    const { observer, lines } = startObserver();
+
+    const wrong = rows.flatMap(([, , , name = "", level = "", values = ""]) => {
+      lines.length = 0;
+      observer.emit(SAMPLES[name as EventName]);
+      const line = JSON.parse(lines[0] ?? "{}") as Record<string, unknown>;
+      const missing = [...values.matchAll(/`(\w+)`/g)].map(([, value = ""]) => value).filter((value) => !(value in line));
+      return line["event"] === name && line["level"] === level && missing.length === 0 ? [] : [{ name, line, missing }];
+    });
+
+    expect(wrong).toEqual([]);
+    expect(rows.map(([, what, how]) => `${what} ${how}`)).toEqual([
+      "e-mail sent",
+      "e-mail failed",
+      "authentication succeeded",
+      "authentication failed",
+      "connection succeeded",
+      "connection failed",
+    ]);
+  });
+
   test("docs/logs.md lists every event with its values", async () => {
     const { observer, lines } = startObserver();
     const rows = Object.entries(SAMPLES).map(([name, event]) => {
@@ -598,6 +633,7 @@ const LOGS_INTRODUCTION = `One JSON object a line on standard output, ASCII only
 (error, warn, info, debug; \`log.level\` leaves out what is below), \`time\` (UTC) and \`event\`. Values that are not known are left out. \`reply\` is what a server
 said, on one line, \`enhanced\` its enhanced status code. \`subject\` is only there with \`log.subjects\`. A level with a star depends on the
 values: a session that brought a message closes on debug, an attempt that delivered is info. Events with level - are only counted.
+E-mail sent, e-mail failed, authentication and connection, succeeded and failed: [monitoring.md](monitoring.md#sent-failed-connected-signed-in) says which lines those are.
 Of \`session.rejected\` at most 20 lines a minute are written for each device and reason, of \`api.refused\` for each address and reason; the next one tells with \`leftOut\` how many were not.
 
 Three lines are no events of the mail: \`log.dropped\` (\`lines\` that nobody read in time were thrown away), \`observe.failed\` (an event could not be

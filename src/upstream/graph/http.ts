@@ -290,7 +290,7 @@ export class GraphHttp {
   #connectFailed(refusal: Refusal): void {
     const { emit, upstream } = this.#options;
     const cause = `${refusal.fault?.code ?? ""}: ${refusal.fault?.detail ?? ""}`;
-    emit({ type: "upstream.connect.failed", upstream, stage: refusal.stage, cause });
+    emit({ type: "upstream.connect.failed", upstream, stage: refusal.stage, cause, fault: refusal.fault });
   }
 }
 

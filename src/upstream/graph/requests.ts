@@ -58,7 +58,7 @@ export class TokenRequests {
       }
       tokens.drop(token.value);
       if (tries === 2) {
-        emit({ type: "upstream.auth.failed", upstream, cause: formatReply(reply), reply });
+        emit({ type: "upstream.auth.failed", upstream, stage: "auth", cause: formatReply(reply), reply });
         return { exchange };
       }
     }
@@ -69,7 +69,7 @@ export class TokenRequests {
     const token = await orAborted("token", tokens.get(), signal);
     if ("stage" in token && token.fault?.code !== "ABORTED") {
       const cause = token.reply === undefined ? `${token.fault?.code ?? ""}: ${token.fault?.detail ?? ""}` : formatReply(token.reply);
-      emit({ type: "upstream.auth.failed", upstream, cause, reply: token.reply });
+      emit({ type: "upstream.auth.failed", upstream, stage: token.stage, cause, reply: token.reply, fault: token.fault });
     }
     return token;
   }

@@ -171,12 +171,14 @@ export class ConnectionOpener {
       stage: refusal.stage,
       cause: causeOf(refusal),
       reply: refusal.reply,
+      fault: refusal.fault,
     });
     return refusal;
   }
 
   #authFailed(refusal: Refusal): Refusal {
-    this.#options.emit({ type: "upstream.auth.failed", upstream: this.#options.name, cause: causeOf(refusal), reply: refusal.reply });
+    const { stage, reply, fault } = refusal;
+    this.#options.emit({ type: "upstream.auth.failed", upstream: this.#options.name, stage, cause: causeOf(refusal), reply, fault });
     return refusal;
   }
 }
