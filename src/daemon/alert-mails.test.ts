@@ -103,3 +103,17 @@ test("while a mail has not left, a door that shuts has what waits for it routed 
 
   expect(rerouted).toEqual([{ lane: "graph", cause: "upstream graph cannot be used: no token" }]);
 });
+
+test("a door that works again is offered what waits for closed ones, and not with every connection", async () => {
+  const { mails, rerouted, send } = await start(["graph"]);
+  const works: PosternEvent = { type: "upstream.connected", upstream: "scans", remote: "x:587", connectMs: 1 };
+  await send([notice("disk.low", "queue")]);
+  mails.observe({ ...works, upstream: "graph" });
+  mails.observe(works);
+  mails.observe(works);
+  clock.advance(60_000);
+  mails.observe(works);
+
+  const offered = { lane: "graph", cause: "upstream scans works again" };
+  expect(rerouted).toEqual([offered, offered]);
+});

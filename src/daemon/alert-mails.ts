@@ -20,6 +20,8 @@ import type { Upstream } from "../upstream/upstream.ts";
 
 /** One fault raises several alerts within seconds. A storm of them is at most a mail a minute, and soon one in a quarter of an hour. */
 const PACE: Pace = { gatherMs: 5_000, gapMs: 60_000, mostGapMs: 900_000, mostWaitMs: 60_000 };
+/** A door that works again is connected to again and again. */
+const LOOK_AGAIN_MS = 60_000;
 /** Mails that are watched until they have left. */
 const MOST_WATCHED = 1000;
 
@@ -38,6 +40,8 @@ export class AlertMails {
   #parts: MailParts | undefined;
   /** Recipients that have not got theirs yet, by queue id. */
   readonly #watched = new Map<string, number>();
+  /** Of the monotonic clock. */
+  #lookedAt = -Infinity;
 
   /** Alerts are there before what mails leave by. */
   attach(parts: MailParts): void {
@@ -90,7 +94,10 @@ export class AlertMails {
     this.#watched.set(queueId, recipients);
   }
 
-  /** Takes every event of the process. A door that shuts in front of a mail must not keep it: no route may lead from there to another one. */
+  /**
+   * Takes every event of the process. A door that shuts in front of a mail must not keep it, nor one that is shut when another one works again: no
+   * route need lead from one to the other, so nobody else moves it.
+   */
   observe(event: PosternEvent): void {
     if (this.#watched.size === 0) return;
     switch (event.type) {
@@ -105,13 +112,31 @@ export class AlertMails {
       }
       case "upstream.held":
       case "upstream.paused": {
-        const { upstream: lane, cause } = event;
-        // A queue that fails says so itself.
-        this.#parts?.queue.reroute({ lane, cause: `upstream ${lane} cannot be used: ${cause}` }).catch(() => undefined);
+        this.#routeAnew(event.upstream, `upstream ${event.upstream} cannot be used: ${event.cause}`);
         return;
       }
+      case "upstream.released":
+      case "upstream.connected":
+        this.#leaveClosed(event.upstream);
+        return;
       default:
     }
+  }
+
+  /** Another door works: what waits for closed ones may leave by it. */
+  #leaveClosed(works: string): void {
+    if (this.#parts === undefined) return;
+    const { board, upstreams, clock } = this.#parts;
+    const now = clock.monotonic();
+    const closed = [...upstreams.keys()].filter((door) => !board.isOpen(door));
+    if (closed.length === 0 || !board.isOpen(works) || now - this.#lookedAt < LOOK_AGAIN_MS) return;
+    this.#lookedAt = now;
+    for (const door of closed) this.#routeAnew(door, `upstream ${works} works again`);
+  }
+
+  #routeAnew(lane: string, cause: string): void {
+    // A queue that fails says so itself.
+    this.#parts?.queue.reroute({ lane, cause }).catch(() => undefined);
   }
 }
 
