@@ -23,16 +23,16 @@ export function* alertDisagreements(file: Readable): Generator<Disagreement> {
   const doors = names.flatMap((name) => file.upstreams[name] ?? []);
   // Of a faulty upstream nothing is known.
   if (doors.length === 0 || doors.length < names.length) return;
+  const { webhook, syslog } = file.alerts ?? {};
+  const others = [...(webhook === undefined ? [] : ["webhook"]), ...(syslog === undefined ? [] : ["syslog"])];
+  const advice = others.length > 0 ? `only ${others.join(" and ")} then` : "add a webhook, a syslog server or another upstream";
   const key = mail.via === undefined ? path : [...path, "via"];
   if (doors.length === 1)
-    yield warning(
-      key,
-      `while upstream ${names[0] ?? ""} is closed nobody is told by mail, because no other one may carry it. Add a webhook or a syslog server, or another upstream`,
-    );
+    yield warning(key, `while upstream ${names[0] ?? ""} is closed nobody is told by mail, because no other one may carry it: ${advice}`);
   else if (new Set(doors.map(fateOf)).size === 1)
     yield warning(
       key,
-      `all of these upstreams fail together, with one credential or one server (${names.join(", ")}), and then nobody is told by mail. Add a webhook or a syslog server, or another upstream`,
+      `all of these upstreams fail together, with one credential or one server (${names.join(", ")}), and then nobody is told by mail: ${advice}`,
     );
   const own = file.organization?.domains;
   if (own === undefined || !doors.every(servesOnlyInside)) return;

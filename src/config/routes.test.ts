@@ -106,14 +106,19 @@ test.each([
     "by one upstream",
     "mail: { to: it@contoso.com, via: one }",
     [
-      "alerts.mail.via: warning: while upstream one is closed nobody is told by mail, because no other one may carry it. Add a webhook or a syslog server, or another upstream",
+      "alerts.mail.via: warning: while upstream one is closed nobody is told by mail, because no other one may carry it: add a webhook, a syslog server or another upstream",
     ],
+  ],
+  [
+    "by one upstream, with a syslog server beside it",
+    "mail: { to: it@contoso.com, via: one }, syslog: { address: 'udp://192.0.2.5' }",
+    ["alerts.mail.via: warning: while upstream one is closed nobody is told by mail, because no other one may carry it: only syslog then"],
   ],
   [
     "by upstreams that share a secret",
     "mail: { to: it@contoso.com, via: [scans, graph] }",
     [
-      "alerts.mail.via: warning: all of these upstreams fail together, with one credential or one server (scans, graph), and then nobody is told by mail. Add a webhook or a syslog server, or another upstream",
+      "alerts.mail.via: warning: all of these upstreams fail together, with one credential or one server (scans, graph), and then nobody is told by mail: add a webhook, a syslog server or another upstream",
     ],
   ],
   [
