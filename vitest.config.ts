@@ -8,6 +8,8 @@ export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts", "bench/**/*.test.ts", "scripts/**/*.test.ts"],
     pool: "forks",
+    // Secrets that a test lets out fail it.
+    setupFiles: ["test/support/canaries/setup.ts"],
     // Two files at a time even on small machines: many wait for processes and sockets.
     maxWorkers: 2,
     testTimeout: 30_000,

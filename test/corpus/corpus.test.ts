@@ -13,6 +13,7 @@ import { createObserver, type Observer } from "../../src/observe/observer.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import { SmtpReceiver } from "../crash/smtp-receiver.ts";
 import { submitAll } from "./submit-all.ts";
+import { overheardLog } from "../support/canaries/relay.ts";
 import { tempDir, type TempDir } from "../support/temp-dir.ts";
 import { corpus } from "./messages.ts";
 import { essence, expectedOf } from "./model.ts";
@@ -53,7 +54,7 @@ beforeAll(async () => {
   );
   const loaded = await loadConfig(configFile);
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.faults));
-  observer = createObserver({ log: { level: "error" }, clock: systemClock });
+  observer = createObserver({ log: { level: "info", destination: overheardLog() }, clock: systemClock });
   const emit = (event: PosternEvent): void => {
     if (event.type === "message.accepted") repairs.set(event.queueId, event.repairs);
     observer.emit(event);

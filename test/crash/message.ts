@@ -1,5 +1,6 @@
 /** The numbered messages of the harnesses, and what can be read back from one that was delivered. */
 import { createHash } from "node:crypto";
+import { PAGE } from "../support/canaries/canaries.ts";
 import type { Random } from "./random.ts";
 
 /** One message to submit. Its content is a function of its number and the seed. */
@@ -11,7 +12,7 @@ export interface TestMessage {
 /** @param bodyBytes - default mostly a few KB; one in twenty is larger than two content rows of the queue */
 export function makeMessage(number: number, random: Random, bodyBytes = someSize(random)): TestMessage {
   const messageId = `<page-${number}@plant.example>`;
-  const lines: string[] = [];
+  const lines = [PAGE];
   for (let size = 0; size < bodyBytes; size += 76) lines.push(random.letters(74));
   const body = `${lines.join("\r\n")}\r\n`;
   const header = [

@@ -16,7 +16,7 @@ import { ANNA, SCANNER, startContoso, type Contoso, type ContosoOptions } from "
 const DAY_MS = 86_400_000;
 const MX = "contoso-com.mail.protection.outlook.com";
 const OUTSIDE = "customer@fabrikam.example";
-const MAILBOX_PASSWORD = "stand-in-of-the-scanner";
+const MAILBOX_PASSWORD = "canary~of~the~scanner";
 /** Where msal reads key files of the Azure Arc agent; it cannot be told otherwise. */
 const ARC_KEYS = "/var/opt/azcmagent/tokens";
 

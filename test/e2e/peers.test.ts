@@ -12,6 +12,7 @@ import { systemClock } from "../../src/platform/clock.ts";
 import { SmtpReceiver } from "../crash/smtp-receiver.ts";
 import { LineClient } from "../fakes/line-client.ts";
 import { runProcess } from "../support/process.ts";
+import { overheardLog } from "../support/canaries/relay.ts";
 import { tempDir, type TempDir } from "../support/temp-dir.ts";
 import { findTool, hasTool } from "../support/tools.ts";
 import { queueIdOf } from "./submit.ts";
@@ -56,7 +57,7 @@ beforeAll(async () => {
   );
   const loaded = await loadConfig(configFile);
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.faults));
-  observer = createObserver({ log: { level: "error" }, clock: systemClock });
+  observer = createObserver({ log: { level: "info", destination: overheardLog() }, clock: systemClock });
   relay = await startDaemon(loaded.config, { observer, clock: systemClock });
 });
 

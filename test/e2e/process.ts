@@ -1,7 +1,8 @@
 /** The relay as the service manager starts it, and `postern` as an operator types it. */
 import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { askEverything } from "../support/canaries/relay.ts";
 import { freePort } from "../support/ports.ts";
 import { runProcess, startProcess, type RunningProcess } from "../support/process.ts";
 
@@ -48,14 +49,26 @@ export async function writeConfig(folder: string, nextHopPort: number, changes: 
   return { configFile, adminPort };
 }
 
+/** How long a relay may take to answer before it is ended. */
+const LAST_WORDS_MS = 5_000;
+
 /**
- * Starts `postern run` and waits until it takes mail on `port`.
+ * Starts `postern run` and waits until it takes mail on `port`. Before it is stopped all that it answers is searched for secrets.
  *
  * @param nodeOptions - for Node, before the program
  */
-export async function run({ configFile }: Files, nodeOptions: readonly string[] = []): Promise<RunningProcess & { readonly port: number }> {
+export async function run(
+  { configFile, adminPort }: Files,
+  nodeOptions: readonly string[] = [],
+): Promise<RunningProcess & { readonly port: number }> {
   const relay = await startProcess(process.execPath, [...nodeOptions, MAIN, "run", "--config", configFile], { env: ENV });
   const bound = await relay.waitForEvent("listener.bound");
   await relay.waitForEvent("daemon.started");
-  return { ...relay, port: Number(bound["port"]) };
+  const stop: RunningProcess["stop"] = async (...how) => {
+    // One that a test has stopped or is ending already does not answer any more.
+    const late = new Promise((resolve) => setTimeout(resolve, LAST_WORDS_MS).unref());
+    await Promise.race([askEverything(join(dirname(configFile), "data"), adminPort), relay.exited, late]);
+    return relay.stop(...how);
+  };
+  return { ...relay, stop, port: Number(bound["port"]) };
 }

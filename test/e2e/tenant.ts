@@ -9,6 +9,8 @@ import type { EventName, EventOf, PosternEvent } from "../../src/mail/events.ts"
 import { createObserver, type Observer } from "../../src/observe/observer.ts";
 import { startSimulator, type Simulator, type SimulatorOptions } from "../../src/simulator/simulator.ts";
 import { CONNECTOR_ADDRESS, DEFAULT_CLIENT_ID, DEFAULT_SECRET } from "../../src/simulator/tenant.ts";
+import { overhear, PAGE } from "../support/canaries/canaries.ts";
+import { askEverything, overheardLog } from "../support/canaries/relay.ts";
 import { tempDir } from "../support/temp-dir.ts";
 import { MovingClock } from "./moving-clock.ts";
 import { submit } from "./submit.ts";
@@ -98,7 +100,7 @@ export async function startContoso(options: ContosoOptions = {}): Promise<Contos
   const start = async (): Promise<Daemon> => {
     const loaded = await loadConfig(configFile);
     if (!loaded.ok) throw new Error(loaded.faults.map(formatFinding).join("\n"));
-    observer = createObserver({ log: { level: "debug", destination: { write: (line) => void lines.push(line) } }, clock });
+    observer = createObserver({ log: { level: "debug", destination: overheardLog(lines) }, clock });
     const { emit: observe } = observer;
     const emit = (event: PosternEvent): void => {
       observe(event);
@@ -137,7 +139,7 @@ export async function startContoso(options: ContosoOptions = {}): Promise<Contos
       return submit(relay.addresses[0]?.port ?? 0, {
         from,
         to,
-        content: `From: ${from}\r\nTo: ${to.join(", ")}\r\nSubject: Scan ${serial}\r\n\r\nPage ${serial}\r\n`,
+        content: `From: ${from}\r\nTo: ${to.join(", ")}\r\nSubject: Scan ${serial}\r\n\r\nPage ${serial} ${PAGE}\r\n`,
       });
     },
     restart: async () => {
@@ -155,12 +157,19 @@ export async function startContoso(options: ContosoOptions = {}): Promise<Contos
       expect(lines.filter((line) => NEVER_LOGGED.some((secret) => line.includes(secret)))).toEqual([]);
     },
     close: async () => {
+      await askEverything(join(folder.path, "data"), relay.adminAddresses[0]?.port);
+      for (const { content } of sim.messages()) overhearDelivered(content?.toString("latin1") ?? "");
       await relay.stop();
       observer?.close();
       await sim.close();
       await folder.remove();
     },
   };
+}
+
+/** Mail carries no secret; a report tells of a message without its body. */
+function overhearDelivered(content: string): void {
+  overhear("a delivered message", content, { content: !/^Content-Type: multipart\/report/im.test(content) });
 }
 
 function configuration(

@@ -9,6 +9,7 @@ import { readDelivery, type Delivery } from "../crash/message.ts";
 import { untilEmpty } from "../crash/postern-under-test.ts";
 import { SmtpReceiver } from "../crash/smtp-receiver.ts";
 import { Submitter } from "../crash/submitter.ts";
+import { askEverything } from "../support/canaries/relay.ts";
 import { freePort } from "../support/ports.ts";
 import { posternCommand, startRelay, type RelayBuild } from "../support/postern.ts";
 import { runProcess, type RunningProcess } from "../support/process.ts";
@@ -91,6 +92,7 @@ export async function runReloadTest(options: ReloadTestOptions): Promise<ReloadR
     const seconds = (await load.stop()) / 1000;
     byExtra.close();
     await untilEmpty(ports.admin);
+    await askEverything(files.dataDir, ports.admin);
     const verdict = judge(load.accepted, deliveries);
     const exit = await relay.stop();
     if (exit.code !== 0) faults.push(`the relay ended with ${exit.signal ?? exit.code}`);

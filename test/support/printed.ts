@@ -1,5 +1,6 @@
 /** What a command prints when it is run in this process. */
 import { vi } from "vitest";
+import { overhear } from "./canaries/canaries.ts";
 
 export interface Printed {
   readonly code: number;
@@ -17,6 +18,7 @@ export async function printed(run: () => Promise<number>): Promise<Printed> {
   ];
   try {
     const code = await run();
+    overhear("what a command printed", out + err);
     return { code, out, err };
   } finally {
     for (const spy of spies) spy.mockRestore();

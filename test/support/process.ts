@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 import { once } from "node:events";
+import { overhear } from "./canaries/canaries.ts";
 
 export interface Exit {
   readonly code: number | null;
@@ -25,6 +26,8 @@ export interface RunningProcess extends AsyncDisposable {
   readonly lines: readonly string[];
   /** Resolves at the exit, never rejects. */
   readonly exited: Promise<Exit>;
+  /** Has each line that comes from now on. */
+  onLine(listener: (line: string) => void): void;
   /**
    * The first line, past or coming, that fits.
    *
@@ -63,11 +66,13 @@ export async function startProcess(command: string, args: readonly string[], opt
       resolve({ code, signal });
     });
   });
+  const called = [command, ...args].join(" ");
   const lines: string[] = [];
   const watchers = new Set<(line: string) => void>();
   for (const stream of [child.stdout, child.stderr]) {
     if (stream === null) continue;
     createInterface({ input: stream, crlfDelay: Infinity }).on("line", (line) => {
+      overhear(`a line of ${called}`, line);
       lines.push(line);
       if (lines.length > LINES_KEPT) lines.shift();
       for (const watcher of watchers) watcher(line);
@@ -114,6 +119,7 @@ export async function startProcess(command: string, args: readonly string[], opt
     child,
     lines,
     exited,
+    onLine: (listener) => void watchers.add(listener),
     waitForLine,
     waitForEvent: async (event, timeoutMs) =>
       parseLogLine(await waitForLine((line) => parseLogLine(line)?.["event"] === event, timeoutMs)) ?? {},
@@ -139,7 +145,11 @@ export async function runProcess(
   child.stdin.on("error", () => undefined).end(options.input);
   try {
     const [code, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
-    return { code, signal, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() };
+    const printed = { stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() };
+    // Whoever asks for a message itself gets it.
+    const content = args.includes("queue") && (args.includes("export") || args.includes("show"));
+    for (const [stream, text] of Object.entries(printed)) overhear(`${stream} of ${[command, ...args].join(" ")}`, text, { content });
+    return { code, signal, ...printed };
   } finally {
     living.delete(child);
   }

@@ -1,8 +1,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { searchDataFolders } from "./canaries/canaries.ts";
 
-/** A folder of one's own that goes away with `remove()`, or at the end of an `await using` block. */
+/** A folder of one's own that goes away with `remove()`, once what relays kept in it was searched for secrets, or at the end of an `await using` block. */
 export interface TempDir extends AsyncDisposable {
   readonly path: string;
   remove(): Promise<void>;
@@ -15,6 +16,9 @@ export interface TempDir extends AsyncDisposable {
  */
 export async function tempDir(prefix = "postern-test-", parent: string = tmpdir()): Promise<TempDir> {
   const path = await mkdtemp(join(parent, prefix));
-  const remove = () => rm(path, { recursive: true, force: true, maxRetries: 3 });
+  const remove = async () => {
+    await searchDataFolders(path);
+    await rm(path, { recursive: true, force: true, maxRetries: 3 });
+  };
   return { path, remove, [Symbol.asyncDispose]: remove };
 }
