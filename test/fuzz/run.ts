@@ -1,6 +1,6 @@
 /** Runs cases against one relay in a process of its own, some at a time, each from an address of its own. */
 import { connect } from "node:net";
-import type { Accepted, HostileRelay } from "../hostile/hostile-relay.ts";
+import type { Accepted } from "../hostile/hostile-relay.ts";
 import { fuzzCase } from "./cases.ts";
 import type { ClientName, FuzzCase } from "./cases.ts";
 import { wrong } from "./oracle.ts";
@@ -27,15 +27,24 @@ interface Played {
   readonly accepted: Accepted[];
 }
 
+/** What is played against. */
+export interface FuzzedRelay {
+  readonly port: number;
+  readonly accepted: readonly Accepted[];
+  readonly faults: readonly string[];
+  /** Asked again while there are sessions; what was accepted before the answer is in `accepted` then. */
+  figures(): Promise<{ readonly sessions: number }>;
+}
+
 /** Plays cases against one relay. */
 export class FuzzRun {
-  readonly #relay: HostileRelay;
+  readonly #relay: FuzzedRelay;
   readonly #seed: number;
   /** The last case of each address: what a client that left at once had said may be taken after the next cases have begun. */
   readonly #played = new Map<string, Played>();
   #looked = 0;
 
-  constructor(relay: HostileRelay, seed: number) {
+  constructor(relay: FuzzedRelay, seed: number) {
     this.#relay = relay;
     this.#seed = seed;
   }
