@@ -22,6 +22,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "platform",
     "queue/queue.ts",
     "observe/alerts/alert.ts",
+    "observe/events.ts",
     "devices/device.ts",
     "devices/admissions.ts",
     "doctor/finding.ts",

@@ -1,4 +1,5 @@
 /** The API: routes behind their roles, for the control socket and for the network alike. */
+import type { ServerResponse } from "node:http";
 import { Hono } from "hono";
 import type { Context } from "hono";
 import { mayActAs } from "../access/token.ts";
@@ -62,7 +63,8 @@ async function read(route: Route, caller: Caller, c: Context): Promise<Asked<unk
     else if (by !== undefined && !route.acts) throw unknownKey("by");
     body = checked(route.body, rest);
   }
-  return { params, query, body, caller, operator, gone: c.req.raw.signal };
+  const { outgoing } = c.env as { readonly outgoing: ServerResponse };
+  return { params, query, body, caller, operator, hangUp: () => void outgoing.destroy() };
 }
 
 function readName(by: unknown): string {

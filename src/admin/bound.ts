@@ -7,6 +7,7 @@ import type { Front } from "./front.ts";
 /** In all, and of one address: somebody who opens connections for fun must not keep monitoring out. */
 const MOST_CONNECTIONS = 128;
 const MOST_OF_ONE = 32;
+const KEEP_ALIVE_MS = 60_000;
 
 /** Where to listen: an address and a port, or a path. */
 export type Where = { readonly host: string | undefined; readonly port: number } | { readonly path: string };
@@ -78,6 +79,8 @@ export class Bound {
       this.#byAddress.set(remoteAddress, others + 1);
       socket.once("close", () => this.#leave(remoteAddress));
     }
+    // Who listens to events may vanish without a word.
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
     this.#open.add(socket);
     socket.once("close", () => this.#open.delete(socket));
     socket.on("error", () => socket.destroy());

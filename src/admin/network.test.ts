@@ -1,6 +1,6 @@
 /** The API on the network: who comes in, who does not, and what that costs. Over real sockets, with tokens in a real file. */
 import { request, type IncomingHttpHeaders } from "node:http";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { writeFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { NO_DEVICES } from "../../test/fakes/no-devices.ts";
@@ -12,7 +12,7 @@ import { Tokens } from "../access/tokens.ts";
 import type { EventOf, PosternEvent } from "../mail/events.ts";
 import { ManualClock } from "../platform/clock.ts";
 import type { MessageView, OperatorAct } from "../queue/queue.ts";
-import { startAdmin, type Admin, type StatusView } from "./admin.ts";
+import { EventFeed, startAdmin, type Admin, type StatusView } from "./admin.ts";
 
 const ID = "01JD8ZQ3V5W6X7Y8Z9A0B1C2D3";
 
@@ -24,6 +24,7 @@ let reloadedBy: string[];
 let tokens: Tokens;
 let admin: Admin;
 let subjectsShown: boolean;
+let feed: EventFeed;
 
 beforeEach(async () => {
   folder = await tempDir();
@@ -32,7 +33,8 @@ beforeEach(async () => {
   acts = [];
   reloadedBy = [];
   subjectsShown = false;
-  tokens = new Tokens({ path: tokenFilePath(folder.path), clock });
+  feed = new EventFeed(clock);
+  tokens = new Tokens({ path: tokenFilePath(folder.path), clock, emit: (event) => feed.publish(event) });
   admin = await startAdmin({
     ...NO_OPERATIONS,
     listen: [{ host: "127.0.0.1", port: 0, api: true }],
@@ -58,6 +60,7 @@ beforeEach(async () => {
       },
     },
     tokens,
+    events: feed,
     subjectsShown: () => subjectsShown,
     status: () => Promise.resolve({ pid: 7 } as unknown as StatusView),
     ready: () => ({ ok: true, reasons: [] }),
@@ -331,6 +334,123 @@ describe("roles", () => {
     expect(listed.text).not.toContain(made.token);
     expect(JSON.parse(listed.text)).toMatchObject({ tokens: [{ name: "administrator" }, { name: "wall" }] });
     expect(revoked.map(({ status }) => status)).toEqual([200, 404]);
+  });
+});
+
+describe("events", () => {
+  /** A connection that listens. */
+  interface Ear {
+    readonly socket: Socket;
+    /** What has come, once this is in it. */
+    readonly heard: (part: string) => Promise<string>;
+    readonly closed: Promise<unknown>;
+  }
+
+  /** What comes is megabytes, and only its end is looked at. */
+  const MOST_KEPT = 200_000;
+  const ears: Socket[] = [];
+  afterEach(() => {
+    for (const socket of ears.splice(0)) socket.destroy();
+  });
+
+  function listen(token: string, query = ""): Ear {
+    const socket = connect(admin.addresses[0]?.port ?? 0, "127.0.0.1");
+    ears.push(socket);
+    socket.write(`GET /api/v1/events${query} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`);
+    let text = "";
+    const waiting = new Set<() => void>();
+    socket.setEncoding("utf8").on("data", (part: string) => {
+      text = (text + part).slice(-MOST_KEPT);
+      for (const look of waiting) look();
+    });
+    const closed = new Promise((resolve) => socket.on("error", () => undefined).once("close", resolve));
+    const heard = (part: string): Promise<string> =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (!text.includes(part)) return;
+          waiting.delete(look);
+          resolve(text);
+        };
+        waiting.add(look);
+        look();
+      });
+    return { socket, heard, closed };
+  }
+
+  const throttled = (waitMs: number, upstream = "scans"): PosternEvent => ({ type: "upstream.throttled", upstream, waitMs });
+
+  test("come as they happen, only those asked for, and end with the token", async () => {
+    const token = await tokenOf("viewer", "wall");
+    const ear = listen(token, "?types=upstream.*,token.revoked");
+    const head = await ear.heard("retry:");
+
+    feed.publish({ type: "daemon.stopped" });
+    feed.publish(throttled(7));
+    const first = await ear.heard('"waitMs":7');
+    await tokens.revoke("wall", "kim");
+    const last = await ear.heard("event: end");
+
+    expect(head).toMatch(/^HTTP\/1\.1 200 [^]*cache-control: no-store[^]*content-type: text\/event-stream/i);
+    expect(first).not.toContain("daemon.stopped");
+    expect(last).toContain("event: token.revoked");
+    expect(last).toContain('data: {"reason":"token"}');
+  });
+
+  test("for one that reads nothing are bounded, told as lost, and hold up nobody else", async () => {
+    const token = await tokenOf("viewer");
+    const slow = listen(token);
+    const quick = listen(token, "?types=upstream.throttled");
+    await Promise.all([slow.heard("retry:"), quick.heard("retry:")]);
+    slow.socket.pause();
+    const long = "x".repeat(10_000);
+
+    for (let at = 0; at < 3000; at += 1) {
+      feed.publish(throttled(at, long));
+      // The quick one is let keep up.
+      if (at % 50 === 49) await quick.heard(`"waitMs":${at}}`);
+    }
+    slow.socket.resume();
+    const told = await slow.heard("event: lost");
+
+    const [, lost = "0"] = /"lost":(\d+)/.exec(told) ?? [];
+    expect(Number(lost)).toBeGreaterThan(1000);
+    expect((await quick.heard('"waitMs":2999}')).includes("event: lost")).toBe(false);
+  });
+
+  test("are for 16 at a time; one that hangs up leaves its place", async () => {
+    const token = await tokenOf("viewer");
+    const all = Array.from({ length: 16 }, () => listen(token));
+    await Promise.all(all.map((ear) => ear.heard("retry:")));
+
+    const refused = await ask("/api/v1/events", bearer(token));
+    all[0]?.socket.destroy();
+    let again = await listen(token).heard("HTTP/1.1");
+    // That somebody hung up is heard of when the socket is looked at: there is no event for it here.
+    while (again.includes("503")) again = await listen(token).heard("HTTP/1.1");
+
+    expect(refused).toMatchObject({ status: 503, text: expect.stringContaining("too_many_readers") });
+    expect(again).toContain("200 OK");
+  });
+
+  test.each(["nothing.*", "recipient", "", "recipient.delivered,lost", "*", "../x"])("of the kind %j do not exist", async (types) => {
+    const answer = await ask(`/api/v1/events?types=${encodeURIComponent(types)}`, bearer(await tokenOf("viewer")));
+
+    expect(answer.status).toBe(400);
+    expect(answer.text).toContain("recipient.*");
+  });
+
+  test("end with a word when the relay stops", async () => {
+    const ear = listen(await tokenOf("viewer"));
+    await ear.heard("retry:");
+
+    const closing = admin.close();
+    const last = await ear.heard("event: end");
+    await ear.closed;
+    await closing;
+
+    expect(last).toContain('data: {"reason":"stopping"}');
+    // A whole answer, not one that was cut off.
+    expect(last).toMatch(/\r\n0\r\n\r\n$/);
   });
 });
 

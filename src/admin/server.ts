@@ -156,6 +156,7 @@ class AdminServer implements Admin {
   }
 
   async close(): Promise<void> {
+    await this.#sources.events.close();
     const all = [...this.#used.map(({ bound }) => bound), ...this.#leaving, ...(this.#socket === undefined ? [] : [this.#socket])];
     await Promise.all(all.map((bound) => bound.close()));
     for (const { front } of this.#used) front.close();

@@ -10,6 +10,7 @@ import type { OpenAlert, WayTested } from "../observe/alerts/alert.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { VersionView } from "../platform/version.ts";
 import type { ActResult, OperatorAct, QueueReader } from "../queue/queue.ts";
+import type { EventFeed } from "./event-feed.ts";
 import type { TokenSource } from "./guard.ts";
 import type { Readiness, StatusView } from "./views.ts";
 
@@ -111,6 +112,7 @@ export interface AdminSources {
   readonly reloads: ReloadSource;
   readonly transcripts: TranscriptSource;
   readonly tokens: TokenBook;
+  readonly events: EventFeed;
   status(): Promise<StatusView>;
   ready(): Readiness;
   metricsText(): Promise<string>;

@@ -15,6 +15,14 @@ export interface ControlClient {
   post(path: string, body: unknown): Promise<unknown>;
   /** The JSON lines that POST `path` is answered with, each as it comes. */
   lines(path: string, body: unknown): AsyncIterable<unknown>;
+  /** The server-sent events that GET `path` is answered with, each as it comes, until the signal aborts. */
+  events(path: string, signal: AbortSignal): AsyncIterable<StreamEvent>;
+}
+
+/** One server-sent event. */
+export interface StreamEvent {
+  readonly event: string;
+  readonly data: unknown;
 }
 
 const ANSWER_TIMEOUT_MS = 60_000;
@@ -26,6 +34,7 @@ export function openControlClient(socketPath: string): ControlClient {
     get: (path) => exchange(socketPath, "GET", path, undefined),
     post: (path, body) => exchange(socketPath, "POST", path, JSON.stringify(body)),
     lines: (path, body) => readLines(socketPath, path, JSON.stringify(body)),
+    events: (path, signal) => readEvents(socketPath, path, signal),
   };
 }
 
@@ -63,20 +72,41 @@ function exchange(socketPath: string, method: string, path: string, body: string
 }
 
 async function* readLines(socketPath: string, path: string, body: string): AsyncGenerator {
-  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
+  for await (const line of linesOf(await open(socketPath, "POST", path, body))) if (line !== "") yield JSON.parse(line) as unknown;
+}
+
+async function* readEvents(socketPath: string, path: string, signal: AbortSignal): AsyncGenerator<StreamEvent> {
+  let event: string | undefined;
+  const response = await open(socketPath, "GET", path, undefined);
+  // Whoever has seen enough ends the lines, not the command with a fault.
+  const lines = createInterface({ input: response, crlfDelay: Infinity, signal });
+  signal.addEventListener("abort", () => response.destroy(), { once: true });
+  for await (const line of lines) {
+    // The daemon writes each value on one line; comments, ids and times to wait are of no use here.
+    if (line.startsWith("event: ")) event = line.slice("event: ".length);
+    else if (line.startsWith("data: ") && event !== undefined) yield { event, data: JSON.parse(line.slice("data: ".length)) as unknown };
+    else if (line === "") event = undefined;
+  }
+}
+
+/** The answer to a request, once its head says that it is one. */
+async function open(socketPath: string, method: string, path: string, body: string | undefined): Promise<IncomingMessage> {
+  const headers = body === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const outgoing = request({ socketPath, method: "POST", path, headers, agent: false }, resolve);
+    const outgoing = request({ socketPath, method, path, headers, agent: false }, resolve);
     outgoing.on("error", (error: NodeJS.ErrnoException) => reject(explain(error, socketPath)));
     outgoing.end(body);
   });
-  if (response.statusCode !== 200) {
-    const parts: Buffer[] = [];
-    for await (const part of response as AsyncIterable<Buffer>) parts.push(part);
-    readAnswer(response.statusCode ?? 0, Buffer.concat(parts).toString("utf8"));
-    return;
-  }
+  if (response.statusCode === 200) return response;
+  const parts: Buffer[] = [];
+  for await (const part of response as AsyncIterable<Buffer>) parts.push(part);
+  readAnswer(response.statusCode ?? 0, Buffer.concat(parts).toString("utf8"));
+  throw new PosternError("E_TEMPORARY", `the daemon answered ${response.statusCode ?? 0}`);
+}
+
+async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
   try {
-    for await (const line of createInterface({ input: response, crlfDelay: Infinity })) if (line !== "") yield JSON.parse(line) as unknown;
+    yield* createInterface({ input: response, crlfDelay: Infinity });
   } finally {
     response.destroy();
   }

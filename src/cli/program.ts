@@ -112,6 +112,9 @@ export function buildProgram(finish: (exitCode: number) => void): Command {
   command(program, "upstreams", "the ways out: up, paused or held and why, what waits, what is left of each budget, the last error")
     .option(...watching)
     .action(async (options: { watch?: boolean }) => finish(await (await import("./upstreams.ts")).upstreamsCommand(globals(), options)));
+  command(program, "events", "what happens in the running relay, as it happens, until Ctrl-C; with --json one JSON object a line")
+    .option("--types <names>", "only these events, with commas: recipient.delivered, or recipient.* for all that begin so")
+    .action(async (options: { types?: string }) => finish(await (await import("./events.ts")).eventsCommand(globals(), options)));
   const auth = command(program, "auth", "sign in where a person has to");
   command(auth, "login", "sign an upstream with a device-code credential in, with a code in a browser")
     .argument("<upstream>", "name of the upstream")

@@ -8,7 +8,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Admin, AdminSources, PlacesToBe, Readiness, StatusView } from "../admin/admin.ts";
-import { controlSocketPath, startAdmin } from "../admin/admin.ts";
+import { controlSocketPath, EventFeed, startAdmin } from "../admin/admin.ts";
 import { tokenFilePath } from "../access/token-file.ts";
 import { Tokens } from "../access/tokens.ts";
 import type { Config } from "../config/config.ts";
@@ -116,12 +116,17 @@ class Starting {
 async function build(config: Config, options: DaemonOptions, starting: Starting): Promise<Daemon> {
   const { observer, clock } = options;
   const alertMails = new AlertMails();
-  const alerts = buildAlerts(config, alertMails, observer.emit, clock);
+  const events = new EventFeed(clock);
+  const out: Emit = (event) => {
+    observer.emit(event);
+    events.publish(event);
+  };
+  const alerts = buildAlerts(config, alertMails, out, clock);
   const lastErrors = new LastErrors(clock);
   const tell: Emit = (event) => {
     lastErrors.observe(event);
     alertMails.observe(event);
-    if (!alerts.observe(event)) observer.emit(event);
+    if (!alerts.observe(event)) out(event);
   };
   let dnsServers = config.network.dns.servers;
   const devices = buildDevices(config, () => dnsServers, tell, clock);
@@ -222,6 +227,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     }),
     reloads: { reload: (by) => reloader.reload(by) },
     tokens,
+    events,
     subjectsShown: () => inForce.config.log.subjects,
     tests: testMails({ config: () => inForce.config, queue, router, kick: (door) => deliverer.kick(door), emit, clock }),
     alerts,

@@ -70,8 +70,9 @@ const SAMPLES: Readonly<Record<string, () => Sample>> = {
   "get /openapi.json": () => ({ path: "/openapi.json" }),
 };
 
-/** This relay has no file that it was started from. */
+/** Asked by themselves: this relay has no file that it was started from, and events do not end. */
 const WITHOUT_FILE = "post /reload";
+const WITHOUT_END = "get /events";
 
 const nameOf = ({ method, path }: Route): string => `${method} ${path}`;
 
@@ -104,7 +105,7 @@ async function valuesOf(answer: Response, route: Route): Promise<unknown[]> {
 }
 
 test("there is a sample for each route, and none for what is not there", () => {
-  expect([...Object.keys(SAMPLES), WITHOUT_FILE].toSorted()).toEqual(ROUTES.map(nameOf).toSorted());
+  expect([...Object.keys(SAMPLES), WITHOUT_FILE, WITHOUT_END].toSorted()).toEqual(ROUTES.map(nameOf).toSorted());
 });
 
 describe("each answer is as described", () => {
@@ -129,7 +130,23 @@ describe("each answer is as described", () => {
     }
 
     expect(faults).toEqual([]);
-    expect(asked).toBe(ROUTES.length - 1);
+    expect(asked).toBe(ROUTES.length - 2);
+  });
+
+  test("of every kind of event that mail makes, numbered and dated", async () => {
+    const answer = await ask({ path: "/events" });
+    const route = ROUTES.find((one) => nameOf(one) === WITHOUT_END);
+    const asked = ask({ path: "/devices/allow", body: { address: "10.20.3.8", client: "floor" } });
+    let text = "";
+    for await (const part of (answer.body ?? []) as AsyncIterable<Uint8Array>) {
+      text += Buffer.from(part).toString();
+      if (text.includes("event: device.allowed")) break;
+    }
+    await asked;
+
+    const values = [...text.matchAll(/^data: (.+)$/gm)].map(([, data = ""]): unknown => JSON.parse(data));
+    expect(values.length).toBeGreaterThan(0);
+    expect(values.map((value) => route?.answer.safeParse(value).success)).not.toContain(false);
   });
 
   test("a reload without a file is a fault as described", async () => {

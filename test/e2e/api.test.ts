@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { SmtpReceiver } from "../crash/smtp-receiver.ts";
 import { makeTestAuthority } from "../fakes/test-ca.ts";
-import { runProcess, type RunningProcess } from "../support/process.ts";
+import { runProcess, startProcess, type RunningProcess } from "../support/process.ts";
 import { tempDir, type TempDir } from "../support/temp-dir.ts";
 import { hasTool } from "../support/tools.ts";
-import { postern, run, writeConfig, type Files } from "./process.ts";
+import { MAIN, postern, run, writeConfig, type Files } from "./process.ts";
 import { submit } from "./submit.ts";
 
 /** Every command is a process of its own, which takes seconds where many things run at a time. */
@@ -168,6 +168,44 @@ describe.skipIf(!hasTool("curl"))("with curl", () => {
     expect(metrics.body).toContain('postern_api_refusals_total{reason="role"} 1');
     expect(relay.lines.filter((line) => [viewer, operator].some((token) => line.includes(token)))).toEqual([]);
     expect(await readFile(join(folder.path, "data", "deliver", "tokens.json"), "utf8")).not.toContain(viewer.slice(8));
+  });
+
+  test("whoever listens hears what becomes of a mail, by curl and by the command, until the relay stops", async () => {
+    files = await writeConfig(folder.path, hopPort);
+    const token = await addToken("wall", "viewer");
+    relay = await run(files);
+    const url = `http://127.0.0.1:${files.adminPort}/api/v1/events?types=message.accepted,recipient.*`;
+    await writeFile(join(folder.path, "header"), `Authorization: Bearer ${token}\n`);
+    await using byCurl = await startProcess("curl", ["--silent", "--no-buffer", "--header", `@${join(folder.path, "header")}`, url]);
+    await byCurl.waitForLine((line) => line.startsWith("retry:"));
+    await using byCommand = await startProcess(process.execPath, [MAIN, "events", "--types", "recipient.*", "--config", files.configFile]);
+    // That it listens is known by what it prints: mail is sent until it does.
+    const isDelivered = (line: string): boolean => line.includes("recipient.delivered");
+    let queueId = "";
+    while (!byCommand.lines.some(isDelivered)) {
+      queueId = await submit(relay.port, { from: "scanner@contoso.com", to: ["anna@contoso.com"], content: "Subject: s\r\n\r\nx\r\n" });
+      await relay.waitForLine((line) => line.includes('"recipient.delivered"') && line.includes(queueId));
+    }
+    const data = await byCurl.waitForLine(
+      (line) => line.startsWith("data:") && line.includes("recipient.delivered") && line.includes(queueId),
+    );
+
+    await relay.stop();
+    const [curlExit, commandExit] = await Promise.all([byCurl.exited, byCommand.exited]);
+
+    expect(JSON.parse(data.slice("data: ".length))).toMatchObject({
+      id: expect.any(String),
+      time: expect.any(Number),
+      type: "recipient.delivered",
+      queueId,
+      recipient: "anna@contoso.com",
+      upstream: "next",
+    });
+    expect(byCommand.lines.find(isDelivered)).toMatch(/^\d\d:\d\d:\d\d\.\d{3} INFO +recipient\.delivered queueId=/);
+    expect(curlExit.code).toBe(0);
+    expect(byCurl.lines).toContain('data: {"reason":"stopping"}');
+    expect(commandExit.code).toBe(69);
+    expect(byCommand.lines).toContain("postern: the relay is stopping");
   });
 
   test("a damaged file of tokens opens nothing, raises an alert, and mail goes on", async () => {

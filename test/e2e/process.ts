@@ -6,7 +6,8 @@ import { askEverything } from "../support/canaries/relay.ts";
 import { freePort } from "../support/ports.ts";
 import { runProcess, startProcess, type RunningProcess } from "../support/process.ts";
 
-const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+/** The program's source. */
+export const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 const ENV = { ...process.env, NO_COLOR: "1" };
 
 /** Runs a command on a configuration to its end. */

@@ -1,13 +1,15 @@
 /** What only a whole relay can do, refused. */
+import { EventFeed } from "../../src/admin/event-feed.ts";
 import type { AdminOptions } from "../../src/admin/admin.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import { PosternError } from "../../src/mail/errors.ts";
 
 export const NO_OPERATIONS: Pick<
   AdminOptions,
-  "tests" | "doctor" | "alerts" | "reloads" | "transcripts" | "tokens" | "subjectsShown" | "clock"
+  "tests" | "doctor" | "alerts" | "reloads" | "transcripts" | "tokens" | "events" | "subjectsShown" | "clock"
 > = {
   clock: systemClock,
+  events: new EventFeed(systemClock),
   subjectsShown: () => false,
   tokens: {
     authenticate: () => Promise.resolve({ ok: false, reason: "unknown" }),

@@ -15,8 +15,8 @@ export interface Asked<P, Q, B> {
   readonly caller: Caller;
   /** Who acts: the token's name, else what `by` says. On routes that do not act, whoever asks. */
   readonly operator: Operator;
-  /** Aborts when whoever asked is gone. */
-  readonly gone: AbortSignal;
+  /** Ends the connection. */
+  readonly hangUp: () => void;
 }
 
 /** How an answer goes out. */

@@ -1,6 +1,7 @@
 /** All routes of the API, in the order in which its description shows them. */
 import { ALERT_ROUTES } from "./alerts.ts";
 import { DEVICE_ROUTES } from "./devices.ts";
+import { EVENT_ROUTES } from "./events.ts";
 import { DOCTOR_ROUTES } from "./doctor.ts";
 import { MESSAGE_ROUTES } from "./messages.ts";
 import { QUEUE_ROUTES } from "./queue.ts";
@@ -21,6 +22,7 @@ export const ROUTES: readonly Route[] = described([
   ...ALERT_ROUTES,
   ...TEST_ROUTES,
   ...DOCTOR_ROUTES,
+  ...EVENT_ROUTES,
   ...RELOAD_ROUTES,
   ...TOKEN_ROUTES,
 ]);
