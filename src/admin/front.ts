@@ -10,25 +10,37 @@ import type { SecureContextOptions } from "node:tls";
 /** Answers one request. */
 export type Answer = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
+/** Limits of time, in ms: of a handshake, of a request's head, of a request; and how often they are looked at. */
+export interface FrontLimits {
+  readonly handshake: number;
+  readonly head: number;
+  readonly request: number;
+  readonly look: number;
+}
+
 /** A scrape and a command are short; whoever is slower than this is not one of ours. */
-const REQUEST_TIMEOUT_MS = 30_000;
-const HEADERS_TIMEOUT_MS = 10_000;
-const HANDSHAKE_TIMEOUT_MS = 10_000;
-const OPTIONS = { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: HEADERS_TIMEOUT_MS, maxHeaderSize: 16 * 1024 };
+const LIMITS: FrontLimits = { handshake: 10_000, head: 10_000, request: 30_000, look: 5_000 };
+const MOST_HEADER_BYTES = 16 * 1024;
 
 export class Front {
   readonly #server: Server | SecureServer;
 
   /** @param tls - certificate and key; undefined: plain HTTP */
-  constructor(answer: Answer, tls?: SecureContextOptions) {
+  constructor(answer: Answer, tls?: SecureContextOptions, limits: FrontLimits = LIMITS) {
+    const options = {
+      requestTimeout: limits.request,
+      headersTimeout: limits.head,
+      connectionsCheckingInterval: limits.look,
+      maxHeaderSize: MOST_HEADER_BYTES,
+    };
     const listener = (request: IncomingMessage, response: ServerResponse): void => {
       // A fault here must end one connection, never the process.
       answer(request, response).catch(() => response.destroy());
     };
     this.#server =
       tls === undefined
-        ? createServer(OPTIONS, listener)
-        : createSecureServer({ ...OPTIONS, ...tls, minVersion: "TLSv1.2", handshakeTimeout: HANDSHAKE_TIMEOUT_MS }, listener);
+        ? createServer(options, listener)
+        : createSecureServer({ ...options, ...tls, minVersion: "TLSv1.2", handshakeTimeout: limits.handshake }, listener);
     this.#server.on("tlsClientError", (_: Error, socket: Socket) => socket.destroy());
     // Node begins to keep its time limits when a server listens, and this one never does.
     this.#server.emit("listening");

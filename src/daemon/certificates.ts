@@ -164,7 +164,7 @@ export class ListenerCertificates {
       type: "alert.raised",
       alert: "certificate.invalid",
       subject: entry.name,
-      text: `the new certificate of listener ${entry.name} is not used: ${describeError(error)}`,
+      text: `the new certificate of ${whose(entry)} is not used: ${describeError(error)}`,
       remedy: "put a certificate and its key there that belong together; the one before is still shown",
     });
   }
@@ -179,10 +179,14 @@ export class ListenerCertificates {
       this.#emit({
         type: "alert.raised",
         ...about,
-        text: `the certificate of listener ${entry.name} expired on ${new Date(entry.expiresAt).toISOString().slice(0, 10)}; it is still shown`,
+        text: `the certificate of ${whose(entry)} expired on ${new Date(entry.expiresAt).toISOString().slice(0, 10)}; it is still shown`,
         remedy: "renew it and put it in the same files: it is taken from there without a restart",
       });
   }
+}
+
+function whose({ name }: Pick<Entry, "name">): string {
+  return name === ADMIN_CERTIFICATE ? "the admin listener" : `listener ${name}`;
 }
 
 /** TLS is spoken there, by everybody or by a client of its own. */
@@ -215,7 +219,7 @@ async function readFiles(name: string, files: readonly string[], selfMade: boole
     const expiresAt = certificatesExpireAt(certificates);
     return { name, selfMade, files, read, certificates, expiresAt, seen, faulty: false, invalidAlert: false, expiredAlert: false };
   } catch (error) {
-    throw new PosternError("E_CONFIG", `listener ${name}: ${describeError(error)}`, { cause: error });
+    throw new PosternError("E_CONFIG", `${whose({ name })}: ${describeError(error)}`, { cause: error });
   }
 }
 

@@ -1,6 +1,6 @@
 /** `/transcripts/ID`: what was said with next hops about a message. */
 import { z } from "./engine.ts";
-import { list, listed, queueId, text, time } from "./fields.ts";
+import { list, listed, queueId, time } from "./fields.ts";
 import { jsonRoute, type Route } from "./route.ts";
 
 const Transcript = z
@@ -26,12 +26,17 @@ export const TRANSCRIPT_ROUTES: readonly Route[] = [
       summary: "What was said with next hops about a message",
       params: z.strictObject({ id: queueId() }),
       query: z.strictObject({
-        upstreams: listed(z.array(text("Name.")).max(100))
+        upstreams: listed(z.array(z.string().max(63)).max(100))
           .optional()
           .describe("Also the last probe of each of these upstreams."),
       }),
       answer: z.strictObject({ transcripts: list(Transcript) }),
     },
-    async ({ transcripts }, { params: { id }, query: { upstreams } }) => ({ transcripts: await transcripts.read(id, upstreams ?? []) }),
+    async ({ transcripts }, { params: { id }, query: { upstreams } }) => ({
+      transcripts: await transcripts.read(
+        id,
+        (upstreams ?? []).filter((name) => name !== ""),
+      ),
+    }),
   ),
 ];
