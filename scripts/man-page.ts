@@ -50,6 +50,8 @@ const EXAMPLES: readonly (readonly [string, string])[] = [
   ["postern trace 9:14 10.20.3.7", "What became of the scan of 9:14 from this printer?"],
   ["postern doctor", "What is wrong, and what repairs it?"],
   ["postern queue list --state held", "What waits for a repair?"],
+  ["postern events --types 'recipient.*'", "What becomes of mail at this moment?"],
+  ["postern token add wall --role viewer --expires 90d", "Let a program look, by the API."],
 ];
 
 const terms = (pairs: readonly (readonly [string, string])[]): string[] =>

@@ -473,6 +473,8 @@ describe("other places while it runs", () => {
     const token = await tokenOf("viewer");
     const kept = connect(port, "127.0.0.1");
     await new Promise((resolve) => kept.once("connect", resolve));
+    // Accepted by now: this one came later.
+    await ask("/healthz");
     const answered = new Promise<string>((resolve) => kept.once("data", (part) => resolve(String(part))));
 
     (await admin.prepare([{ host: "0.0.0.0", port, api: true }])).apply();
@@ -490,6 +492,15 @@ describe("other places while it runs", () => {
     expect(after.status).toBe(200);
     expect((await ask("/api/v1/version", bearer(token))).status).toBe(200);
     expect(admin.addresses).toMatchObject([{ address: "127.0.0.1", port }]);
+  });
+
+  test("where only monitoring is to answer a token opens nothing", async () => {
+    const token = await tokenOf("administrator");
+    (await admin.prepare([{ host: "127.0.0.1", port: 0, api: false }])).apply();
+
+    const [api, health] = [await ask("/api/v1/version", bearer(token)), await ask("/healthz")];
+
+    expect([api.status, health.status]).toEqual([404, 200]);
   });
 
   test("what was prepared and dropped leaves things as they were", async () => {

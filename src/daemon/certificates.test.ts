@@ -144,3 +144,38 @@ test("at the start a certificate that does not fit is a fault", async () => {
     /listener printers: the private key cannot be read/,
   );
 });
+
+test("the certificate of the admin listener is watched and named as one of its own; without a key that fits nothing starts", async () => {
+  const clock = new ManualClock();
+  const events: PosternEvent[] = [];
+  await renew(clock, "first");
+  const text = `${MINIMAL_EXAMPLE.replace("/var/lib/postern", "data")}admin: { tls: { certificate: relay.pem, key: relay.key } }\n`;
+  const loaded = parseConfig(text, "p.yaml", folder);
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.faults));
+  const certificates = await ListenerCertificates.read(loaded.config, (event) => events.push(event), clock);
+  const shown: string[] = [];
+  certificates.start({ present: (name) => void shown.push(name) });
+
+  await renew(clock, "second");
+  await certificates.look();
+  await writeFile(join(folder, "relay.key"), "nothing");
+  await certificates.look();
+  await certificates.look();
+  await certificates.stop();
+
+  expect(shown).toEqual(["admin.tls"]);
+  expect(certificates.list()).toMatchObject([{ name: "admin.tls" }]);
+  expect(events).toMatchObject([
+    { type: "certificate.reloaded", listener: "admin.tls" },
+    {
+      type: "alert.raised",
+      alert: "certificate.invalid",
+      subject: "admin.tls",
+      text: expect.stringContaining("the admin listener is not used"),
+    },
+  ]);
+  await expect(ListenerCertificates.read(loaded.config, () => undefined, clock)).rejects.toMatchObject({
+    code: "E_CONFIG",
+    message: expect.stringMatching(/^the admin listener: /),
+  });
+});

@@ -2,6 +2,7 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { RELOAD_ROUTES } from "../../src/admin/api/reload.ts";
 import { SmtpReceiver } from "../crash/smtp-receiver.ts";
 import { makeTestAuthority } from "../fakes/test-ca.ts";
 import { runProcess, startProcess, type RunningProcess } from "../support/process.ts";
@@ -252,7 +253,7 @@ describe.skipIf(!hasTool("curl"))("with curl", () => {
     expect(secured.status).toBe(200);
     expect(faulty).toMatchObject({ code: 78, stderr: expect.stringContaining("admin.tls.certificate") });
     expect(still.status).toBe(200);
-    expect(JSON.parse(renewed.body)).toMatchObject({ ok: true });
+    expect(RELOAD_ROUTES[0]?.answer.parse(JSON.parse(renewed.body))).toMatchObject({ ok: true });
     expect(JSON.parse(line)).toMatchObject({ operator: "portal" });
   });
 });

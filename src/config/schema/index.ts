@@ -39,7 +39,7 @@ export const ConfigFile = z.strictObject({
   queue: about(Queue.prefault({}), { description: "Limits of the queue." }),
   history: about(History.prefault({}), { description: "What is remembered of messages that left." }),
   network: about(Network.prefault({}), { description: "How upstreams are reached." }),
-  admin: about(Admin.prefault({}), { description: "HTTP for operators on this machine." }),
+  admin: about(Admin.prefault({}), { description: "HTTP for operators' programs and for monitoring." }),
   metrics: about(Metrics.prefault({}), { description: "HTTP for monitoring." }),
   alerts: about(Alerts.prefault({}), { description: "Who is told when something needs a person." }),
   log: about(Log.prefault({}), { description: "The log on standard output." }),
