@@ -178,9 +178,8 @@ describe("the end", () => {
   });
 
   test("comes for one that takes nothing for a minute: it is gone", () => {
-    const { clock, feed, hungUp, open } = setting();
+    const { clock, hungUp, open } = setting();
     open();
-    feed.publish(throttled(1));
 
     clock.advance(59_999);
     const early = hungUp.length;

@@ -142,6 +142,8 @@ export class Reader {
     this.listener = listener;
     this.#clock = clock;
     this.#left = left;
+    // The greeting waits.
+    this.#stalledSince = clock.monotonic();
     const { token } = listener;
     if (token?.expiresAt !== undefined) this.#cancelExpiry = clock.after(token.expiresAt - clock.now(), () => this.#check());
   }

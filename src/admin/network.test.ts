@@ -439,6 +439,20 @@ describe("events", () => {
     expect(answer.text).toContain("recipient.*");
   });
 
+  test("and messages are not begun for who asks for the head alone", async () => {
+    const token = await tokenOf("operator");
+
+    const heads = [
+      await ask("/api/v1/events", bearer(token), { method: "HEAD" }),
+      await ask(`/api/v1/queue/${ID}/content`, bearer(token), { method: "HEAD" }),
+      await ask("/api/v1/version", bearer(token), { method: "HEAD" }),
+    ];
+
+    expect(heads.map(({ status, text }) => [status, text])).toEqual(Array.from({ length: 3 }, () => [200, ""]));
+    expect(events).toEqual([]);
+    expect(clock.pending).toBe(0);
+  });
+
   test("end with a word when the relay stops", async () => {
     const ear = listen(await tokenOf("viewer"));
     await ear.heard("retry:");
