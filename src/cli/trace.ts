@@ -64,7 +64,7 @@ interface Question {
 
 /**
  * Each word says by its form what it is: a time, an address of a device or of a person, an id; what is none of these is looked for in
- * subjects, names, and what the next hop said.
+ * addresses, subjects, names, and what the next hop said.
  *
  * @throws PosternError E_USAGE
  */
@@ -104,9 +104,11 @@ export async function findAnswer(places: Places, { queueId, query }: Question, l
     const message = await source.show(queueId);
     return { query, messages: [], message, refusals: [], device: undefined };
   }
-  const messages = await source.find(query, limit);
-  const [only] = messages;
-  const message = only === undefined || messages.length > 1 ? undefined : await source.show(only.queueId);
+  // One more than wanted, where that tells the only one from the latest of many.
+  const found = await source.find(query, Math.max(limit, 2));
+  const [only] = found;
+  const message = only === undefined || found.length > 1 ? undefined : await source.show(only.queueId);
+  const messages = found.slice(0, limit);
   const { devices } = await readKnownDevices(places);
   return {
     query,
@@ -185,7 +187,12 @@ function renderFound(messages: readonly FoundMessage[], timeZone: string): strin
 
 /** Nothing was accepted and nothing refused: what that means, and where to look next. */
 function renderNothing({ query, device }: Trace, words: readonly string[], timeZone: string): string[] {
-  const lines = [`Nothing was accepted or refused that fits ${harmless(words.join(" "), 200)}.`];
+  const { acceptedFrom: from, acceptedUntil: until } = query;
+  const span =
+    from === undefined || until === undefined ? "" : ` (${formatTime(from, timeZone)} to ${formatTime(until - 1, timeZone)}, ${timeZone})`;
+  const lines = [`Nothing was accepted or refused that fits ${harmless(words.join(" "), 200)}${span}.`];
+  if (query.text !== undefined)
+    lines.push("A word is looked for in addresses, names, ids and replies; in subjects only where log.subjects keeps them.");
   if (query.device === undefined) {
     lines.push("Ask with fewer words, or by device: postern trace ADDRESS. postern devices list shows who was seen.");
   } else if (device === undefined) {

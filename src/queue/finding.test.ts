@@ -67,6 +67,14 @@ test("text is found in whatever case, letters beyond ASCII too, and signs that m
   expect(await found({ text: "Relev_" })).toEqual([]);
 });
 
+test("a word is found in the addresses too: who remembers the name remembers it without its domain", async () => {
+  const scan = await accept({ recipients: ["bruno@contoso.com", "anna@contoso.com"] });
+  const report = await accept({ reversePath: "anna@fabrikam.com", recipients: ["it@contoso.com"] });
+
+  expect(await found({ text: "Anna" })).toEqual([report, scan]);
+  expect(await found({ text: "fabrikam" })).toEqual([report]);
+});
+
 test("what stands in another field of the message than the one asked for does not count", async () => {
   await accept({ subject: "to anna@contoso.com", recipients: ["bruno@contoso.com"] });
 

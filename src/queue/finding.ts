@@ -24,14 +24,11 @@ function fits(message: AcceptedMessage, query: MessageQuery): boolean {
   const contains = (field: string | undefined, text: string): boolean => field?.toLowerCase().includes(text.toLowerCase()) ?? false;
   const { messageId, address, text } = query;
   if (messageId !== undefined && !contains(message.messageId, messageId)) return false;
-  if (
-    address !== undefined &&
-    ![message.reversePath, message.originalSender, message.headerFrom, ...message.recipients].some((field) => contains(field, address))
-  )
-    return false;
+  const people = [message.reversePath, message.originalSender, message.headerFrom, ...message.recipients];
+  if (address !== undefined && !people.some((field) => contains(field, address))) return false;
   if (text === undefined) return true;
   const { client, listener, helo, user } = message.origin;
-  return [message.subject, message.messageId, client, listener, helo, user].some((field) => contains(field, text));
+  return [message.subject, message.messageId, client, listener, helo, user, ...people].some((field) => contains(field, text));
 }
 
 /** Messages whose attempts tell of a text: the next hop's id, its reply. */

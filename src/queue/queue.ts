@@ -404,7 +404,7 @@ export interface MessageQuery {
   readonly device?: string | undefined;
   /** Of the sender, given or replaced, or of a recipient; where no message has it, a Message-ID, which looks like an address without its brackets. */
   readonly address?: string | undefined;
-  /** Subject, client, listener, HELO name, user; or of an attempt the upstream's name, its id of the message, its reply. */
+  /** Subject, client, listener, HELO name, user, sender, recipient; or of an attempt the upstream's name, its id of the message, its reply. */
   readonly text?: string | undefined;
   /** ms since the epoch; from inclusive, until exclusive. */
   readonly acceptedFrom?: number | undefined;

@@ -73,6 +73,9 @@ test("delivered, deferred and bounced mail is found by device, time, address, su
   ]);
 
   for (const id of [delivered, deferred, bounced]) expect(all.stdout).toContain(id);
+  const latest = await trace("127.0.0.1", "--limit", "1");
+  expect(latest.stdout, "the latest of several is not shown as if it were the only one").toContain("(the latest 1; --limit shows more)");
+  expect(latest.stdout).toContain(bounced);
   expect(all.stdout).toMatch(new RegExp(`^${delivered} .* delivered +127\\.0\\.0\\.1`, "m"));
   expect(JSON.parse(byAddress.stdout)).toMatchObject({ messages: [{ queueId: deferred, states: { deferred: 1 } }] });
   expect(bySubject.stdout).toMatch(new RegExp(`^queue id +${delivered}$`, "m"));
@@ -112,8 +115,9 @@ test("what was never seen is told so, with where to look; nonsense is one line a
   ]);
 
   expect(never).toMatchObject({ code: 0, stdout: expect.stringContaining("10.20.3.7 was never seen: it did not reach this relay.") });
+  expect(quiet.stdout).toContain("that fits 127.0.0.1 2020-01-01 (2020-01-01 00:00:00 to 2020-01-01 23:59:59, Europe/Paris).\n");
   expect(quiet.stdout).toMatch(/127\.0\.0\.1 was last seen .*; its last message came /);
-  expect(nothing.stdout).toContain("Nothing was accepted or refused that fits no-such-word.");
+  expect(nothing.stdout).toContain("Nothing was accepted or refused that fits no-such-word.\nA word is looked for in");
   expect(noTime).toMatchObject({ code: 64, stderr: expect.stringMatching(/^postern: 25:99 is no time: try 9:14/) });
   expect(twice).toMatchObject({ code: 64, stderr: "postern: 10.0.0.1 and 10.0.0.2 are both a device: give one\n" });
 });
