@@ -77,7 +77,8 @@ export function readHost(text: string): Read<string> {
 export function readDomain(text: string): Read<string> {
   const wildcard = text.startsWith("*.");
   const name = canonicalDomain(wildcard ? text.slice(2) : text);
-  if (!isHostName(name)) return { expected: 'a domain such as contoso.com, or "*.contoso.com" for its subdomains' };
+  // Microsoft 365 has no domain of a single label: it is a name cut short.
+  if (!isHostName(name) || !name.includes(".")) return { expected: 'a domain such as contoso.com, or "*.contoso.com" for its subdomains' };
   return { value: wildcard ? `*.${name}` : name };
 }
 

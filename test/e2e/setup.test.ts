@@ -214,6 +214,29 @@ test("answers that make no sense are all named on one line, and nothing is writt
   await expect(stat(configFile)).rejects.toThrow("ENOENT");
 });
 
+test.each([
+  [{ overrides: { mailboxx: { port: 2587 } } }, 'overrides: there is no upstream "mailboxx" in this setup; one of: mailbox'],
+  [{ overrides: { graph: { host: "127.0.0.1" } } }, 'overrides: there is no upstream "graph" in this setup; one of: mailbox'],
+  [{ overrides: { mailbox: "127.0.0.1" } }, "overrides: mailbox: expected keys of an upstream, such as { port: 2587 }"],
+  [{ overrides: [] }, "overrides: expected the names of upstreams with keys below them"],
+  [{ domains: ["contoso"] }, 'domains: expected a domain such as contoso.com, or "*.contoso.com" for its subdomains, not "contoso"'],
+])("%j is a fault of the answers", async (answers, fault) => {
+  const { code, stderr } = await setup({ ...BASE, tenant: "contoso.onmicrosoft.com", ...answers });
+
+  expect(stderr).toBe(`postern: ${join(folder.path, "answers.yaml")}: ${fault}\n`);
+  expect(code).toBe(64);
+});
+
+test("overrides without anything below them are none; a broken file is told where it breaks, and nothing else", async () => {
+  const empty = await setup({ ...BASE, tenant: "contoso.onmicrosoft.com", overrides: null });
+  const file = join(folder.path, "broken.yaml");
+  await writeFile(file, "networks: [10.20.0.0/16]\ndomains: [contoso.com\n");
+  const broken = await postern(configFile, "setup", "--force", "--answers", file);
+
+  expect(empty.code).toBe(0);
+  expect(broken).toMatchObject({ code: 64, stderr: expect.stringMatching(/^postern: [^\n]*broken\.yaml: [^;\n]* at line 3, column 1\n$/) });
+});
+
 test("without a terminal and without answers it says what to do", async () => {
   expect(await postern(configFile, "setup")).toMatchObject({ code: 64, stderr: expect.stringContaining("so --answers FILE is needed") });
 });

@@ -4,7 +4,8 @@ import { parseDocument } from "yaml";
 import { nearest } from "../../config/nearest.ts";
 import { PosternError } from "../../mail/errors.ts";
 import { paint } from "../table.ts";
-import { QUESTIONS, toAnswers, type Answers, type Given, type Question } from "./answers.ts";
+import { DOORS, QUESTIONS, toAnswers, type Answers, type Given, type Question } from "./answers.ts";
+import { DOOR_NAMES } from "./config-file.ts";
 
 type Filling = Record<string, readonly string[]>;
 
@@ -33,11 +34,15 @@ function fallbackOf(question: Question, given: Given): string | undefined {
  */
 export function answersFromFile(text: string, name: string): Answers {
   const document = parseDocument(text);
-  const faults = document.errors.map(({ message }) => `${name}: ${message.split("\n", 1)[0]}`);
-  const content: unknown = faults.length > 0 ? {} : document.toJS();
+  const [broken] = document.errors;
+  // One broken line often breaks what follows: the first says where to look, and what is missing besides cannot be known.
+  if (broken !== undefined) throw new PosternError("E_USAGE", `${name}: ${(broken.message.split("\n", 1)[0] ?? "").replace(/:$/, "")}`);
+  const faults: string[] = [];
+  const content: unknown = document.toJS();
   if (typeof content !== "object" || content === null || Array.isArray(content))
     throw new PosternError("E_USAGE", `${name}: expected a mapping of answers, such as domains: [contoso.com]`);
-  const { overrides = {}, ...rest } = content as Record<string, unknown>;
+  const { overrides: overriding, ...rest } = content as Record<string, unknown>;
+  const overrides = overriding ?? {};
   const known = QUESTIONS.map(({ key }) => key);
   for (const key of Object.keys(rest)) {
     if (known.includes(key)) continue;
@@ -50,7 +55,9 @@ export function answersFromFile(text: string, name: string): Answers {
     const value = rest[question.key];
     const texts = value === undefined || value === null ? fallbackOf(question, given) : value;
     if (texts === undefined) {
-      if (question.optional !== true) faults.push(`${name}: ${question.key}: is missing: ${question.text}`);
+      // A default that cannot be made, because an answer above it is wrong, is no fault of its own.
+      const follows = question.fallback !== undefined && faults.length > 0;
+      if (question.optional !== true && !follows) faults.push(`${name}: ${question.key}: is missing: ${question.text}`);
       continue;
     }
     const list = (Array.isArray(texts) ? texts : [texts]).map((one: unknown) =>
@@ -65,8 +72,24 @@ export function answersFromFile(text: string, name: string): Answers {
       faults.push(`${name}: ${question.key}: expected ${result.expected}, not ${JSON.stringify(result.seen.slice(0, 80))}`);
     else given[question.key] = result.values;
   }
+  faults.push(...overrideFaults(overrides, given).map((fault) => `${name}: overrides: ${fault}`));
   if (faults.length > 0) throw new PosternError("E_USAGE", faults.join("; "));
   return toAnswers(given, overrides as Answers["overrides"]);
+}
+
+/** What is not right about the shape of `overrides`; `check` judges the keys themselves. */
+function overrideFaults(overrides: unknown, given: Given): string[] {
+  if (!isMapping(overrides)) return ["expected the names of upstreams with keys below them"];
+  const names: readonly string[] = DOORS.filter((door) => given["doors"]?.includes(door) === true).map((door) => DOOR_NAMES[door]);
+  return Object.entries(overrides).flatMap(([upstream, fields]) => {
+    if (!names.includes(upstream))
+      return [`there is no upstream ${JSON.stringify(upstream.slice(0, 80))} in this setup; one of: ${names.join(", ")}`];
+    return isMapping(fields) ? [] : [`${upstream}: expected keys of an upstream, such as { port: 2587 }`];
+  });
+}
+
+function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Asks at the terminal, explains, and asks again where an answer makes no sense. Questions go to stderr, so that stdout is what was made. */
