@@ -5,7 +5,6 @@
  * Order of the start: queue (recovers what a crash left), ways out, monitoring and control, listeners. Mail is accepted last, so that
  * nothing is accepted that could not be looked after.
  */
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Admin, AdminSources, PlacesToBe, Readiness, StatusView } from "../admin/admin.ts";
 import { controlSocketPath, EventFeed, startAdmin } from "../admin/admin.ts";
@@ -38,6 +37,7 @@ import type { BoundAddress, Receiver, ReceiverSettings } from "../receive/receiv
 import type { Upstream } from "../upstream/upstream.ts";
 import { adminPlaces, presentTo } from "./admin-places.ts";
 import { ListenerCertificates } from "./certificates.ts";
+import { prepareDataDir, usingDataDir } from "./data-dir.ts";
 import { buildUpstream, buildUpstreams, placeOf, type WarnDoor } from "./doors.ts";
 import { LastErrors } from "./last-errors.ts";
 import { buildClients, buildListeners, doorLimits, receiverLimits } from "./listening.ts";
@@ -137,11 +137,11 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   const startedAt = clock.now();
   const version = versions();
 
-  await mkdir(config.data_dir, { recursive: true, mode: 0o700 });
+  await prepareDataDir(config.data_dir);
   await alerts.load();
   starting.started(() => alerts.stop());
   const tokens = new Tokens({ path: tokenFilePath(config.data_dir), clock, emit });
-  await tokens.load();
+  await usingDataDir(config.data_dir, () => tokens.load());
   starting.started(() => tokens.settled());
   const certificates = await ListenerCertificates.read(config, emit, clock);
   const transcripts = buildTranscripts(config, emit);
@@ -153,14 +153,16 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   const board = new DoorBoard();
   const router = new LiveRouter(buildRouter(config, upstreams, board));
 
-  const queue = await openQueue({
-    directory: join(config.data_dir, "queue"),
-    route: router.choose,
-    emit,
-    clock,
-    ...queueLimits(config),
-    unsafeNoSync: options.unsafeNoSync,
-  });
+  const queue = await usingDataDir(config.data_dir, () =>
+    openQueue({
+      directory: join(config.data_dir, "queue"),
+      route: router.choose,
+      emit,
+      clock,
+      ...queueLimits(config),
+      unsafeNoSync: options.unsafeNoSync,
+    }),
+  );
   starting.started(() => queue.close());
 
   alertMails.attach({ queue, router, board, upstreams, emit, clock });

@@ -536,7 +536,9 @@ test("a port that is taken is an error that names the listener, and nothing stay
     emit: () => undefined,
   });
 
-  await expect(other.start()).rejects.toThrow(/listener taken .*EADDRINUSE/);
+  await expect(other.start()).rejects.toThrow(
+    new RegExp(`listener taken cannot be bound: .*EADDRINUSE.*; another program listens there: ss -ltnp 'sport = :\\d+' names it$`),
+  );
 });
 
 test("a client that never reads its replies does not fill our memory", async () => {

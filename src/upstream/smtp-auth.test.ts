@@ -297,13 +297,17 @@ test("a certificate whose key is not its own is SECRET", async () => {
 
 test("waiting for a token can be stopped", async () => {
   const secret = async (): Promise<string> => await new Promise(() => {});
-  const { upstream } = await scene({ options: { credential: { type: "client-secret", clientId: "1", secret } } });
+  const { upstream, events } = await scene({ options: { credential: { type: "client-secret", clientId: "1", secret } } });
   const stop = new AbortController();
   const attempt = upstream.attempt(mail(), stop.signal);
 
   stop.abort();
 
   expect((await attempt).refusal).toMatchObject({ stage: "token", fault: { code: "ABORTED" } });
+  expect(
+    events.filter(({ type }) => type === "upstream.auth.failed"),
+    "nobody refused the sign-in",
+  ).toEqual([]);
 });
 
 test("a certificate proves the application, by an encrypted key too, and tells when it ends", async () => {

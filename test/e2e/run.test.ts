@@ -100,6 +100,18 @@ test("a second daemon on the same data_dir exits 69 with one line and leaves the
   }
 });
 
+test("a data_dir that nobody can write to is one line with what to do, and no crash", async () => {
+  await using folder = await tempDir();
+  // Not even root may make folders in sysfs.
+  const files = await writeConfig(folder.path, 25, { data_dir: "/sys/postern" });
+  const ended = await postern(files.configFile, "run");
+
+  expect(ended.stderr).toMatch(/^postern: data_dir \/sys\/postern cannot be used: E[A-Z]+: [^\n]*; [^\n]*name another folder\n$/);
+  expect(ended.stdout).not.toContain("daemon.crashed");
+  // A read-only file system, as in many containers, may be mended by the next start.
+  expect(ended.code).toBe(ended.stderr.includes("EROFS") ? 69 : 78);
+});
+
 test("a busy port is one line and exit 78", async () => {
   await using folder = await tempDir();
   const other = createServer().listen(0, "127.0.0.1");
@@ -111,7 +123,9 @@ test("a busy port is one line and exit 78", async () => {
   other.close();
 
   expect(ended.code).toBe(78);
-  expect(ended.stderr).toMatch(new RegExp(`^postern: [^\\n]*printers[^\\n]*EADDRINUSE[^\\n]*127\\.0\\.0\\.1:${port}\\n$`));
+  expect(ended.stderr).toMatch(
+    new RegExp(`^postern: [^\\n]*printers[^\\n]*EADDRINUSE[^\\n]*127\\.0\\.0\\.1:${port}; another program listens there[^\\n]*\\n$`),
+  );
 });
 
 test("a listener certificate that does not fit its key is exit 78, and nothing listens", async () => {

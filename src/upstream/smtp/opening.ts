@@ -178,6 +178,8 @@ export class ConnectionOpener {
 
   #authFailed(refusal: Refusal): Refusal {
     const { stage, reply, fault } = refusal;
+    // That we were told to stop says nothing about the sign-in.
+    if (fault?.code === "ABORTED") return refusal;
     this.#options.emit({ type: "upstream.auth.failed", upstream: this.#options.name, stage, cause: causeOf(refusal), reply, fault });
     return refusal;
   }
