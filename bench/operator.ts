@@ -4,6 +4,7 @@
  */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import { toFilter } from "../src/cli/queue-filter.ts";
 import { queueSource } from "../src/cli/queue-source.ts";
 import { findAnswer, readQuestion } from "../src/cli/trace.ts";
@@ -16,6 +17,9 @@ import { tempDir } from "../test/support/temp-dir.ts";
 import { Cleanup } from "./cleanup.ts";
 import { makeLongHistory, type Landmark } from "./long-history.ts";
 import { describeMachine, median, type Machine } from "./machine.ts";
+
+/** The daemon ends its thread for looking after 30 s without questions. */
+const REST_MS = 35_000;
 
 /** What an operator should never wait longer than. */
 const BAR_MS = 200;
@@ -41,6 +45,10 @@ export interface OperatorBenchResult {
   /** Node with nothing to do, and `postern version`: what no command can be faster than. */
   readonly nodeMs: number;
   readonly versionMs: number;
+  /** `queue list` as the daemon's first command, with which it loads the API. One time, no median. */
+  readonly firstMs: number;
+  /** `queue list` after a while without questions: the daemon starts its thread for looking. One time, no median. */
+  readonly afterRestMs: number;
   readonly commands: readonly { readonly command: string; readonly withDaemon: Times; readonly without: Times }[];
 }
 
@@ -64,15 +72,25 @@ export async function benchOperator(options: OperatorBenchOptions): Promise<Oper
     const questions = questionsAbout(landmark);
     const relay = await startRelay(files, { build });
     cleanup.add(async () => void (await relay.stop("SIGKILL")));
+    const type = async (words: readonly string[]): Promise<void> => {
+      const { code, stderr } = await runProcess(...posternCommand(build, files.configFile, ...words));
+      if (code !== 0) throw new Error(`postern ${words.join(" ")} ended with ${code}: ${stderr}`);
+    };
+    const listOnce = async (): Promise<number> => {
+      const startedAt = performance.now();
+      await type(["queue", "list"]);
+      return performance.now() - startedAt;
+    };
+    const firstMs = await listOnce();
+    progress("a rest");
+    await wait(REST_MS);
+    const afterRestMs = await listOnce();
     const measure = async (): Promise<Times[]> => {
       const times: Times[] = [];
       for (const { words, ask } of questions) {
         progress(words.join(" "));
         times.push({
-          typedMs: await timed(rounds, async () => {
-            const { code, stderr } = await runProcess(...posternCommand(build, files.configFile, ...words));
-            if (code !== 0) throw new Error(`postern ${words.join(" ")} ended with ${code}: ${stderr}`);
-          }),
+          typedMs: await timed(rounds, () => type(words)),
           answerMs: await timed(rounds, () => ask(places)),
         });
       }
@@ -86,6 +104,8 @@ export async function benchOperator(options: OperatorBenchOptions): Promise<Oper
       messages,
       states,
       nodeMs: await timed(rounds, () => runProcess(process.execPath, ["-e", "0"])),
+      firstMs,
+      afterRestMs,
       versionMs: await timed(rounds, () => runProcess(...posternCommand(build, files.configFile, "version"))),
       commands: questions.map(({ words }, at) => ({
         command: words.map((word) => (/[ <>]/.test(word) ? `'${word}'` : word)).join(" "),
@@ -180,7 +200,16 @@ async function timed(rounds: number, work: () => Promise<unknown>): Promise<numb
   return median(times);
 }
 
-export function formatOperatorBench({ machine, messages, states, nodeMs, versionMs, commands }: OperatorBenchResult): string {
+export function formatOperatorBench({
+  machine,
+  messages,
+  states,
+  nodeMs,
+  versionMs,
+  firstMs,
+  afterRestMs,
+  commands,
+}: OperatorBenchResult): string {
   const ms = (value: number): string => `${value.toFixed(value < 10 ? 1 : 0)}${value > BAR_MS ? " !" : ""}`.padStart(9);
   return [
     `Postern ${machine.postern} (Node ${machine.node}, SQLite ${machine.sqlite}), Linux ${machine.kernel}, ${machine.cpu}`,
@@ -188,6 +217,7 @@ export function formatOperatorBench({ machine, messages, states, nodeMs, version
       .map(([state, count]) => `${count} ${state}`)
       .join(", ")}`,
     `node alone ${nodeMs.toFixed(0)} ms, postern version ${versionMs.toFixed(0)} ms`,
+    `queue list as the first command of the daemon ${firstMs.toFixed(0)} ms, after a while without questions ${afterRestMs.toFixed(0)} ms`,
     "",
     `${"ms, medians (! over 200)".padEnd(64)} ${"WITH THE DAEMON".padStart(19)} ${"WITHOUT".padStart(19)}`,
     `${"".padEnd(64)} ${"as typed".padStart(9)} ${"answer".padStart(9)} ${"as typed".padStart(9)} ${"answer".padStart(9)}`,
