@@ -39,6 +39,11 @@ test("the oracle has nothing against a mail that was sent and taken", () => {
   expect(wrong("floor", Buffer.from(MAIL), HEARD, [taken()])).toBeUndefined();
 });
 
+test("the oracle has nothing against a local part that only looks like another domain", () => {
+  const recipients = ["anna\u00caexample.net@contoso.com"];
+  expect(wrong("floor", Buffer.from(MAIL), HEARD, [taken({ recipients })])).toBeUndefined();
+});
+
 test.each<[string, ClientName, string, string, Accepted[]]>([
   ["mail of a stranger", "unlisted", MAIL, "", [taken()]],
   ["one mail taken for two", "floor", MAIL, HEARD, [taken(), taken()]],
@@ -46,6 +51,8 @@ test.each<[string, ClientName, string, string, Accepted[]]>([
   ["mail without DATA", "floor", MAIL.replace("DATA", "NOOP"), HEARD, [taken()]],
   ["a relay to outside", "floor", MAIL, HEARD, [taken({ recipients: ["v@example.net"] })]],
   ["a hidden relay to outside", "floor", MAIL, HEARD, [taken({ recipients: ["v%example.net@contoso.com"] })]],
+  ["a relay by another host", "floor", MAIL, HEARD, [taken({ recipients: ["example.net!v@contoso.com"] })]],
+  ["a relay by a quoted address", "floor", MAIL, HEARD, [taken({ recipients: ['"v@example.net"@contoso.com'] })]],
   ["a sender outside", "floor", MAIL, HEARD, [taken({ reversePath: "ceo@example.net" })]],
   ["a line end in an address", "app", MAIL, HEARD, [taken({ recipients: ["a\r\nb@x"] })]],
   ["a promise that was not kept", "app", MAIL, HEARD, []],

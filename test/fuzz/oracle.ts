@@ -20,9 +20,15 @@ function wrongAccepted(client: ClientName, sent: Buffer, accepted: readonly Acce
     if (client !== "floor") continue;
     if (reversePath !== "" && !reversePath.endsWith("@contoso.com")) return `a sender outside was taken: ${reversePath}`;
     for (const recipient of recipients)
-      if (!recipient.endsWith("@contoso.com") || /example\.net/i.test(recipient)) return `relayed outside: ${recipient}`;
+      if (!recipient.endsWith("@contoso.com") || namesAnotherWay(recipient)) return `relayed outside: ${recipient}`;
   }
   return undefined;
+}
+
+/** A local part that asks to be sent on. A letter between it and the name, such as a mutation leaves there, asks for nothing. */
+function namesAnotherWay(recipient: string): boolean {
+  const localPart = recipient.slice(0, recipient.lastIndexOf("@"));
+  return /example\.net/i.test(localPart) && /[^\w.+\u0080-\uffff-]/.test(localPart);
 }
 
 function wrongReplies(client: ClientName, heard: string, accepted: readonly Accepted[]): string | undefined {
