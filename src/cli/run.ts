@@ -5,7 +5,7 @@ import { describeError, POSTERN_ERRORS, PosternError } from "../mail/errors.ts";
 import { createObserver } from "../observe/observer.ts";
 import type { Observer } from "../observe/observer.ts";
 import { systemClock } from "../platform/clock.ts";
-import { releaseMemory } from "../platform/memory.ts";
+import { releaseMemory, releaseMemoryAtRest } from "../platform/memory.ts";
 import { openServiceManager } from "../platform/sd-notify.ts";
 import { watchSignals } from "../platform/signals.ts";
 import type { GlobalOptions } from "./options.ts";
@@ -57,6 +57,7 @@ export async function runCommand(options: GlobalOptions): Promise<number> {
     const stopWatchdog = manager.startWatchdog(() => true);
     await manager.ready();
     releaseMemory();
+    const stopReleasing = releaseMemoryAtRest(systemClock);
 
     const end = Promise.withResolvers<Error | undefined>();
     const unwatch = watchSignals({
@@ -78,6 +79,7 @@ export async function runCommand(options: GlobalOptions): Promise<number> {
     await daemon.stop();
     unwatch();
     stopWatchdog();
+    stopReleasing();
     observer.emit({ type: "daemon.stopped" });
     return failure === undefined ? 0 : EX_TEMPFAIL;
   } catch (error) {

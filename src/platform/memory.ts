@@ -1,6 +1,7 @@
 /** Gives memory back to the system. */
-import { setFlagsFromString } from "node:v8";
+import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import type { Clock } from "./clock.ts";
 
 /**
  * Collects garbage once and returns the freed pages. For the end of the start: loading the code fills a heap that the daemon then does
@@ -11,4 +12,57 @@ export function releaseMemory(): void {
   const collect = runInNewContext("gc") as (options: { type: "major"; execution: "sync"; flavor: "last-resort" }) => void;
   collect({ type: "major", execution: "sync", flavor: "last-resort" });
   setFlagsFromString("--no-expose-gc");
+}
+
+/** How often is looked. */
+const LOOK_EVERY_MS = 15_000;
+/** At rest is what was busy for less than this part of the time between two looks. */
+const REST = 0.05;
+/** Less than this is not worth a pause of some 50 ms. */
+const MOST_GROWTH = 1.2;
+const LEAST_GROWTH_BYTES = 8 * 1024 * 1024;
+
+/** What is looked at and done; others for tests. */
+export interface Heap {
+  /** Part of the time since the last call in which the event loop had work, 0 to 1. */
+  busy(): number;
+  /** What the heap of this thread takes of memory, garbage included. */
+  sizeBytes(): number;
+  release(): void;
+}
+
+/**
+ * From now on gives memory back after work, once there is rest: with much memory in the machine V8 lets hundreds of MB of garbage lie where a heap of twenty
+ * was in use, and a process that does nothing does not collect at all. Each thread has a heap of its own.
+ *
+ * @returns ends it
+ */
+export function releaseMemoryAtRest(clock: Clock, heap: Heap = ownHeap()): () => void {
+  let needed = heap.sizeBytes();
+  let cancel: () => void = () => undefined;
+  const look = (): void => {
+    const grown = heap.sizeBytes() > Math.max(needed * MOST_GROWTH, needed + LEAST_GROWTH_BYTES);
+    if (heap.busy() < REST && grown) {
+      heap.release();
+      needed = heap.sizeBytes();
+    }
+    cancel = clock.after(LOOK_EVERY_MS, look);
+  };
+  heap.busy();
+  cancel = clock.after(LOOK_EVERY_MS, look);
+  return () => cancel();
+}
+
+function ownHeap(): Heap {
+  let last = performance.eventLoopUtilization();
+  return {
+    busy: () => {
+      const now = performance.eventLoopUtilization();
+      const { utilization } = performance.eventLoopUtilization(now, last);
+      last = now;
+      return utilization;
+    },
+    sizeBytes: () => getHeapStatistics().total_heap_size,
+    release: releaseMemory,
+  };
 }

@@ -5,7 +5,8 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { backup } from "node:sqlite";
 import { describeError, PosternError } from "../mail/errors.ts";
-import { releaseMemory } from "../platform/memory.ts";
+import { systemClock } from "../platform/clock.ts";
+import { releaseMemory, releaseMemoryAtRest } from "../platform/memory.ts";
 import { attemptCounter, type AttemptCounter } from "./counting.ts";
 import { accepting, sweeping, type Accepting, type Sweeping } from "./accepting.ts";
 import { claiming, type Claiming } from "./claiming.ts";
@@ -327,6 +328,7 @@ async function start(): Promise<void> {
   idle(tools);
   // Starting filled a heap of its own here, too.
   releaseMemory();
+  releaseMemoryAtRest(systemClock);
 }
 
 start().catch(fail);

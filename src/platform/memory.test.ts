@@ -1,0 +1,63 @@
+import { expect, test } from "vitest";
+import { ManualClock } from "./clock.ts";
+import { releaseMemoryAtRest } from "./memory.ts";
+
+const MIB = 1024 * 1024;
+const LOOK_MS = 15_000;
+
+/** A heap whose figures the test sets; released it has what it needs. */
+function heapOf(sizeMib: number) {
+  const heap = {
+    busyPart: 0,
+    sizeMib,
+    neededMib: sizeMib,
+    released: 0,
+    busy: () => heap.busyPart,
+    sizeBytes: () => heap.sizeMib * MIB,
+    release: () => {
+      heap.released++;
+      heap.sizeMib = heap.neededMib;
+    },
+  };
+  return heap;
+}
+
+test("memory that work left behind is given back at the first rest, not while work goes on", () => {
+  const clock = new ManualClock();
+  const heap = heapOf(100);
+  releaseMemoryAtRest(clock, heap);
+
+  Object.assign(heap, { sizeMib: 300, busyPart: 0.4 });
+  clock.advance(4 * LOOK_MS);
+  const whileBusy = heap.released;
+  heap.busyPart = 0.01;
+  clock.advance(LOOK_MS);
+
+  expect(whileBusy).toBe(0);
+  expect(heap).toMatchObject({ released: 1, sizeMib: 100 });
+});
+
+test("what is needed now is not given back again and again, and a little more than that is left alone", () => {
+  const clock = new ManualClock();
+  const heap = heapOf(100);
+  releaseMemoryAtRest(clock, heap);
+
+  Object.assign(heap, { sizeMib: 200, neededMib: 190 });
+  clock.advance(10 * LOOK_MS);
+  heap.sizeMib = 220;
+  clock.advance(10 * LOOK_MS);
+
+  expect(heap.released).toBe(1);
+});
+
+test("ended, it does nothing any more", () => {
+  const clock = new ManualClock();
+  const heap = heapOf(100);
+  const end = releaseMemoryAtRest(clock, heap);
+
+  end();
+  heap.sizeMib = 500;
+  clock.advance(LOOK_MS);
+
+  expect({ released: heap.released, pending: clock.pending }).toEqual({ released: 0, pending: 0 });
+});
