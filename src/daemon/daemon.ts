@@ -428,9 +428,10 @@ function operated(queue: Queue, deliverer: Deliverer): AdminSources["queue"] {
     find: (query, limit) => queue.find(query, limit),
     contentRow: (queueId, place) => queue.contentRow(queueId, place),
     act: async ({ verb, filter, by }) => {
-      if (verb === "bounce") return await deliverer.giveUp(filter, by);
-      const result = await queue.act({ verb, filter, by });
-      if (verb === "retry") {
+      const result = verb === "bounce" ? await deliverer.giveUp(filter, by) : await queue.act({ verb, filter, by });
+      if (verb !== "retry") {
+        if (result.changed.length > 0) await deliverer.recount();
+      } else {
         const waiting = await queue.list({ ...filter, states: ["queued", "deferred", "held"] }, MOST_LOOKED_AT);
         if (waiting.length >= MOST_LOOKED_AT) deliverer.kick();
         else for (const lane of new Set(waiting.map((entry) => entry.lane))) deliverer.kick(lane);

@@ -65,6 +65,22 @@ test("a sender of which the queue had nothing is forgotten, unless it was met wh
   expect(senders.nextProbeAt).toBe(3 * MINUTE);
 });
 
+test("whoever has nothing held any more is done with, unless more of it was held while the queue was asked", () => {
+  const { held: senders, events } = held(["gone@contoso.com", "held@contoso.com"]);
+  senders.refused("gone@contoso.com", REFUSAL, 0);
+  senders.refused("again@contoso.com", REFUSAL, 0);
+  const before = senders.meetings();
+
+  senders.refused("again@contoso.com", REFUSAL, 1);
+  senders.refused("new@contoso.com", REFUSAL, 1);
+  senders.recounted(before, new Set(["held@contoso.com"]));
+
+  expect(events.filter(({ type }) => type === "alert.cleared")).toEqual([
+    { type: "alert.cleared", alert: "sender.held", subject: "scans gone@contoso.com" },
+  ]);
+  expect([...senders.meetings().keys()]).toEqual(["held@contoso.com", "again@contoso.com", "new@contoso.com"]);
+});
+
 test("many senders are tried one after the other with time in between, and hurried ones no faster", () => {
   const { held: senders } = held(["a@contoso.com", "b@contoso.com"]);
 

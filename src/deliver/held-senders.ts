@@ -16,6 +16,8 @@ interface HeldSender {
   alarmed: boolean;
   /** Mail of it was held since it was last due. */
   metAgain: boolean;
+  /** How often its mail was held. */
+  meetings: number;
 }
 
 /** What was found out about a sender's mail. */
@@ -63,6 +65,7 @@ export class HeldSenders {
     const held = this.#add(sender, now);
     if (held === undefined) return;
     held.metAgain = true;
+    held.meetings += 1;
     if (held.alarmed) return;
     held.alarmed = true;
     this.#emit({
@@ -81,7 +84,7 @@ export class HeldSenders {
         this.#incomplete = true;
         return undefined;
       }
-      held = { nextProbeAt: now + this.#delayMs(0), probes: 0, alarmed: false, metAgain: false };
+      held = { nextProbeAt: now + this.#delayMs(0), probes: 0, alarmed: false, metAgain: false, meetings: 0 };
       this.#senders.set(sender, held);
       this.#earliest = Math.min(this.#earliest, held.nextProbeAt);
     }
@@ -114,6 +117,21 @@ export class HeldSenders {
   missing(sender: string, now: number): void {
     if (this.#senders.get(sender)?.metAgain === true) this.tried(sender, now);
     else this.cleared(sender);
+  }
+
+  /** Who is looked after, and how often their mail was held; for `recounted`. */
+  meetings(): ReadonlyMap<string, number> {
+    return new Map([...this.#senders].map(([sender, { meetings }]) => [sender, meetings]));
+  }
+
+  /**
+   * The queue told of whom it holds something: the others are done with, unless more of them was held while it was asked.
+   *
+   * @param before - `meetings()` of the moment before it was asked
+   */
+  recounted(before: ReadonlyMap<string, number>, held: ReadonlySet<string>): void {
+    for (const [sender, meetings] of before)
+      if (!held.has(sender) && this.#senders.get(sender)?.meetings === meetings) this.cleared(sender);
   }
 
   /** It may send again, or nothing of it is held any more. */

@@ -254,6 +254,16 @@ export class Lane {
     this.#pump();
   }
 
+  /** Sees whose mail is still held by `sender`, after an operator acted on some. */
+  async recount(): Promise<void> {
+    if (!this.#started || this.#stopping) return;
+    try {
+      await this.#senders.recount();
+    } catch (error) {
+      this.#options.fail(error);
+    }
+  }
+
   /** See `ExpressLane`: only where nobody waits longer for the place. */
   reserve(recipients: number): number {
     if (this.#stopping || !this.#started || this.#backlog || this.#claiming || this.#door.state.kind !== "open") return 0;

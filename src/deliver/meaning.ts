@@ -74,7 +74,7 @@ export const HOURS = 60 * MINUTES;
 
 export const SIGN_IN_LOG = "Entra admin center > Monitoring > Sign-in logs, filtered to MAILBOX";
 /** Ends the remedies of what is held by `sender`. */
-export const LEAVES_BY_ITSELF = "the mail then leaves by itself, or at once with postern queue release";
+export const LEAVES_BY_ITSELF = "the mail then leaves by itself, or at once with postern queue release --from SENDER";
 export const SERVICE_HEALTH = "Wait; see Microsoft 365 admin center > Health > Service health";
 export const GRANT_SEND_AS = `Add-RecipientPermission -Identity SENDER -Trustee MAILBOX -AccessRights SendAs, or let the device use MAILBOX as its sender; ${LEAVES_BY_ITSELF}`;
 export const OPEN_MAILBOX = "Add-MailboxPermission -Identity MAILBOX -User OBJECT-ID -AccessRights FullAccess, and wait up to one hour";

@@ -83,6 +83,8 @@ export interface Deliverer {
   giveUp(filter: QueueFilter, by: string): Promise<ActResult>;
   /** Tries a door now that waits for later: all of them without a name. */
   kick(upstream?: string): void;
+  /** Mail was released, held back or ended by an operator: ends the alarms of senders of whom nothing is held any more. */
+  recount(): Promise<void>;
   /** Doors that let nothing out for the moment, by name, with the cause. Those that are held are told by the queue. */
   troubles(): ReadonlyMap<string, DoorTrouble>;
   /** What is left of every limit that is kept. */
@@ -302,6 +304,11 @@ class LaneScheduler implements Deliverer, ExpressLane {
   kick(upstream?: string): void {
     if (this.#stopped) return;
     for (const lane of this.#lanes.values()) if (upstream === undefined || lane.name === upstream) lane.kick();
+  }
+
+  async recount(): Promise<void> {
+    if (this.#stopped) return;
+    await Promise.all([...this.#lanes.values()].map((lane) => lane.recount()));
   }
 
   troubles(): ReadonlyMap<string, DoorTrouble> {

@@ -50,6 +50,14 @@ export class SenderTrials {
     this.#held.found(senders, this.#options.clock.now());
   }
 
+  /** An operator acted on the queue: the alarm ends for those of whom nothing is held any more. A trial under way finds out by itself. */
+  async recount(): Promise<void> {
+    const before = this.#held.meetings();
+    if (before.size === 0 || this.isBusy) return;
+    const senders = await this.#options.queue.heldSenders(this.#lane, MOST_HELD_SENDERS);
+    if (senders.length < MOST_HELD_SENDERS && !this.isBusy) this.#held.recounted(before, new Set(senders));
+  }
+
   /** Takes one message of a held sender, to go out before all others; undefined when the queue has none. */
   async take(sender: string, recipientsPerMessage: number): Promise<Claim | undefined> {
     this.#trial = "asked";

@@ -1,6 +1,10 @@
 /** What becomes of mail at Microsoft 365, on the whole product: real sockets, the stand-in at the other end. */
 import { createHash } from "node:crypto";
+import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import { controlSocketPath } from "../../src/admin/admin.ts";
+import type { StatusView } from "../../src/admin/views.ts";
+import { openControlClient } from "../../src/cli/control-client.ts";
 import { makeSampleScan } from "../../src/cli/sample-scan.ts";
 import { submit } from "./submit.ts";
 import { ANNA, header, POSTMASTER, SCANNER, startContoso, type Contoso, type ContosoOptions } from "./tenant.ts";
@@ -90,6 +94,22 @@ test("a sender without the right to send is held alone, and leaves once it has t
   await event("recipient.delivered", ({ queueId }) => queueId === heldId);
 
   expect(sim.messages({ reversePath: "bruno@contoso.com" })).toHaveLength(1);
+});
+
+test.each(["delete", "bounce", "hold", "release"] as const)("the alarm about a held sender ends with its last mail: %s", async (verb) => {
+  const { scan, event, folder } = await begin({ sender: { mode: "keep" } });
+  const control = openControlClient(controlSocketPath(join(folder, "data")));
+  const alerts = async () => ((await control.get("/api/v1/status")) as StatusView).alerts.map(({ alert }) => alert);
+
+  const held = await scan(SCANNER, "senddenied@contoso.com");
+  await event("recipient.held");
+  const before = await alerts();
+  await control.post(`/api/v1/queue/${verb}`, { filter: { ids: [held] }, by: "anna" });
+  // What is released may have been refused again by now.
+  if (verb === "release") await event("alert.cleared");
+  else expect(await alerts()).toEqual([]);
+
+  expect(before).toEqual(["sender.held"]);
 });
 
 test("where the answer to a delivery is lost the message goes again with the same ids, counted as ambiguous", async () => {

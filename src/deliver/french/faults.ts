@@ -3,7 +3,7 @@ import type { Translation } from "./translation.ts";
 
 const RESEAU =
   "Vérifiez la résolution de noms et le pare-feu : postern doit joindre l'hôte et le port de l'upstream ; rien d'autre n'est à faire, le courrier part dès que possible";
-const REPRIS = "il partira ensuite de lui-même, ou tout de suite avec postern queue release";
+const REPRIS = "il partira ensuite de lui-même, ou tout de suite avec postern queue release --from SENDER";
 const SECRET =
   "Créez un nouveau secret dans Entra admin center > App registrations > Certificates & secrets, et placez sa valeur (pas son id) là où pointe le secret de l'upstream";
 const SIGN_IN = "postern auth login UPSTREAM, puis saisissez le code dans les 15 minutes";

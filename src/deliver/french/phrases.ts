@@ -1,5 +1,5 @@
 /** Phrases that several translations share. */
-export const REPRIS = "il partira ensuite de lui-même, ou tout de suite avec postern queue release";
+export const REPRIS = "il partira ensuite de lui-même, ou tout de suite avec postern queue release --from SENDER";
 export const SERVICE = "Patientez ; voir Microsoft 365 admin center > Health > Service health";
 export const RESTREINT = "Microsoft Defender > Email & collaboration > Review > Restricted entities";
 export const UN_JOUR =
