@@ -38,7 +38,7 @@ import type { Upstream } from "../upstream/upstream.ts";
 import { adminPlaces, presentTo } from "./admin-places.ts";
 import { ListenerCertificates } from "./certificates.ts";
 import { prepareDataDir, usingDataDir } from "./data-dir.ts";
-import { buildUpstream, buildUpstreams, placeOf, type WarnDoor } from "./doors.ts";
+import { buildUpstream, buildUpstreams, hasOtherAuthorities, placeOf, type WarnDoor } from "./doors.ts";
 import { LastErrors } from "./last-errors.ts";
 import { buildClients, buildListeners, doorLimits, receiverLimits } from "./listening.ts";
 import { changedUpstreams, Reloader, routesDiffer, type ConfigFileInForce, type ReloadOutcome } from "./reload.ts";
@@ -203,9 +203,10 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   const reloader = new Reloader({
     file: options.file,
     apply: async (next) => {
-      await takeUp(next, await started.promise);
+      const files = await takeUp(next, await started.promise);
       dnsServers = next.network.dns.servers;
       lastErrors.keep(upstreams);
+      return files;
     },
     emit,
     begin: options.reloading,
@@ -336,8 +337,12 @@ interface TakesUp {
   readonly alertMails: AlertMails;
 }
 
-/** Takes up another configuration while mail flows. What may fail is done first: when it rejects, nothing has changed. */
-async function takeUp(next: Config, parts: TakesUp): Promise<void> {
+/**
+ * Takes up another configuration while mail flows. What may fail is done first: when it rejects, nothing has changed.
+ *
+ * @returns keys that are what they were, but whose files are not
+ */
+async function takeUp(next: Config, parts: TakesUp): Promise<string[]> {
   const {
     inForce,
     upstreams,
@@ -362,6 +367,13 @@ async function takeUp(next: Config, parts: TakesUp): Promise<void> {
   };
   const before = inForce.config;
   const changed = changedUpstreams(before, next);
+  const files: string[] = [];
+  for (const [name, door] of upstreams) {
+    const config = next.upstreams[name];
+    if (config === undefined || changed.has(name) || !(await hasOtherAuthorities(door, config))) continue;
+    changed.add(name);
+    files.push(`upstreams.${name}.ca`);
+  }
   const built = new Map<string, Upstream>();
   for (const name of changed) {
     const config = next.upstreams[name];
@@ -408,6 +420,7 @@ async function takeUp(next: Config, parts: TakesUp): Promise<void> {
     await upstream.close();
   });
   inForce.closing = Promise.all([inForce.closing, ...closing]);
+  return files;
 }
 
 function pair<T>(name: string, value: T | undefined): [string, T][] {

@@ -1,6 +1,7 @@
 /** Builds the ways out from the configuration. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import type {
   Config,
   ConnectorConfig,
@@ -87,7 +88,20 @@ export async function buildUpstream(
     transcripts,
   };
   door.made = await make(config, shared, whole);
+  madeWith.set(door.made, shared.ca);
   return door.made;
+}
+
+/** The authorities that each door was made with, as their files held them. */
+const madeWith = new WeakMap<Upstream, readonly string[]>();
+
+/** Whether the files of authorities hold other ones than the door was made with. What cannot be read now is no reason to give up what works. */
+export async function hasOtherAuthorities(door: Upstream, config: UpstreamConfig): Promise<boolean> {
+  let unreadable = false;
+  const now = await readAuthorities("", config.ca, () => {
+    unreadable = true;
+  });
+  return !unreadable && !isDeepStrictEqual(now, madeWith.get(door));
 }
 
 async function make(config: UpstreamConfig, shared: Shared, whole: Config): Promise<Upstream> {

@@ -36,8 +36,8 @@ export type ReloadOutcome =
 export interface ReloaderOptions {
   /** undefined: the configuration is not from a file. */
   readonly file: ConfigFileInForce | undefined;
-  /** Takes a configuration up. When it rejects, nothing has changed. */
-  readonly apply: (config: Config) => Promise<void>;
+  /** Takes a configuration up, and tells of keys that are what they were, but whose files are not. When it rejects, nothing has changed. */
+  readonly apply: (config: Config) => Promise<readonly string[]>;
   readonly emit: Emit;
   /** Told before and after each reload. */
   readonly begin?: (() => Promise<void>) | undefined;
@@ -95,10 +95,11 @@ export class Reloader {
     try {
       const read = await file.read(inForce);
       if (!read.ok) return this.#failed(file.path, read.findings.map(formatFinding), by);
-      await apply(read.config);
+      const files = await apply(read.config);
       this.#values = read.values;
       for (const finding of read.findings) emit(configWarned(finding));
-      const { changed, restart, findings } = read;
+      const { restart, findings } = read;
+      const changed = [...read.changed, ...files];
       emit({ type: "config.reloaded", changed, restart, operator: by });
       if (this.#alerted) emit({ type: "alert.cleared", alert: ALERT, subject: file.path });
       this.#alerted = false;

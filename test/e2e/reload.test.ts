@@ -1,9 +1,12 @@
 /** Reloading a running relay: what is right is taken up while mail flows, what is wrong changes nothing. */
 import { readFile, rename, writeFile } from "node:fs/promises";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { SmtpReceiver } from "../crash/smtp-receiver.ts";
 import { LineClient } from "../fakes/line-client.ts";
+import { startScriptedSmtp } from "../fakes/scripted-smtp.ts";
 import { SyslogServer } from "../fakes/syslog-server.ts";
+import { makeDevCertificates } from "../support/certificates.ts";
 import { freePort } from "../support/ports.ts";
 import { type RunningProcess } from "../support/process.ts";
 import { tempDir, type TempDir } from "../support/temp-dir.ts";
@@ -144,6 +147,27 @@ test("waiting mail leaves by the other door of a changed route, and by a door th
   expect(first).toContain('"upstream":"third"');
   expect(changed).toMatchObject({ code: 0, stdout: "in force now: upstreams.second.port\n" });
   expect(second).toContain('"upstream":"second"');
+});
+
+test("an authority's file that was repaired in its place is taken up: the door that was held for it is tried at once", async () => {
+  const [old, current] = [await makeDevCertificates(), await makeDevCertificates()];
+  const secured = await startScriptedSmtp({ tls: { key: current["listener.key"], cert: current["listener.pem"] } });
+  onTestFinished(() => secured.close());
+  const ca = join(folder.path, "ca.pem");
+  await writeFile(ca, old["ca.pem"]);
+  await start({ upstreams: { next: smartHost(secured.port, { host: "localhost", tls: "required", ca }) } });
+  const queueId = await submit(relay.port, JOB);
+  const held = await relay.waitForEvent("recipient.held");
+
+  await writeFile(ca, current["ca.pem"]);
+  const repaired = await reload();
+  const delivered = await relay.waitForEvent("recipient.delivered");
+  const again = await reload();
+
+  expect(held).toMatchObject({ queueId, heldBy: "upstream", cause: expect.stringContaining("certificate is not valid") });
+  expect(repaired).toMatchObject({ code: 0, stdout: "in force now: upstreams.next.ca\n" });
+  expect(delivered).toMatchObject({ queueId });
+  expect(again.stdout).toBe("nothing to take up has changed\n");
 });
 
 test("mail whose door is taken away goes the way that the routes say now", async () => {
