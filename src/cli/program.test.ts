@@ -187,14 +187,16 @@ async function startDaemon(): Promise<void> {
     queue: {
       list: (filter) => {
         filters.push(filter);
-        return Promise.resolve([ENTRY]);
+        return Promise.resolve(filter.ids === undefined || filter.ids.includes(ID) ? [ENTRY] : []);
       },
       show: (id) => Promise.resolve(id === ID ? MESSAGE : undefined),
       find: () => Promise.resolve([]),
       contentRow: () => Promise.resolve(undefined),
       act: (act) => {
         acts.push(act);
-        return Promise.resolve({ changed: [{ queueId: ID, recipient: "anna@contoso.com", lane: "scans" }], busy: 1 });
+        const { ids, client } = act.filter;
+        if (client !== undefined || ids?.includes(ID) === false) return Promise.resolve({ changed: [], busy: 0 });
+        return Promise.resolve({ changed: [{ queueId: ID, recipient: ENTRY.recipient, lane: "scans" }], busy: 1 });
       },
     },
     devices: NO_DEVICES,
@@ -361,6 +363,19 @@ describe("with a daemon", () => {
     expect(outcome).toMatchObject({ code: 0, stderr: "" });
     expect(outcome.stdout).toMatch(/^1 recipient of 1 message [a-z ]+\n1 being delivered right now: not touched\n$/);
     expect(acts).toEqual([{ verb, filter: { ids: [ID] }, by: "kim" }]);
+  });
+
+  test("a verb that changed nothing says why: an id that is none exits 64, a door that is held is tried", async () => {
+    await startDaemon();
+    const unknown = `${ID.slice(0, -1)}4`;
+
+    const missing = await postern(["queue", "release", unknown, "--config", config]);
+    const held = await postern(["queue", "retry", "--client", "floor", "--config", config]);
+    const json = await postern(["queue", "retry", "--client", "floor", "--json", "--config", config]);
+
+    expect(missing).toEqual({ code: 64, stdout: "", stderr: `postern: no message has the queue id ${unknown}\n` });
+    expect(held).toMatchObject({ code: 0, stdout: expect.stringMatching(/^1 recipient held by upstream scans, which is tried now/) });
+    expect(JSON.parse(json.stdout)).toEqual({ changed: [], busy: 0 });
   });
 
   test.each(["bounce", "delete"] as const)("queue %s off a terminal needs --yes", async (verb) => {

@@ -12,11 +12,12 @@ import type { QueueOptions } from "./queue-filter.ts";
 import { readQueueId, toFilter } from "./queue-filter.ts";
 import { shownPreview } from "./preview/preview.ts";
 import { renderPreview } from "./preview/render.ts";
-import { queueSource } from "./queue-source.ts";
+import { queueSource, toQuery } from "./queue-source.ts";
 import { paintState, renderMessage } from "./message-view.ts";
 import { findPlaces } from "./settings.ts";
 import { renderTranscripts, transcriptsOf } from "./transcripts.ts";
 import { formatSize, formatTime, harmless, print, printJson, renderTable } from "./table.ts";
+import { whyUntouched } from "./untouched.ts";
 
 const MOST_LISTED = 1000;
 
@@ -111,9 +112,18 @@ export async function actCommand(
   if (asks && given.yes !== true && !(await confirmed(places, verb, filter)))
     throw new PosternError("E_USAGE", `nothing was ${PAST[verb]}`);
   const client = openControlClient(controlSocketPath(places.data_dir));
+  const look = async (): Promise<readonly QueueEntry[]> => {
+    const wanted = filter.ids === undefined ? { ...filter, states: filter.states ?? WAITING_STATES } : filter;
+    return ((await client.get(`/api/v1/queue?${toQuery(wanted, MOST_LISTED)}`)) as { entries: QueueEntry[] }).entries;
+  };
+  // Before: what is held by a door may have left by the time that a retry is answered.
+  const before = verb === "retry" ? await look() : undefined;
   const result = (await client.post(`/api/v1/queue/${verb}`, { filter, by: operatorName() })) as ActResult;
+  const named = before ?? (result.changed.length + result.busy === 0 ? await look() : []);
+  if (ids.length > 0 && named.length === 0 && result.changed.length + result.busy === 0)
+    throw new PosternError("E_NO_SUCH_MESSAGE", `no message has the queue id ${(filter.ids ?? []).join(" or ")}`);
   if (options.json) printJson(result);
-  else printResult(verb, result);
+  else printResult(verb, result, named);
   return 0;
 }
 
@@ -126,11 +136,17 @@ export function needsConfirmation(verb: OperatorAct["verb"], everything: boolean
 
 const DONE = { retry: "due now", hold: "held", release: "released", bounce: "bounced", delete: "deleted" } as const;
 
-function printResult(verb: OperatorAct["verb"], result: ActResult): void {
+/** @param named - what the act may have left as it was */
+function printResult(verb: OperatorAct["verb"], result: ActResult, named: readonly QueueEntry[]): void {
   const recipients = result.changed.length;
   const messages = new Set(result.changed.map((entry) => entry.queueId)).size;
-  print(`${recipients} recipient${recipients === 1 ? "" : "s"} of ${messages} message${messages === 1 ? "" : "s"} ${DONE[verb]}`);
+  const changed = new Set(result.changed.map(({ queueId, recipient }) => `${queueId} ${recipient}`));
+  const left = named.filter(({ queueId, recipient, state }) => state !== "delivering" && !changed.has(`${queueId} ${recipient}`));
+  if (recipients > 0)
+    print(`${recipients} recipient${recipients === 1 ? "" : "s"} of ${messages} message${messages === 1 ? "" : "s"} ${DONE[verb]}`);
+  if (left.length > 0) print(...whyUntouched(verb, left));
   if (result.busy > 0) print(`${result.busy} being delivered right now: not touched`);
+  if (recipients + left.length + result.busy === 0) print("nothing in the queue fits");
 }
 
 function question(verb: OperatorAct["verb"], amount: string): string {
