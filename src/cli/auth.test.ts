@@ -107,8 +107,8 @@ test.each([
 });
 
 test.each([
-  ["other", "auth login: other has no credential of type device-code; upstreams with it: scans"],
-  ["nowhere", "auth login: there is no upstream nowhere; upstreams with it: scans"],
+  ["other", "auth login: other signs in by itself, without a person; upstreams with device-code: scans"],
+  ["nowhere", "auth login: there is no upstream nowhere; upstreams with device-code: scans"],
 ])("for %s nobody can sign in, which is a fault of usage", async (name, said) => {
   expect(await login(name)).toMatchObject({ code: 64, stderr: `postern: ${said}\n` });
 });

@@ -62,12 +62,13 @@ function signedInByPerson(config: Config, name: string): SmtpAuthConfig | GraphC
   );
   const upstream = Object.hasOwn(config.upstreams, name) ? config.upstreams[name] : undefined;
   if ((upstream?.type === "smtp-auth" || upstream?.type === "graph") && byPerson.includes(name)) return upstream;
-  const known = byPerson.length === 0 ? "there is no upstream with it" : `upstreams with it: ${byPerson.join(", ")}`;
+  const known =
+    byPerson.length === 0 ? "no upstream has a credential of type device-code" : `upstreams with device-code: ${byPerson.join(", ")}`;
   throw new PosternError(
     "E_USAGE",
     upstream === undefined
       ? `auth login: there is no upstream ${harmless(name, 100)}; ${known}`
-      : `auth login: ${name} has no credential of type device-code; ${known}`,
+      : `auth login: ${name} signs in by itself, without a person; ${known}`,
   );
 }
 

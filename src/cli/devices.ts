@@ -40,7 +40,8 @@ export async function listDevicesCommand(options: GlobalOptions, given: ListDevi
   const seen = new Set(known.devices.map(({ address }) => address));
   const unseen = known.allowed.filter(({ address, client }) => !seen.has(address) && fits("allowed", client));
   if (options.json) printJson({ devices, allowed: known.allowed });
-  else if (devices.length + unseen.length === 0) print("no device was seen");
+  else if (devices.length + unseen.length === 0)
+    print(known.devices.length + known.allowed.length === 0 ? "no device was seen" : "no device fits");
   else {
     const now = Date.now();
     print(
@@ -66,13 +67,18 @@ const COLUMNS = [
   { title: "QUIRKS" },
 ] as const;
 
+/** False for one that was let in before it ever came. */
+export function isSeen({ sessions, refusals }: Device): boolean {
+  return sessions + refusals > 0;
+}
+
 function deviceRow(device: Device, now: number): string[] {
   return [
     device.address,
     harmless(device.dnsName ?? device.names.at(-1) ?? "", 40),
     paintVerdict(device.verdict),
     device.client ?? "",
-    `${formatDuration(now - device.lastSeen)} ago`,
+    isSeen(device) ? `${formatDuration(now - device.lastSeen)} ago` : "never seen",
     String(device.messages),
     device.bytes === 0 ? "" : formatSize(device.bytes),
     Object.keys(device.tls).join(" "),
@@ -112,8 +118,8 @@ function renderDevice(address: string, device: Device | undefined, allowed: Allo
     ["address", address],
     ["verdict", `${paintVerdict(device.verdict)}${device.client === undefined ? "" : ` as client ${device.client}`}`],
     ...by,
-    ["first seen", time(device.firstSeen)],
-    ["last seen", time(device.lastSeen)],
+    ["first seen", isSeen(device) ? time(device.firstSeen) : "never"],
+    ["last seen", isSeen(device) ? time(device.lastSeen) : "never"],
     ["called itself", list(device.names)],
     ["name in DNS", device.dnsName === undefined ? "none known" : harmless(device.dnsName)],
     ["listeners", list(device.listeners)],
@@ -127,7 +133,7 @@ function renderDevice(address: string, device: Device | undefined, allowed: Allo
     ["senders", list(device.senders)],
     ["sent", `${device.messages} messages to ${device.recipients} recipients, ${formatSize(device.bytes)}, in ${device.sessions} sessions`],
     ...(device.lastMessageAt === undefined ? [] : [["last message", time(device.lastMessageAt)] as const]),
-    ["refused", `${device.refusals} times`],
+    ["refused", device.refusals === 1 ? "once" : `${device.refusals} times`],
   ]);
   if (device.quirks.length > 0) {
     lines.push("", paint("bold", "Repaired"));

@@ -1,5 +1,5 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -49,6 +49,18 @@ test("on a Node that is new enough the program runs in the same process", async 
   build("console.log(process.argv.slice(2).join(' ')); process.exitCode = 77;");
 
   expect(await launch(process.execPath, ["explain", "--ip"])).toEqual({ code: 77, stdout: "explain --ip\n", stderr: "" });
+});
+
+test("npm start hands the signal of whoever ends it to the demo, which then clears up behind itself", async () => {
+  const { scripts } = JSON.parse(readFileSync(fileURLToPath(new URL("../../package.json", import.meta.url)), "utf8")) as {
+    scripts: Record<string, string>;
+  };
+  const command = scripts["start"]?.replace("node bin/postern demo", `"${process.execPath}" -p process.pid`) ?? "";
+  // npm runs a script by a shell, and signals that.
+  const shell = spawn("sh", ["-c", command], { stdio: ["ignore", "pipe", "inherit"] });
+  const [said] = (await once(shell.stdout, "data")) as [Buffer];
+
+  expect(Number(said.toString())).toBe(shell.pid);
 });
 
 test.skipIf(OLD_NODE === undefined)("an old Node alone is told what is missing", async () => {

@@ -212,10 +212,11 @@ async function startDaemon(): Promise<void> {
 describe("a command line that is wrong", () => {
   test.each([
     [["frob"], 64, "unknown command 'frob'"],
-    [["queue", "lst"], 64, "unknown command 'lst' (Did you mean list?)"],
+    [["queue", "lst"], 64, "unknown command 'lst' (Did you mean list?); see postern queue --help"],
+    [["queue"], 64, "which command? see postern queue --help"],
     [["version", "--nope"], 64, "unknown option '--nope'"],
     [["version", "extra"], 64, "too many arguments"],
-    [["queue", "show"], 64, "missing required argument 'id'"],
+    [["queue", "show"], 64, "missing required argument 'id'; see postern queue show --help"],
     [["queue", "show", "short"], 64, '"short" is not a queue id'],
     [["queue", "list", "--state", "lost"], 64, "--state"],
     [["queue", "list", "--older-than", "10"], 64, "--older-than"],
@@ -312,6 +313,16 @@ describe("schema and check", () => {
       findings: expect.arrayContaining([expect.objectContaining({ line: 1, column: 1 })]),
     });
   });
+});
+
+test("an empty POSTERN_CONFIG is none; a file that is not there is told with what makes one", async () => {
+  const empty = await postern(["check"], { env: { POSTERN_CONFIG: "" } });
+  const missing = await postern(["check", "--config", "/nowhere/postern.yaml"]);
+
+  expect(`${empty.stdout}${empty.stderr}`).toContain("/etc/postern/postern.yaml");
+  expect(missing.stderr).toMatch(
+    /^\/nowhere\/postern\.yaml:1:1: the file does not exist: postern setup writes one, --config FILE names another\n/,
+  );
 });
 
 describe("with a daemon", () => {

@@ -37,19 +37,32 @@ export async function main(argv: readonly string[]): Promise<number> {
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
-    const { line, code } = explainFault(error);
+    const { line, code } = explainFault(error, helpFor(program, argv));
     process.stderr.write(`postern: ${line}\n`);
     if (process.env["POSTERN_DEBUG"] === "1" && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     return code;
   }
 }
 
-function explainFault(error: unknown): { line: string; code: number } {
+/** What to type for the help of the command that was meant, as far as it can be told. */
+function helpFor(program: Command, argv: readonly string[]): string {
+  const names = ["postern"];
+  let place = program;
+  for (const word of argv) {
+    const next = place.commands.find((command) => command.name() === word);
+    if (next === undefined) continue;
+    names.push(word);
+    place = next;
+  }
+  return `see ${names.join(" ")} --help`;
+}
+
+function explainFault(error: unknown, help: string): { line: string; code: number } {
   if (error instanceof CommanderError) {
     // Commander would print the whole help on stderr when a command is missing.
-    if (error.code === "commander.help") return { line: "which command? see postern --help", code: EX_USAGE };
+    if (error.code === "commander.help") return { line: `which command? ${help}`, code: EX_USAGE };
     const text = error.message.replace(/^error: /, "").replace(/\s*\n\s*/g, " ");
-    return { line: `${text.replace(/\.$/, "")}; see postern --help`, code: EX_USAGE };
+    return { line: `${text.replace(/\.$/, "")}; ${help}`, code: EX_USAGE };
   }
   if (error instanceof PosternError) return { line: describeError(error), code: error.exitCode };
   return { line: `unexpected fault: ${describeError(error)} (POSTERN_DEBUG=1 shows more)`, code: EX_SOFTWARE };
@@ -70,7 +83,11 @@ export function buildProgram(finish: (exitCode: number) => void): Command {
     .configureOutput({ writeErr: () => {}, outputError: () => {} })
     .exitOverride()
     .addHelpText("after", EXIT_CODES);
-  const globals = (): GlobalOptions => program.opts<GlobalOptions>();
+  const globals = (): GlobalOptions => {
+    const options = program.opts<GlobalOptions>();
+    // A variable that is there and empty names no file.
+    return options.config === "" ? { ...options, config: DEFAULT_CONFIG } : options;
+  };
 
   command(program, "run", "run the relay until SIGTERM").action(async () => finish(await (await import("./run.ts")).runCommand(globals())));
   command(program, "check", "validate the configuration and everything it names").action(async () =>

@@ -8,7 +8,7 @@ import type { Device, Refusal } from "../devices/device.ts";
 import { PosternError } from "../mail/errors.ts";
 import { isQueueId } from "../mail/queue-id.ts";
 import type { FoundMessage, MessageQuery, MessageView } from "../queue/queue.ts";
-import { readKnownDevices } from "./devices.ts";
+import { isSeen, readKnownDevices } from "./devices.ts";
 import { renderMessage } from "./message-view.ts";
 import type { GlobalOptions } from "./options.ts";
 import { queueSource } from "./queue-source.ts";
@@ -195,7 +195,7 @@ function renderNothing({ query, device }: Trace, words: readonly string[], timeZ
     lines.push("A word is looked for in addresses, names, ids and replies; in subjects only where log.subjects keeps them.");
   if (query.device === undefined) {
     lines.push("Ask with fewer words, or by device: postern trace ADDRESS. postern devices list shows who was seen.");
-  } else if (device === undefined) {
+  } else if (device === undefined || !isSeen(device)) {
     lines.push(
       `${query.device} was never seen: it did not reach this relay.`,
       "Look at the server name and port in the device, at its network, and at firewalls on the way; postern status shows where this relay listens.",

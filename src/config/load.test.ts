@@ -463,7 +463,9 @@ describe("the file itself", () => {
   }
 
   test("that does not exist is one line", async () => {
-    expect(lines(await loadConfig("/nowhere/p.yaml"))).toEqual(["/nowhere/p.yaml:1:1: the file does not exist"]);
+    expect(lines(await loadConfig("/nowhere/p.yaml"))).toEqual([
+      "/nowhere/p.yaml:1:1: the file does not exist: postern setup writes one, --config FILE names another",
+    ]);
   });
 
   test("that is larger than 1 MiB is refused unread", async () => {

@@ -11,7 +11,9 @@ export async function readConfigText(path: string): Promise<{ readonly text: str
     const octets = await readBounded(path, MOST_CONFIG_OCTETS);
     return isUtf8(octets) ? { text: octets.toString("utf8") } : { fault: "is not UTF-8 text" };
   } catch (error) {
-    return { fault: readFault(error) };
+    const hint =
+      error instanceof Error && "code" in error && error.code === "ENOENT" ? ": postern setup writes one, --config FILE names another" : "";
+    return { fault: `${readFault(error)}${hint}` };
   }
 }
 

@@ -3,7 +3,7 @@
  * decides so. Pure and table-driven: `answers.ts` and `faults.ts` say what each answer means, the rules at the end say what the rest does.
  */
 import { formatReply, parseReply, type Reply } from "../mail/reply.ts";
-import type { AttemptFacts, Refusal, Stage, UpstreamType } from "../upstream/upstream.ts";
+import { describeFault, type AttemptFacts, type Refusal, type Stage, type UpstreamType } from "../upstream/upstream.ts";
 import { ANSWERS } from "./answers.ts";
 import { ENTRA } from "./entra.ts";
 import { FAULTS } from "./faults.ts";
@@ -171,7 +171,7 @@ function meaningOfFault(fault: { readonly code: string; readonly detail: string 
     FAULTS.find((candidate) => candidate.codes.includes(fault.code)) ??
     ENTRA.find((candidate) => candidate.codes.includes(fault.code)) ??
     (isEntraRefusal(fault) ? ENTRA.at(-1) : undefined);
-  const cause = `${row?.cause ?? (before ? "the next hop cannot be used" : "the delivery broke off")} (${fault.code}: ${fault.detail.slice(0, 300)})`;
+  const cause = `${row?.cause ?? (before ? "the next hop cannot be used" : "the delivery broke off")} (${describeFault(fault, 300)})`;
   if (row === undefined)
     return {
       id: before ? "door-fault" : "fault",

@@ -2,7 +2,7 @@
 import type { AttemptOutcome, Delays, MailFacts, PosternEvent } from "../mail/events.ts";
 import type { AcceptedMessage } from "../mail/message.ts";
 import type { AttemptRecord, Claim, ClaimedRecipient, Counted, Settlement } from "../queue/queue.ts";
-import type { AttemptFacts, Refusal, Stage } from "../upstream/upstream.ts";
+import { describeFault, type AttemptFacts, type Refusal, type Stage } from "../upstream/upstream.ts";
 import type { FailedRecipient } from "../dsn/status.ts";
 import type { Finding, Judgement, Verdict } from "./judge.ts";
 import { nextAttemptAt, type RetryPolicy } from "./retry.ts";
@@ -221,7 +221,7 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
   const refusal = decidingRefusal(facts);
   const stage: Stage = refusal?.stage ?? "final";
   const reply = refusal === undefined ? facts.accepted : refusal.reply;
-  const fault = refusal?.fault === undefined ? undefined : `${refusal.fault.code}: ${refusal.fault.detail}`;
+  const fault = refusal?.fault === undefined ? undefined : describeFault(refusal.fault);
   const delays: Delays = {
     beforeQueueMs: Math.max(0, message.acceptedAt - message.sessionStartedAt),
     inQueueMs: Math.max(0, startedAt - message.acceptedAt),

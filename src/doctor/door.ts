@@ -120,7 +120,7 @@ function tlsFinding(door: DoorSubject, { tls, certificate }: Diagnosis): DoctorF
   const its =
     certificate === undefined
       ? ""
-      : `, certificate for ${certificate.names.slice(0, 200)} by ${certificate.issuer.slice(0, 200)} until ${day(certificate.endsAt)}`;
+      : `, certificate for ${namesOf(certificate.names)} by ${certificate.issuer.slice(0, 200)} until ${day(certificate.endsAt)}`;
   if (certificate?.verified === true) return said(door, "tls", "ok", `${tls}${its}, chain and name are valid`);
   return said(
     door,
@@ -260,3 +260,11 @@ function recipientFinding(door: DoorSubject, { address, refusal }: RecipientFact
 function isMx(config: UpstreamConfig): config is DirectSendConfig | ConnectorConfig {
   return config.type === "direct-send" || config.type === "connector";
 }
+
+/** Names of a certificate: the first few, and how many there are besides. */
+function namesOf(names: string): string {
+  const all = names.split(", ");
+  return `${all.slice(0, MOST_NAMES).join(", ").slice(0, 200)}${all.length > MOST_NAMES ? ` and ${all.length - MOST_NAMES} more` : ""}`;
+}
+
+const MOST_NAMES = 3;

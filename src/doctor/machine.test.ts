@@ -6,13 +6,15 @@ const DAY = 86_400_000;
 const MIB = 1024 * 1024;
 
 test.each([
-  [511, "fault"],
-  [1000, "warning"],
-  [4096, "ok"],
-])("%i MiB free over a floor of 512 MiB: %s", (free, verdict) => {
+  [39, "fault", "39 MiB free"],
+  [511, "fault", "511 MiB free"],
+  [1000, "warning", "1000 MiB free"],
+  [4096, "ok", "4.0 GiB free"],
+])("%i MiB free over a floor of 512 MiB: %s", (free, verdict, said) => {
   const findings = diskFindings("/var/lib/postern", { freeBytes: free * MIB, floorBytes: 512 * MIB, unwritable: undefined });
 
   expect(findings.map((finding) => `${finding.id} ${finding.verdict}`)).toEqual(["data-dir ok", `disk ${verdict}`]);
+  expect(findings.at(-1)?.evidence).toBe(`${said} in /var/lib/postern, mail is refused under 512 MiB`);
 });
 
 test("a folder that cannot be written to is a fault", () => {

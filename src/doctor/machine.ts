@@ -18,7 +18,7 @@ export interface DiskFacts {
 
 export function diskFindings(dataDir: string, facts: DiskFacts): DoctorFinding[] {
   const { freeBytes, floorBytes, unwritable } = facts;
-  const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  const gib = (bytes: number): string => (bytes < 2 ** 30 ? `${Math.floor(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`);
   const free = `${gib(freeBytes)} free in ${dataDir}, mail is refused under ${gib(floorBytes)}`;
   const about = { subject: "machine" } as const;
   return [

@@ -57,5 +57,6 @@ export class PosternError extends Error {
 /** The message of anything thrown, on one line. */
 export function describeError(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  return text.replace(/\s*\n\s*/g, " ");
+  // Node's advice is for those who write programs; ours is `ca` of the upstream.
+  return text.replace("; if the root CA is installed locally, try running Node.js with --use-system-ca", "").replace(/\s*\n\s*/g, " ");
 }

@@ -192,3 +192,9 @@ export interface Upstream {
   /** Says QUIT on idle connections and ends those in use. */
   close(): Promise<void>;
 }
+
+/** A fault on one line: its code, unless its detail begins with that, and its detail. */
+export function describeFault({ code, detail }: NonNullable<Refusal["fault"]>, most = Infinity): string {
+  const cut = detail.length > most ? detail.slice(0, most) : detail;
+  return cut.startsWith(code) ? cut : `${code}: ${cut}`;
+}

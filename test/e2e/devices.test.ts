@@ -83,6 +83,23 @@ test("learning for longer than two hours is refused with file, line and column",
   relay = { stop: () => Promise.resolve({ code: 0, signal: null }) } as unknown as typeof relay;
 });
 
+test("a device that was let in before it ever came was never seen; a filter that fits none does not say that none was seen", async () => {
+  await start({});
+  await devices("allow", "127.0.0.9", "--client", "floor");
+
+  const [listed, shown, traced, none] = [
+    await devices("list"),
+    await devices("show", "127.0.0.9"),
+    await postern(files.configFile, "trace", "127.0.0.9"),
+    await devices("list", "--client", "flor"),
+  ];
+
+  expect(listed.stdout).toMatch(/^127\.0\.0\.9 +allowed +floor +never seen /m);
+  expect(shown.stdout).toMatch(/^last seen +never$/m);
+  expect(traced.stdout).toContain("127.0.0.9 was never seen: it did not reach this relay.");
+  expect(none.stdout).toBe("no device fits\n");
+});
+
 test("what was seen can be read without the daemon; allowing needs it and says so with 69; a wrong client or address is one line with 64", async () => {
   await start({});
   await greeting("127.0.0.1");

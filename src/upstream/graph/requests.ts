@@ -3,7 +3,7 @@ import type { Emit } from "../../mail/events.ts";
 import { formatReply } from "../../mail/reply.ts";
 import { orAborted } from "../or-aborted.ts";
 import type { AccessToken, TokenSource } from "../oauth/token.ts";
-import type { Refusal } from "../upstream.ts";
+import { describeFault, type Refusal } from "../upstream.ts";
 import { replyOf } from "./answers.ts";
 import type { GraphExchange, GraphHttp, GraphRequest } from "./http.ts";
 
@@ -68,7 +68,7 @@ export class TokenRequests {
     const { tokens, emit, upstream } = this.#options;
     const token = await orAborted("token", tokens.get(), signal);
     if ("stage" in token && token.fault?.code !== "ABORTED") {
-      const cause = token.reply === undefined ? `${token.fault?.code ?? ""}: ${token.fault?.detail ?? ""}` : formatReply(token.reply);
+      const cause = token.reply === undefined ? (token.fault === undefined ? "" : describeFault(token.fault)) : formatReply(token.reply);
       emit({ type: "upstream.auth.failed", upstream, stage: token.stage, cause, reply: token.reply, fault: token.fault });
     }
     return token;

@@ -4,7 +4,7 @@ import type { Emit } from "../../mail/events.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { TranscriptKeeper } from "../../mail/transcript.ts";
 import { attachDialogue } from "../dialogue.ts";
-import { STAGES } from "../upstream.ts";
+import { describeFault, STAGES } from "../upstream.ts";
 import type { Refusal } from "../upstream.ts";
 import { SmtpConnection } from "./connection.ts";
 import type { Login, SessionOptions, Timeouts } from "./session.ts";
@@ -105,7 +105,13 @@ export class ConnectionOpener {
       const opened = await this.#secured(place, signal, watch);
       if (opened instanceof SmtpConnection) {
         const remote = (opened.remote = remoteOf(place, opened.remoteAddress));
-        emit({ type: "upstream.connected", upstream: name, remote, tls: opened.tlsVersion, connectMs: clock.monotonic() - startedAt });
+        emit({
+          type: "upstream.connected",
+          upstream: name,
+          remote,
+          tls: opened.tlsVersion,
+          connectMs: Math.round(clock.monotonic() - startedAt),
+        });
         return opened;
       }
       closest = closest === undefined || STAGES.indexOf(opened.stage) > STAGES.indexOf(closest.stage) ? opened : closest;
@@ -215,5 +221,5 @@ function isLoopback(address: string | undefined): boolean {
 /** A refusal in one line, for events. */
 function causeOf(refusal: Refusal): string {
   if (refusal.reply !== undefined) return formatReply(refusal.reply);
-  return refusal.fault === undefined ? refusal.stage : `${refusal.fault.code}: ${refusal.fault.detail}`;
+  return refusal.fault === undefined ? refusal.stage : describeFault(refusal.fault);
 }
