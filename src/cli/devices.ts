@@ -62,9 +62,9 @@ const COLUMNS = [
   { title: "LAST SEEN" },
   { title: "MESSAGES", align: "right" },
   { title: "SIZE", align: "right" },
-  { title: "TLS" },
-  { title: "REFUSED", align: "right" },
-  { title: "QUIRKS" },
+  { title: "TLS", below: 1 },
+  { title: "REFUSED", align: "right", below: 1 },
+  { title: "QUIRKS", below: 1 },
 ] as const;
 
 /** False for one that was let in before it ever came. */

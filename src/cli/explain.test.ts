@@ -111,7 +111,7 @@ test("with a daemon it shows how the doors are, and takes the one that is open",
 
     expect(code).toBe(0);
     expect(out).toMatch(/first +smart-host +yes +printer@contoso.com +held: authentication refused/);
-    expect(out).toMatch(/-> +second +smart-host +yes +printer@contoso.com +open/);
+    expect(out).toMatch(/-> +second +smart-host +yes +printer@contoso.com +up/);
   } finally {
     await admin.close();
   }

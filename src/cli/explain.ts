@@ -157,7 +157,7 @@ function render(explanation: Explanation, doors: readonly UpstreamView[] | undef
     ...(sizeLimitBytes === undefined ? [] : [["size", `up to ${formatSize(sizeLimitBytes)}`] as const]),
   ]);
   for (const recipient of recipients) lines.push("", ...renderRecipient(recipient, doors));
-  if (doors === undefined) lines.push("", "No daemon is running: the upstreams are taken for open.");
+  if (doors === undefined) lines.push("", "No daemon is running: the upstreams are taken for up.");
   return lines;
 }
 
@@ -197,7 +197,7 @@ function stateOf(door: UpstreamView | undefined): string {
   if (door.hold !== undefined) return paint("red", `held: ${harmless(door.hold.cause, 200)}`);
   if (door.trouble !== undefined) return paint("yellow", `waiting: ${harmless(door.trouble.cause, 200)}`);
   const spent = door.budgets.find(({ remaining }) => remaining <= 0);
-  if (spent !== undefined) return paint("yellow", `open, ${spent.limit} used up`);
+  if (spent !== undefined) return paint("yellow", `up, ${spent.limit} used up`);
   const budgets = door.budgets.map(({ limit, remaining, most }) => `${remaining} of ${most} ${limit}`);
-  return [paint("green", "open"), ...budgets].join(", ");
+  return [paint("green", "up"), ...budgets].join(", ");
 }

@@ -424,7 +424,9 @@ describe("with a daemon", () => {
     expect(outcome).toMatchObject({ code: 0, stderr: "" });
     expect(outcome.stdout).toContain("6 (1 queued, 0 delivering, 2 deferred, 3 held)");
     expect(outcome.stdout).toContain("[::]:25");
-    expect(outcome.stdout).toContain("scans: renew the secret");
+    expect(outcome.stdout).toMatch(/^scans +smtp-auth +smtp\.office365\.com:587 +6 +held$/m);
+    expect(outcome.stdout).toMatch(/^ {2}held for .*: authentication refused; tried again /m);
+    expect(outcome.stdout.match(/renew the secret/g), "said by the alert, and not again").toHaveLength(1);
     expect(outcome.stdout).toMatch(/^scans +messages a minute +12 of 30$/m);
     expect(outcome.stdout).toMatch(/^scans, graph +recipients a day +9120 of 9500$/m);
   });

@@ -47,11 +47,11 @@ const LIST_COLUMNS = [
   { title: "ACCEPTED" },
   { title: "SIZE", align: "right" },
   { title: "STATE" },
-  { title: "UPSTREAM" },
-  { title: "DEVICE" },
-  { title: "FROM" },
-  { title: "TO" },
-  { title: "REASON" },
+  { title: "UPSTREAM", below: 1 },
+  { title: "DEVICE", below: 1 },
+  { title: "FROM", below: 1 },
+  { title: "TO", below: 1 },
+  { title: "REASON", below: 2 },
 ] as const;
 
 function listRow(entry: QueueEntry, timeZone: string): string[] {

@@ -2,8 +2,8 @@
 import { controlSocketPath } from "../admin/control-socket.ts";
 import type { StatusView, UpstreamView } from "../admin/views.ts";
 import { PosternError } from "../mail/errors.ts";
-import { formatReply } from "../mail/reply.ts";
 import { isUnavailable, openControlClient } from "./control-client.ts";
+import { DOOR_COLOURS, renderWhy, stateOf } from "./door-view.ts";
 import type { GlobalOptions } from "./options.ts";
 import { findPlaces } from "./settings.ts";
 import { formatDuration, formatSize, formatTime, harmless, paint, print, printJson, renderPairs, renderTable } from "./table.ts";
@@ -71,13 +71,11 @@ function renderStatus(status: StatusView, timeZone: string, now: number): string
         upstream.type,
         formatEndpoint(upstream.host, upstream.port),
         String(upstream.waiting),
-        renderDoor(upstream, timeZone, now),
+        renderDoor(upstream, timeZone),
       ]),
     ),
+    ...status.upstreams.flatMap((upstream) => renderShut(upstream, status.alerts, timeZone, now)),
     ...renderBudgets(status.upstreams),
-    ...status.upstreams.flatMap((upstream) =>
-      upstream.hold?.remedy === undefined ? [] : [`${upstream.name}: ${harmless(upstream.hold.remedy, 1000)}`],
-    ),
   ];
 }
 
@@ -122,28 +120,25 @@ export function renderBudgets(upstreams: readonly UpstreamView[]): string[] {
       }),
   );
   if (rows.length === 0) return [];
-  return ["", ...renderTable([{ title: "BUDGET OF" }, { title: "LIMIT" }, { title: "LEFT", align: "right" }], rows), ""];
+  return ["", ...renderTable([{ title: "BUDGET OF" }, { title: "LIMIT" }, { title: "LEFT", align: "right" }], rows)];
 }
 
-function renderDoor(upstream: UpstreamView, timeZone: string, now: number): string {
-  const { hold, trouble, credentialExpiresAt } = upstream;
-  if (hold !== undefined) {
-    const why = hold.reply === undefined ? hold.cause : formatReply(hold.reply);
-    return paint(
-      "red",
-      `held for ${formatDuration(now - hold.since)}: ${harmless(why, 200)}; tried again ${formatTime(hold.nextProbeAt, timeZone)}`,
-    );
-  }
-  if (trouble !== undefined) {
-    const again = trouble.resumeAt === undefined ? "being tried now" : `tried again ${formatTime(trouble.resumeAt, timeZone)}`;
-    return paint("yellow", `waiting: ${harmless(trouble.cause, 200)}; ${again}`);
-  }
-  if (upstream.slowed !== undefined) {
-    const { factor, until } = upstream.slowed;
-    return paint("yellow", `open, throttled: 1/${Math.round(1 / factor)} of its rate, more by and by until ${formatTime(until, timeZone)}`);
-  }
+/** The state in a word; what is behind it stands below the table. */
+function renderDoor(upstream: UpstreamView, timeZone: string): string {
+  const state = stateOf(upstream);
+  const { credentialExpiresAt } = upstream;
   const ends = credentialExpiresAt === undefined ? "" : `, credential ends ${formatTime(credentialExpiresAt - 1, timeZone).slice(0, 10)}`;
-  return `${paint("green", "open")}${ends}`;
+  return `${paint(DOOR_COLOURS[state], state)}${ends}`;
+}
+
+/** Why a door is not up. What the alert about it says already is not said again. */
+function renderShut(upstream: UpstreamView, alerts: StatusView["alerts"], timeZone: string, now: number): string[] {
+  if (stateOf(upstream) === "up") return [];
+  const { hold } = upstream;
+  const told = alerts.some(
+    ({ alert, subject, remedy }) => alert === "upstream.held" && subject === upstream.name && remedy === hold?.remedy,
+  );
+  return renderWhy({ ...upstream, lastError: undefined, hold: hold && told ? { ...hold, remedy: undefined } : hold }, timeZone, now);
 }
 
 export function formatEndpoint(host: string, port: number): string {

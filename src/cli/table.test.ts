@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { printJson } from "./table.ts";
+import { printJson, renderTable } from "./table.ts";
 
 test("JSON is printed with everything escaped that steers a terminal, and says the same", () => {
   const value = { subject: "\u001b[2J\u009b31m\u202egpj.exe\u2066\u200f\u0085 é 印刷" };
@@ -13,4 +13,44 @@ test("JSON is printed with everything escaped that steers a terminal, and says t
   expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200f\u202a-\u202e\u2066-\u2069]/);
   expect(text).toContain("é 印刷");
   expect(JSON.parse(text)).toEqual(value);
+});
+
+const COLUMNS = [
+  { title: "ID" },
+  { title: "SIZE", align: "right" },
+  { title: "FROM", below: 1 },
+  { title: "TO", below: 1 },
+  { title: "REASON", below: 2 },
+] as const;
+const ROWS = [
+  ["01A", "4 B", "scanner@contoso.com", "anna@contoso.com", "535 5.7.3 no"],
+  ["01B", "12 B", "a@contoso.com", "b@contoso.com", ""],
+];
+
+test("a table that fits, or goes into a file, has one line a row", () => {
+  const lines = [
+    "ID   SIZE  FROM                 TO                REASON",
+    "01A   4 B  scanner@contoso.com  anna@contoso.com  535 5.7.3 no",
+    "01B  12 B  a@contoso.com        b@contoso.com",
+  ];
+
+  expect(renderTable(COLUMNS, ROWS, 63)).toEqual(lines);
+  expect(renderTable(COLUMNS, ROWS, undefined)).toEqual(lines);
+});
+
+test("on a terminal too narrow for it the columns that may go below do, and what is empty takes no line", () => {
+  expect(renderTable(COLUMNS, ROWS, 61)).toEqual([
+    "ID   SIZE",
+    "  FROM                 TO",
+    "  REASON",
+    "01A   4 B",
+    "  scanner@contoso.com  anna@contoso.com",
+    "  535 5.7.3 no",
+    "01B  12 B",
+    "  a@contoso.com        b@contoso.com",
+  ]);
+});
+
+test("a table whose columns all stay is as wide as it is", () => {
+  expect(renderTable([{ title: "A LONG TITLE" }], [["x"]], 5)).toEqual(["A LONG TITLE", "x"]);
 });

@@ -26,10 +26,36 @@ export function printJson(value: unknown): void {
 export interface Column {
   readonly title: string;
   readonly align?: "left" | "right";
+  /** On a terminal too narrow for the table: the line below the row that the column goes to. Without it the column stays. */
+  readonly below?: 1 | 2;
 }
 
-/** Lines of a table: a head, one line a row, two spaces between columns, none at the end. */
-export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
+/** Columns of the terminal; undefined where standard output is none. */
+function terminalWidth(): number | undefined {
+  return process.stdout.isTTY ? process.stdout.columns : undefined;
+}
+
+/**
+ * Lines of a table: a head, one line a row, two spaces between columns, none at the end. Where that is wider than the terminal and columns may go
+ * below, each row takes several lines.
+ */
+export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[], width = terminalWidth()): string[] {
+  const whole = renderLines(columns, rows);
+  const fits = width === undefined || whole.every((line) => visibleLength(line) <= width);
+  if (fits || columns.every(({ below }) => below === undefined)) return whole;
+  const parts = ([undefined, 1, 2] as const).flatMap((place) => {
+    const at = columns.flatMap((column, i) => (column.below === place ? [i] : []));
+    if (at.length === 0) return [];
+    const lines = renderLines(
+      at.map((i) => columns[i] ?? { title: "" }),
+      rows.map((row) => at.map((i) => row[i] ?? "")),
+    );
+    return [lines.map((line) => (place === undefined || line === "" ? line : `  ${line}`))];
+  });
+  return whole.flatMap((_, row) => parts.map((lines) => lines[row] ?? "").filter((line) => line !== ""));
+}
+
+function renderLines(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
   const widths = columns.map((column, i) => Math.max(column.title.length, ...rows.map((row) => visibleLength(row[i] ?? ""))));
   const line = (cells: readonly string[]): string =>
     cells

@@ -160,9 +160,9 @@ const FOUND_COLUMNS = [
   { title: "ACCEPTED" },
   { title: "SIZE", align: "right" },
   { title: "STATE" },
-  { title: "DEVICE" },
-  { title: "FROM" },
-  { title: "TO" },
+  { title: "DEVICE", below: 1 },
+  { title: "FROM", below: 1 },
+  { title: "TO", below: 1 },
 ] as const;
 
 function renderFound(messages: readonly FoundMessage[], timeZone: string): string[] {

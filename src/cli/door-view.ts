@@ -1,0 +1,35 @@
+/** One way out in words: its state, why it is in it, and what to do. */
+import type { UpstreamView } from "../admin/views.ts";
+import { formatReply } from "../mail/reply.ts";
+import { formatDuration, formatTime, harmless, paint } from "./table.ts";
+
+/** `up`: mail goes out. `slowed`: at part of its rate, after a throttling. `paused`: a fault that passes. `held`: a fault that needs hands. */
+export type DoorWord = "up" | "slowed" | "paused" | "held";
+
+export function stateOf({ hold, trouble, slowed }: UpstreamView): DoorWord {
+  if (hold !== undefined) return "held";
+  if (trouble !== undefined) return "paused";
+  return slowed === undefined ? "up" : "slowed";
+}
+
+export const DOOR_COLOURS = { up: "green", slowed: "yellow", paused: "yellow", held: "red" } as const;
+
+/** Why one is not up, what to do about it, and what went wrong last. */
+export function renderWhy(upstream: Omit<UpstreamView, "budgets">, timeZone: string, now: number): string[] {
+  const { name, hold, trouble, slowed, lastError } = upstream;
+  const lines: string[] = [];
+  if (hold !== undefined) {
+    lines.push(
+      `held for ${formatDuration(now - hold.since)}: ${harmless(hold.cause)}; tried again ${formatTime(hold.nextProbeAt, timeZone)}`,
+    );
+    if (hold.reply !== undefined) lines.push(`reply: ${harmless(formatReply(hold.reply))}`);
+    if (hold.remedy !== undefined) lines.push(`remedy: ${harmless(hold.remedy, 1000)}`);
+  } else if (trouble !== undefined) {
+    const again = trouble.resumeAt === undefined ? "being tried now" : `tried again ${formatTime(trouble.resumeAt, timeZone)}`;
+    lines.push(`paused: ${harmless(trouble.cause)}; ${again}`);
+  } else if (slowed !== undefined) {
+    lines.push(`throttled: 1/${Math.round(1 / slowed.factor)} of its rate, more by and by until ${formatTime(slowed.until, timeZone)}`);
+  }
+  if (lastError !== undefined) lines.push(`last error ${formatTime(lastError.at, timeZone)}: ${harmless(lastError.text)}`);
+  return lines.length === 0 ? [] : ["", paint("bold", name), ...lines.map((line) => `  ${line}`)];
+}
