@@ -13,7 +13,7 @@ export interface HostileTestOptions {
   readonly build: RelayBuild;
   /** Of both before memory is measured first: what they need once and for good is no growth. */
   readonly warmUp: number;
-  /** Memory is measured once the process had rest and does not shrink any more, which takes a minute each time; else at once. */
+  /** Memory is measured once the process had rest and does not shrink any more, which takes some minutes each time; else at once. */
   readonly atRest: boolean;
   readonly progress?: ((what: string) => void) | undefined;
 }

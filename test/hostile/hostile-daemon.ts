@@ -22,10 +22,10 @@ interface Line extends Partial<Omit<Accepted, "reversePath" | "recipients">> {
   readonly recipients?: readonly string[];
 }
 
-/** Asked for again and again while nothing happens: the relay gives back what it needed only for a while once it had half a minute of rest. */
+/** Asked for again and again while nothing happens: the relay gives back what it needed only for a while once it had two minutes of rest. */
 const LOOK_EVERY_MS = 4_000;
-const CALM_LOOKS = 10;
-const MOST_LOOKS = 40;
+const CALM_LOOKS = 36;
+const MOST_LOOKS = 90;
 
 /** An address whose session marks a place in the log; no case of the fuzzer comes from it. */
 const MARKER = "127.0.1.254";
