@@ -14,8 +14,28 @@ export function stateOf({ hold, trouble, slowed }: UpstreamView): DoorWord {
 
 export const DOOR_COLOURS = { up: "green", slowed: "yellow", paused: "yellow", held: "red" } as const;
 
-/** Why one is not up, what to do about it, and what went wrong last. */
-export function renderWhy(upstream: Omit<UpstreamView, "budgets">, timeZone: string, now: number): string[] {
+/** Limits as people say them. */
+export const LIMIT_WORDS: Readonly<Record<string, string>> = {
+  messages_per_minute: "messages a minute",
+  messages_per_hour: "messages an hour",
+  recipients_per_day: "recipients a day",
+  external_recipients_per_day: "external recipients a day",
+  requests_per_10_minutes: "requests in 10 minutes",
+  bytes_per_5_minutes: "octets in 5 minutes",
+};
+
+/** Why mail waits for a door that is up: a limit of Microsoft's that is kept. */
+export function paceOf({ waiting, budgets }: Pick<UpstreamView, "waiting" | "budgets">): string | undefined {
+  if (waiting === 0) return undefined;
+  const spent = budgets.toReversed().find(({ remaining }) => remaining < 1);
+  if (spent === undefined) return undefined;
+  const what = `${waiting} wait for their turn: its ${spent.most} ${LIMIT_WORDS[spent.limit] ?? spent.limit} are used up`;
+  if (spent.limit !== "messages_per_minute") return `${what}, and more leave as room comes back; another upstream in the route would help`;
+  return `${what}, the last leaves in about ${formatDuration(Math.ceil(waiting / spent.most) * 60_000)}`;
+}
+
+/** Why one is not up, or lets nothing out for the moment, what to do about it, and what went wrong last. */
+export function renderWhy(upstream: UpstreamView, timeZone: string, now: number): string[] {
   const { name, hold, trouble, slowed, lastError } = upstream;
   const lines: string[] = [];
   if (hold !== undefined) {
@@ -30,6 +50,8 @@ export function renderWhy(upstream: Omit<UpstreamView, "budgets">, timeZone: str
   } else if (slowed !== undefined) {
     lines.push(`throttled: 1/${Math.round(1 / slowed.factor)} of its rate, more by and by until ${formatTime(slowed.until, timeZone)}`);
   }
+  const pace = hold === undefined && trouble === undefined ? paceOf(upstream) : undefined;
+  if (pace !== undefined) lines.push(pace);
   if (lastError !== undefined) lines.push(`last error ${formatTime(lastError.at, timeZone)}: ${harmless(lastError.text)}`);
   return lines.length === 0 ? [] : ["", paint("bold", name), ...lines.map((line) => `  ${line}`)];
 }

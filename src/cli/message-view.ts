@@ -18,8 +18,11 @@ function contentNote({ message, entries, hasContent }: MessageView): string {
   return waits ? "" : `, still to be had: postern queue export ${message.queueId}`;
 }
 
+/** Of what is due and has not gone: other mail is before it, or a limit is kept. */
+const ITS_TURN = "waits for its turn (postern upstreams shows how long)";
+
 /** Recipients, attempts and history of a message. */
-export function renderMessage(view: MessageView, timeZone: string): string[] {
+export function renderMessage(view: MessageView, timeZone: string, now = Date.now()): string[] {
   const { message } = view;
   const { origin } = message;
   const time = (ms: number): string => formatTime(ms, timeZone);
@@ -38,7 +41,7 @@ export function renderMessage(view: MessageView, timeZone: string): string[] {
   ]);
   lines.push("", paint("bold", "Recipients"));
   for (const entry of view.entries) {
-    const due = entry.dueAt === undefined ? "" : `, next attempt ${time(entry.dueAt)}`;
+    const due = entry.dueAt === undefined ? "" : entry.dueAt > now ? `, next attempt ${time(entry.dueAt)}` : `, ${ITS_TURN}`;
     lines.push(`  ${harmless(entry.recipient)}: ${paintState(entry)} on ${entry.lane}${due}`);
     const reason = entry.reply === undefined ? entry.cause : formatReply(entry.reply);
     if (reason !== undefined) lines.push(`    ${harmless(reason, 1000)}`);

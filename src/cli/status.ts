@@ -3,7 +3,7 @@ import { controlSocketPath } from "../admin/control-socket.ts";
 import type { StatusView, UpstreamView } from "../admin/views.ts";
 import { PosternError } from "../mail/errors.ts";
 import { isUnavailable, openControlClient } from "./control-client.ts";
-import { DOOR_COLOURS, renderWhy, stateOf } from "./door-view.ts";
+import { DOOR_COLOURS, LIMIT_WORDS, renderWhy, stateOf } from "./door-view.ts";
 import type { GlobalOptions } from "./options.ts";
 import { findPlaces } from "./settings.ts";
 import { formatDuration, formatSize, formatTime, harmless, paint, print, printJson, renderPairs, renderTable } from "./table.ts";
@@ -96,15 +96,6 @@ function renderAlerts(alerts: StatusView["alerts"], now: number): string[] {
   return ["", paint("bold", "Alerts"), ...lines, ...more];
 }
 
-const LIMIT_WORDS: Readonly<Record<string, string>> = {
-  messages_per_minute: "messages a minute",
-  messages_per_hour: "messages an hour",
-  recipients_per_day: "recipients a day",
-  external_recipients_per_day: "external recipients a day",
-  requests_per_10_minutes: "requests in 10 minutes",
-  bytes_per_5_minutes: "octets in 5 minutes",
-};
-
 /** What is left of each limit, once where upstreams share it. */
 export function renderBudgets(upstreams: readonly UpstreamView[]): string[] {
   const rows = upstreams.flatMap(({ name, budgets }) =>
@@ -131,9 +122,8 @@ function renderDoor(upstream: UpstreamView, timeZone: string): string {
   return `${paint(DOOR_COLOURS[state], state)}${ends}`;
 }
 
-/** Why a door is not up. What the alert about it says already is not said again. */
+/** Why a door is not up, or its mail waits all the same. What the alert about it says already is not said again. */
 function renderShut(upstream: UpstreamView, alerts: StatusView["alerts"], timeZone: string, now: number): string[] {
-  if (stateOf(upstream) === "up") return [];
   const { hold } = upstream;
   const told = alerts.some(
     ({ alert, subject, remedy }) => alert === "upstream.held" && subject === upstream.name && remedy === hold?.remedy,

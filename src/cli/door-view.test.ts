@@ -1,0 +1,31 @@
+import { expect, test } from "vitest";
+import type { UpstreamView } from "../admin/views.ts";
+import { paceOf, renderWhy } from "./door-view.ts";
+
+const minute = (remaining: number) => ({ limit: "messages_per_minute", most: 30, remaining, doors: ["scans"] }) as const;
+const day = (remaining: number) => ({ limit: "recipients_per_day", most: 9500, remaining, doors: ["scans"] }) as const;
+
+test.each([
+  [278, [minute(0), day(9456)], "278 wait for their turn: its 30 messages a minute are used up, the last leaves in about 10m"],
+  [
+    12,
+    [minute(0), day(0)],
+    "12 wait for their turn: its 9500 recipients a day are used up, and more leave as room comes back; another upstream in the route would help",
+  ],
+  [3, [minute(2), day(9)], undefined],
+  [0, [minute(0), day(0)], undefined],
+] as const)("%i that wait with %j", (waiting, budgets, told) => {
+  expect(paceOf({ waiting, budgets })).toBe(told);
+});
+
+test("a door that is held does not speak of its limits", () => {
+  const upstream = {
+    name: "scans",
+    waiting: 3,
+    budgets: [minute(0)],
+    trouble: { cause: "busy", resumeAt: undefined },
+  } as unknown as UpstreamView;
+
+  expect(renderWhy(upstream, "UTC", 0).join()).not.toContain("turn");
+  expect(renderWhy({ ...upstream, trouble: undefined }, "UTC", 0)).toEqual(["", "scans", expect.stringContaining("3 wait for their turn")]);
+});
