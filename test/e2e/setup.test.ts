@@ -129,6 +129,19 @@ describe("what is written", () => {
     expect(findings.filter((finding) => !/upstreams\.connector\.(certificate|key)/.test(finding))).toEqual([]);
   });
 
+  test("what is not known yet stands in quotes, and the script connects to all that it asks", async () => {
+    const answers = { ...BASE, doors: ["mailbox", "connector-address"], tenant: "contoso.onmicrosoft.com" };
+
+    const { powershell } = JSON.parse((await setup(answers, "--json")).stdout) as { powershell: string };
+
+    const commands = powershell.split("\n").filter((line) => !line.startsWith("#"));
+    // A bare "<" is a fault of syntax, with which PowerShell runs nothing of what was pasted.
+    expect(commands.join("\n").replace(/'[^'\n]*'/g, "''")).not.toContain("<");
+    expect(commands).toContain("$app = '<application id>'");
+    expect(commands.findIndex((line) => line.startsWith("Connect-MgGraph"))).toBe(1);
+    expect(commands.findIndex((line) => line.includes("Get-MgServicePrincipal"))).toBeGreaterThan(1);
+  });
+
   test("a person's sign-in needs no rights of the application, and says how to sign in", async () => {
     const answers = { ...BASE, doors: ["mailbox", "graph"], tenant: "contoso.onmicrosoft.com", credential: "device-code" };
 

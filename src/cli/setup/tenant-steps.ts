@@ -7,8 +7,8 @@ function quoted(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
 
-const CLIENT_ID = "<application id>";
-const OBJECT_ID = "<object id>";
+// In quotes like what is known: PowerShell stops at a bare "<" before it has read which command is meant.
+const CLIENT_ID = quoted("<application id>");
 
 function has(answers: Answers, ...doors: readonly DoorKind[]): boolean {
   return answers.doors.some((door) => doors.includes(door));
@@ -40,7 +40,7 @@ function applicationSteps(answers: Answers): string[] {
       : `# Certificates & secrets > New client secret: copy its VALUE (not its id) into ${answers.files.secret}`,
     "# The object id is the one under ENTERPRISE APPLICATIONS, not under App registrations:",
     `$app = ${answers.clientId === undefined ? CLIENT_ID : quoted(answers.clientId)}`,
-    `$object = (Get-MgServicePrincipal -Filter "appId eq '$app'").Id   # after Connect-MgGraph; or type it: ${OBJECT_ID}`,
+    `$object = (Get-MgServicePrincipal -Filter "appId eq '$app'").Id`,
     "New-ServicePrincipal -AppId $app -ObjectId $object -DisplayName 'Postern'",
     "",
     ...mailboxSteps(mailbox),
@@ -78,8 +78,8 @@ function signInSteps(answers: Answers): string[] {
     ...mailboxSteps(mailbox),
     ...(has(answers, "mailbox") ? smtpAuthSwitch(mailbox) : []),
     "# Who signs in needs these rights, unless it is the mailbox itself:",
-    `Add-MailboxPermission -Identity ${mailbox} -User <person> -AccessRights FullAccess`,
-    `Add-RecipientPermission -Identity ${mailbox} -Trustee <person> -AccessRights SendAs`,
+    `Add-MailboxPermission -Identity ${mailbox} -User '<person>' -AccessRights FullAccess`,
+    `Add-RecipientPermission -Identity ${mailbox} -Trustee '<person>' -AccessRights SendAs`,
     `# Then, on this machine: ${answers.doors
       .filter((door) => door === "mailbox" || door === "graph")
       .map((door) => `postern auth login ${DOOR_NAMES[door]}`)
@@ -90,9 +90,11 @@ function signInSteps(answers: Answers): string[] {
 
 /** The PowerShell script with its comments, ending in a line feed. Nothing in it needs more than Exchange Online and Graph's modules. */
 export function renderPowerShell(answers: Answers): string {
+  const asApplication = has(answers, "mailbox", "graph") && answers.credential !== "device-code";
   const lines = [
-    "# For an administrator of the tenant. Once: Install-Module ExchangeOnlineManagement, Microsoft.Graph",
+    `# For an administrator of the tenant. Once: Install-Module ExchangeOnlineManagement${asApplication ? ", Microsoft.Graph.Applications" : ""}`,
     "Connect-ExchangeOnline",
+    ...(asApplication ? ["Connect-MgGraph -Scopes Application.Read.All   # to look the object id up"] : []),
     "",
   ];
   if (has(answers, "mailbox", "graph"))
@@ -107,7 +109,7 @@ export function renderPowerShell(answers: Answers): string {
   if (has(answers, "connector-address")) {
     lines.push(
       "# --- Connector by address: fixed, public, and nobody else's",
-      `New-InboundConnector -Name 'Postern' -ConnectorType OnPremises -SenderDomains * -SenderIPAddresses ${answers.publicAddress ?? "<public address>"}`,
+      `New-InboundConnector -Name 'Postern' -ConnectorType OnPremises -SenderDomains * -SenderIPAddresses ${answers.publicAddress ?? quoted("<public address>")}`,
       "",
     );
   }
