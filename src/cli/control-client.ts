@@ -43,6 +43,14 @@ export function isUnavailable(error: unknown): boolean {
   return error instanceof PosternError && error.code === "E_UNAVAILABLE" && error.cause !== undefined;
 }
 
+let noted = false;
+
+/** Says once that an answer comes from files: what waits in them waits for a daemon. On stderr, so that output stays what it is. */
+export function noteNotRunning(): void {
+  if (!noted) process.stderr.write("postern: the daemon is not running: this is what its files say\n");
+  noted = true;
+}
+
 function exchange(socketPath: string, method: string, path: string, body: string | undefined): Promise<unknown> {
   const headers = body === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
   return new Promise((resolve, reject) => {

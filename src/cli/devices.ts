@@ -7,7 +7,7 @@ import type { Device, Verdict } from "../devices/device.ts";
 import { DeviceStore } from "../devices/store.ts";
 import { PosternError } from "../mail/errors.ts";
 import { systemClock } from "../platform/clock.ts";
-import { isUnavailable, openControlClient } from "./control-client.ts";
+import { isUnavailable, noteNotRunning, openControlClient } from "./control-client.ts";
 import { operatorName } from "./operator.ts";
 import type { GlobalOptions } from "./options.ts";
 import { findPlaces } from "./settings.ts";
@@ -184,5 +184,6 @@ export async function readKnownDevices({ data_dir: dataDir }: Pick<Places, "data
     (text) => process.stderr.write(`postern: ${text}\n`),
   );
   const { allowed, seen } = await store.read();
+  noteNotRunning();
   return { allowed, devices: seen };
 }

@@ -4,7 +4,7 @@ import { controlSocketPath } from "../admin/control-socket.ts";
 import type { Config } from "../config/config.ts";
 import { PosternError } from "../mail/errors.ts";
 import type { FoundMessage, MessageQuery, MessageView, QueueEntry, QueueFilter } from "../queue/queue.ts";
-import { isUnavailable, openControlClient } from "./control-client.ts";
+import { isUnavailable, noteNotRunning, openControlClient } from "./control-client.ts";
 
 export interface QueueSource {
   list(filter: QueueFilter, limit: number): Promise<readonly QueueEntry[]>;
@@ -50,7 +50,9 @@ async function withoutDaemon<T>(config: Pick<Config, "data_dir">, ask: () => Pro
   }
   const reader = await openReader(join(config.data_dir, "queue"));
   try {
-    return await read(reader);
+    const found = await read(reader);
+    noteNotRunning();
+    return found;
   } finally {
     await reader.close();
   }
