@@ -69,6 +69,20 @@ test("what would be refused ends with 77, with the words of the reply", async ()
   });
 });
 
+test("a refusal comes with what lets it through", async () => {
+  const [recipient, sender, stranger] = [
+    await explain(...FLOOR, "--to", "x@fabrikam.example"),
+    await explain("--ip", "10.20.3.4", "--from", "a@fabrikam.example", "--to", "anna@contoso.com"),
+    await explain("--ip", "192.0.2.1", "--from", "a@contoso.com", "--to", "b@contoso.com"),
+  ];
+
+  expect(recipient.out).toContain("  remedy: add it to clients.floor.recipients, then postern reload; or correct it in the device\n");
+  expect(sender.out).toMatch(/^remedy +add it to clients\.floor\.senders, then postern reload/m);
+  expect(stranger.out).toMatch(
+    /^remedy +postern devices allow 192\.0\.2\.1 --client NAME, or put its network into clients\.NAME\.networks$/m,
+  );
+});
+
 test.each([
   [["--ip", "printer", "--from", "a", "--to", "b"], "--ip"],
   [[...FLOOR, "--to", "a b"], "--to"],

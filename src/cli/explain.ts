@@ -143,6 +143,10 @@ function render(explanation: Explanation, doors: readonly UpstreamView[] | undef
       ["device", address],
       ["listener", listener],
       ["greeting", refusedText(explanation.refusal)],
+      // Nobody's device, rather than one that has to sign in first.
+      ...(explanation.refusal?.startsWith("554 ") === true
+        ? [["remedy", `postern devices allow ${address} --client NAME, or put its network into clients.NAME.networks`] as const]
+        : []),
     ]);
   const name = (text: string | undefined): string => (text === "" ? "<>" : harmless(text ?? ""));
   const becomes = sender.replaces === undefined ? "" : `, in place of ${name(sender.replaces === "" ? "none" : sender.replaces)}`;
@@ -154,11 +158,22 @@ function render(explanation: Explanation, doors: readonly UpstreamView[] | undef
       "sender",
       sender.refusal === undefined ? `${paint("green", "accepted")} as ${name(sender.sender)}${becomes}` : refusedText(sender.refusal),
     ],
+    ...remedyFor(sender.refusal, client, "senders").map((remedy) => ["remedy", remedy] as const),
     ...(sizeLimitBytes === undefined ? [] : [["size", `up to ${formatSize(sizeLimitBytes)}`] as const]),
   ]);
-  for (const recipient of recipients) lines.push("", ...renderRecipient(recipient, doors));
+  for (const recipient of recipients) {
+    lines.push("", ...renderRecipient(recipient, doors));
+    lines.push(...remedyFor(recipient.refusal, client, "recipients").map((remedy) => `  remedy: ${remedy}`));
+  }
   if (doors === undefined) lines.push("", "No daemon is running: the upstreams are taken for up.");
   return lines;
+}
+
+/** What lets through what a client's rule refuses; nothing for other refusals. */
+function remedyFor(refusal: string | undefined, client: string, rule: "senders" | "recipients"): string[] {
+  return refusal?.startsWith("550 5.7.1 ") === true
+    ? [`add it to clients.${client}.${rule}, then postern reload; or correct it in the device`]
+    : [];
 }
 
 function refusedText(reply: string | undefined): string {
@@ -195,7 +210,7 @@ const MISFITS = {
 function stateOf(door: UpstreamView | undefined): string {
   if (door === undefined) return "";
   if (door.hold !== undefined) return paint("red", `held: ${harmless(door.hold.cause, 200)}`);
-  if (door.trouble !== undefined) return paint("yellow", `waiting: ${harmless(door.trouble.cause, 200)}`);
+  if (door.trouble !== undefined) return paint("yellow", `paused: ${harmless(door.trouble.cause, 200)}`);
   const spent = door.budgets.find(({ remaining }) => remaining <= 0);
   if (spent !== undefined) return paint("yellow", `up, ${spent.limit} used up`);
   const budgets = door.budgets.map(({ limit, remaining, most }) => `${remaining} of ${most} ${limit}`);

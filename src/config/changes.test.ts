@@ -44,7 +44,7 @@ test("the schema says which keys need a restart, inside secrets and lists as wel
   expect(changes.map(({ key, needsRestart }) => [key, needsRestart])).toEqual([
     ["hostname", true],
     ["upstreams.scans.credential.password.file", false],
-    ["admin.listen.port", false],
+    ["admin.listen", false],
   ]);
 });
 
@@ -59,4 +59,12 @@ test("what needs a restart keeps its old value, gone and new entries too; nothin
     gone: { z: 7 },
   });
   expect(after).toEqual({ a: 1, kept: { x: 2, added: true }, other: { y: 3 } });
+});
+
+test("what the schema makes of one text is one key, that of the file", () => {
+  const syslog = (port: number) => ({ alerts: { syslog: { address: { transport: "udp", host: "192.0.2.5", port } } } });
+
+  expect(changesBetween({ ...BEFORE, ...syslog(514) }, { ...BEFORE, ...syslog(515) }).map(({ key }) => key)).toEqual([
+    "alerts.syslog.address",
+  ]);
 });

@@ -18,7 +18,7 @@ export interface Change {
  */
 export function changesBetween(before: unknown, after: unknown): Change[] {
   const schema = jsonSchema();
-  return differences(before, after, []).map((path) => ({ path, key: formatKey(path), needsRestart: needsRestart(schema, path) }));
+  return differences(before, after, [], [schema]).map((path) => ({ path, key: formatKey(path), needsRestart: needsRestart(schema, path) }));
 }
 
 /** `after`, but with the values of `before` at the given places. */
@@ -26,10 +26,14 @@ export function keeping(after: unknown, before: unknown, paths: readonly KeyPath
   return paths.reduce<unknown>((result, path) => withValueOf(result, before, path), after);
 }
 
-function differences(before: unknown, after: unknown, path: KeyPath): KeyPath[] {
+/** Down to keys of the file: what the schema made of one text (an address with its port) is one value. */
+function differences(before: unknown, after: unknown, path: KeyPath, nodes: readonly JsonSchema[]): KeyPath[] {
   if (isMapping(before) && isMapping(after)) {
-    const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
-    return [...keys].flatMap((key) => differences(before[key], after[key], [...path, key]));
+    const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+    const below = nodes.flatMap(alternatives);
+    const known = keys.map((key) => ({ key, nodes: below.flatMap((node) => child(node, key)) }));
+    if (known.some((one) => one.nodes.length > 0))
+      return known.flatMap((one) => differences(before[one.key], after[one.key], [...path, one.key], one.nodes));
   }
   return isDeepStrictEqual(before, after) ? [] : [path];
 }
