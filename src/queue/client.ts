@@ -8,6 +8,7 @@ import type { Reply } from "../mail/reply.ts";
 import type { Clock } from "../platform/clock.ts";
 import { StoredContent } from "./content.ts";
 import type { DiskWatch } from "./disk.ts";
+import { Housekeeping } from "./housekeeping.ts";
 import { Lease, Leases } from "./leases.ts";
 import type { WorkerLink, LinkListener } from "./link.ts";
 import type { AcceptCommand, ActAnswer, ClaimAnswer, Octets, Report, SettledRow, WorkerStatistics } from "./protocol.ts";
@@ -35,12 +36,12 @@ import type {
   RerouteRequest,
   RouteRecipient,
   SettleRequest,
-  Settlement,
   WaitingMessage,
 } from "./queue.ts";
 import type { Movable } from "./reader.ts";
 import { ReadingLink } from "./reading.ts";
-import { BOUNCED, DEFERRED, DELIVERED, EXPIRED, HELD, HOLDER_NAMES, RECIPIENT_SPAN } from "./states.ts";
+import { toRow } from "./settled-row.ts";
+import { DEFERRED, RECIPIENT_SPAN } from "./states.ts";
 import { ContentWriter, Intake, SMALL_BYTES } from "./writer.ts";
 
 /** Contents up to this size stay in memory for the delivery that follows at once. Bounded because places for such deliveries are. */
@@ -53,12 +54,6 @@ const ACT_SLICE = 500;
 const RELEASE_SLICE = 500;
 /** Messages looked at together when lanes are chosen anew. */
 const REROUTE_SLICE = 500;
-const TIDY_EVERY_MS = 60_000;
-const PRUNE_EVERY_MS = 60 * 60_000;
-/** Content of failed mail gives way before new mail is refused: at this multiple of the floor of free space, and at this part of the queue's limit. */
-const ROOM_FLOORS = 2;
-const ROOM_PART = 0.9;
-const MAKE_ROOM_EVERY_MS = 5_000;
 
 /** What the client works with. */
 export interface ClientParts {
@@ -82,42 +77,6 @@ function readPassed(stored: string | null): readonly string[] {
   return stored === null ? NONE : (JSON.parse(stored) as string[]);
 }
 
-/** Replies go into the database as JSON. */
-function json(value: unknown): string | null {
-  return value === undefined ? null : JSON.stringify(value);
-}
-
-function toRow(index: number, settlement: Settlement): SettledRow {
-  const plain = { index, due: 0, heldBy: null, ambiguous: false, moved: null };
-  switch (settlement.kind) {
-    case "returned":
-      return { ...plain, state: -1, due: settlement.dueAt, cause: null, reply: null };
-    case "delivered":
-      return { ...plain, state: DELIVERED, cause: null, reply: json(settlement.reply) };
-    case "deferred": {
-      const { dueAt, cause, reply, ambiguous = false } = settlement;
-      return { ...plain, state: DEFERRED, due: dueAt, ambiguous, cause, reply: json(reply) };
-    }
-    case "held":
-      return {
-        ...plain,
-        state: HELD,
-        heldBy: HOLDER_NAMES.indexOf(settlement.by),
-        cause: settlement.cause,
-        reply: json(settlement.reply),
-      };
-    case "bounced":
-    case "expired":
-      return { ...plain, state: settlement.kind === "bounced" ? BOUNCED : EXPIRED, cause: settlement.cause, reply: json(settlement.reply) };
-    case "moved": {
-      const { lane, dueAt, cause, reply, passed } = settlement;
-      return { ...plain, state: DEFERRED, due: dueAt, cause, reply: json(reply), moved: { lane, passed } };
-    }
-    default:
-      throw new Error(`no settlement ${String(settlement satisfies never)}`);
-  }
-}
-
 /** A queue on one SQLite file, owned by one worker thread. */
 export class SqliteQueue implements Queue, LinkListener {
   readonly failed: Promise<Error>;
@@ -139,9 +98,7 @@ export class SqliteQueue implements Queue, LinkListener {
   #nextClaim = 1;
   #nextJob = 1;
   #full = false;
-  #cancelTidy: (() => void) | undefined;
-  #prunedAt = -Infinity;
-  #madeRoomAt = -Infinity;
+  #housekeeping: Housekeeping | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(parts: ClientParts) {
@@ -161,9 +118,8 @@ export class SqliteQueue implements Queue, LinkListener {
     this.#intake = new Intake(link);
     this.#nextMessage = opened.nextMessage;
     for (const lane of opened.heldLanes) this.#heldLanes.add(lane);
-    this.#keepFailed();
+    this.#housekeeping = new Housekeeping(link, this.#parts);
     this.#checkSize();
-    this.#tidyLater();
   }
 
   get #db(): WorkerLink {
@@ -188,7 +144,7 @@ export class SqliteQueue implements Queue, LinkListener {
   refusal(): Reply | undefined {
     if (this.#db.fault !== undefined) return POSTERN_ERRORS.E_SPOOL_FAILED.reply;
     if (!this.#parts.disk.isBelowFloor && !this.#full) return undefined;
-    this.#makeRoom();
+    this.#housekeeping?.makeRoom();
     return POSTERN_ERRORS.E_SPOOL_FULL.reply;
   }
 
@@ -659,7 +615,7 @@ export class SqliteQueue implements Queue, LinkListener {
     parts.maxBytes = maxBytes;
     parts.historyKeepMs = historyKeepMs;
     parts.failedContentMs = failedContentMs;
-    this.#keepFailed();
+    this.#housekeeping?.keepFailed();
     if (maxBytes === undefined) this.#full = false;
     this.#checkSize();
     parts.disk.setFloor(floorBytes);
@@ -685,48 +641,10 @@ export class SqliteQueue implements Queue, LinkListener {
     for (const job of this.#jobs.keys()) this.#endJob(job, undefined, error);
     this.#leases.stop();
     this.#parts.disk.stop();
-    this.#cancelTidy?.();
+    this.#housekeeping?.stop();
     this.#parts.emit({ type: "queue.failed", cause: error.message });
     this.#resolveFailed(error);
   };
-
-  /** What failed is kept or not; without keeping, what is left of earlier days goes now. */
-  #keepFailed(): void {
-    const keep = this.#parts.failedContentMs !== undefined;
-    this.#db.post({ op: "keepFailed", keep }, undefined);
-    if (!keep) this.#drop(Number.MAX_SAFE_INTEGER, false);
-  }
-
-  #drop(failedBefore: number, early: boolean): void {
-    this.#db.post({ op: "tidy", now: this.#parts.clock.now(), endedBefore: undefined, failedBefore, early }, undefined);
-  }
-
-  /** New mail comes before the content of mail that failed, which was told of. */
-  #makeRoom(): void {
-    const now = this.#parts.clock.monotonic();
-    if (now - this.#madeRoomAt < MAKE_ROOM_EVERY_MS) return;
-    this.#madeRoomAt = now;
-    this.#drop(Number.MAX_SAFE_INTEGER, true);
-  }
-
-  get #isShortOfRoom(): boolean {
-    const { disk, maxBytes = Infinity } = this.#parts;
-    return disk.freeBytes < ROOM_FLOORS * disk.floorBytes || this.#db.contentBytes > ROOM_PART * maxBytes;
-  }
-
-  #tidyLater(): void {
-    this.#cancelTidy = this.#parts.clock.after(TIDY_EVERY_MS, () => {
-      const { clock, historyKeepMs, failedContentMs } = this.#parts;
-      const now = clock.now();
-      const prune = clock.monotonic() - this.#prunedAt >= PRUNE_EVERY_MS;
-      if (prune) this.#prunedAt = clock.monotonic();
-      const endedBefore = prune ? now - historyKeepMs : undefined;
-      const early = this.#isShortOfRoom;
-      const failedBefore = early ? Number.MAX_SAFE_INTEGER : failedContentMs === undefined ? undefined : now - failedContentMs;
-      this.#db.post({ op: "tidy", now, endedBefore, failedBefore, early }, undefined);
-      this.#tidyLater();
-    });
-  }
 
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -734,7 +652,7 @@ export class SqliteQueue implements Queue, LinkListener {
   }
 
   async #close(): Promise<void> {
-    this.#cancelTidy?.();
+    this.#housekeeping?.stop();
     this.#leases.stop();
     this.#parts.disk.stop();
     await this.#reading.close();
