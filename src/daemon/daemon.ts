@@ -33,6 +33,7 @@ import { ListenerCertificates } from "./certificates.ts";
 import { prepareDataDir, usingDataDir } from "./data-dir.ts";
 import { buildDevices } from "./device-book.ts";
 import { buildDoctor } from "./doctor.ts";
+import { endOldSenderAlerts } from "./held-sender-alerts.ts";
 import { buildUpstreams } from "./doors.ts";
 import type { WarnDoor } from "./doors.ts";
 import { LastErrors } from "./last-errors.ts";
@@ -168,6 +169,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
 
   alertMails.attach({ queue, router, board, upstreams, emit, clock });
   const deliverer = buildDeliverer(config, queue, upstreams, router, board, { ...options, observer: { ...observer, emit: tell } });
+  await endOldSenderAlerts(alerts.list(), queue, upstreams.keys(), emit);
   await deliverer.start();
   starting.started(() => deliverer.stop(0));
 

@@ -244,5 +244,5 @@ test("the next hop that nobody listens at is passed by from the first message on
     "anna@contoso.com",
   );
   expect(stdout).toMatch(/-> +backup/);
-  expect(stdout).toMatch(/waiting: /);
+  expect(stdout).toMatch(/paused: /);
 });

@@ -110,6 +110,25 @@ test.each(["delete", "bounce", "hold"] as const)("the alarm about a held sender 
   expect(await alerts()).toEqual([]);
 });
 
+test("an alarm about a held sender that outlived its mail is over with the next start", async () => {
+  const { scan, event, relay, restart, folder } = await begin({ sender: { mode: "keep" } });
+  const alerts = async () =>
+    ((await openControlClient(controlSocketPath(join(folder, "data"))).get("/api/v1/status")) as StatusView).alerts.map(
+      ({ subject }) => subject,
+    );
+  const [gone, kept] = [await scan(SCANNER, "senddenied@contoso.com"), await scan("it@contoso.com", "senddenied@contoso.com")];
+  await event("recipient.held", ({ queueId }) => queueId === gone);
+  await event("recipient.held", ({ queueId }) => queueId === kept);
+  // As it is when the relay ends before it has looked who is held.
+  await relay().queue.act({ verb: "delete", filter: { ids: [gone] }, by: "anna" });
+
+  const before = await alerts();
+  await restart();
+
+  expect(before).toEqual([`scans ${SCANNER}`, "scans it@contoso.com"]);
+  expect(await alerts()).toEqual(["scans it@contoso.com"]);
+});
+
 test("where the answer to a delivery is lost the message goes again with the same ids, counted as ambiguous", async () => {
   const { sim, clock, relay, scan, event, all } = await begin();
   sim.faults.set("answer-lost", { count: 1 });

@@ -10,7 +10,7 @@ export const MOST_OPEN = 500;
 const TIME_MS = 3 * DAY_MS;
 /** Texts come from the network in part. */
 const LONGEST_TEXT = 1000;
-const LONGEST_SUBJECT = 400;
+export const LONGEST_SUBJECT = 400;
 
 export class AlertBook {
   readonly #open = new Map<string, OpenAlert>();
