@@ -94,7 +94,7 @@ export async function demoCommand(options: DemoOptions): Promise<number> {
       printJson({
         ok: true,
         queueId: view.message.queueId,
-        answeredMs: job.answeredMs,
+        answeredMs: Math.round(job.answeredMs),
         attempts: view.attempts,
         arrived: { mailbox: RECIPIENT, id: message.id, sizeBytes: message.sizeBytes },
       });

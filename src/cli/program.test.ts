@@ -315,6 +315,13 @@ describe("schema and check", () => {
   });
 });
 
+test("what the system refuses is one line and 69, not a fault of the program", async () => {
+  const outcome = await postern(["demo", "--once"], { env: { TMPDIR: join(folder, "not-there") } });
+
+  expect(outcome).toMatchObject({ code: 69, stdout: "" });
+  expect(outcome.stderr).toMatch(/^postern: ENOENT: [^\n]*mkdtemp[^\n]*\n$/);
+});
+
 test("an empty POSTERN_CONFIG is none; a file that is not there is told with what makes one", async () => {
   const empty = await postern(["check"], { env: { POSTERN_CONFIG: "" } });
   const missing = await postern(["check", "--config", "/nowhere/postern.yaml"]);

@@ -12,6 +12,7 @@ import type { QueueOptions } from "./queue-filter.ts";
 
 /** sysexits.h, as far as a command can end with it without a coded fault. */
 const EX_USAGE = 64;
+const EX_UNAVAILABLE = 69;
 const EX_SOFTWARE = 70;
 
 const DEFAULT_CONFIG = "/etc/postern/postern.yaml";
@@ -65,6 +66,8 @@ function explainFault(error: unknown, help: string): { line: string; code: numbe
     return { line: `${text.replace(/\.$/, "")}; ${help}`, code: EX_USAGE };
   }
   if (error instanceof PosternError) return { line: describeError(error), code: error.exitCode };
+  // What the system refuses (no room, no right, no such folder) is nobody's bug.
+  if (error instanceof Error && "syscall" in error && "errno" in error) return { line: describeError(error), code: EX_UNAVAILABLE };
   return { line: `unexpected fault: ${describeError(error)} (POSTERN_DEBUG=1 shows more)`, code: EX_SOFTWARE };
 }
 

@@ -300,7 +300,7 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
         helo: this.heloName,
         triedAuth: this.triedAuth,
         messages: this.accepted,
-        durationMs: clock.monotonic() - this.startedMonotonic,
+        durationMs: Math.round(clock.monotonic() - this.startedMonotonic),
       });
     }
     this.#owner.finished(this);
