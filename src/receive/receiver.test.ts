@@ -291,6 +291,10 @@ test("oversized content without SIZE is read to its end, then refused, and the s
   expect(await client.reply()).toMatch(/^552 5\.3\.4 /);
   expect(await client.say("NOOP")).toMatch(/^250/);
   expect(relay.sink).toMatchObject({ committed: 0, aborted: 1 });
+  expect(await relay.event("session.rejected")).toMatchObject({
+    reason: "size",
+    remedy: expect.stringContaining("or raise max_message_size of client floor and limits.max_message_size"),
+  });
 });
 
 test("a size that the recipient's doors do not take is refused at RCPT", async () => {
@@ -302,6 +306,11 @@ test("a size that the recipient's doors do not take is refused at RCPT", async (
   expect(await client.say("MAIL FROM:<a@contoso.com> SIZE=6000")).toMatch(/^552 5\.3\.4 /);
   expect(await client.say("MAIL FROM:<a@contoso.com> SIZE=4000")).toMatch(/^250/);
   expect(await client.say("RCPT TO:<small@contoso.com>")).toMatch(/^552 5\.3\.4 /);
+  const refused = relay.events.filter((event) => event.type === "session.rejected");
+  expect(refused.map(({ remedy }) => remedy)).toEqual([
+    expect.stringContaining("max_message_size"),
+    expect.stringContaining("max_message_size"),
+  ]);
   expect(await client.say("RCPT TO:<b@contoso.com>")).toMatch(/^250/);
 });
 

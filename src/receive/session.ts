@@ -378,7 +378,7 @@ export class Session extends IdentifiedConnection {
   /** What MAIL begins; undefined after a refusal. */
   #openTransaction(command: Extract<Command, { verb: "MAIL" }>): Transaction | undefined {
     const { options, tls } = this.context;
-    if (tls.mode === "required" && this.tls === undefined) return this.#no("tls-required", REPLIES.tlsRequired);
+    if (tls.mode === "required" && this.tls === undefined) return this.#no("tls-required", REPLIES.tlsRequired, undefined, TLS_REMEDY);
     const client = this.client;
     if (client === undefined) return this.refuseUnknown();
     const size = command.parameters.get("SIZE");
@@ -388,7 +388,8 @@ export class Session extends IdentifiedConnection {
     if (verdict.kind === "refused")
       return this.#no("sender", verdict.reply, command.path, "add the address to the client's senders, or correct it in the device");
     const limitBytes = this.#sizeLimit(verdict.sender, []);
-    if (declaredBytes !== undefined && declaredBytes > limitBytes) return this.#no("size", tooLarge(limitBytes), `SIZE=${declaredBytes}`);
+    if (declaredBytes !== undefined && declaredBytes > limitBytes)
+      return this.#no("size", tooLarge(limitBytes), `SIZE=${declaredBytes}`, sizeRemedy(client.name));
     const full = options.sink.refusal();
     if (full !== undefined) return this.#no("storage", full);
     return {
@@ -442,7 +443,7 @@ export class Session extends IdentifiedConnection {
     const limitBytes = this.#sizeLimit(transaction.sender, [recipient]);
     if (transaction.declaredBytes !== undefined && transaction.declaredBytes > limitBytes) {
       transaction.refusedRecipients += 1;
-      return this.#no("size", tooLarge(limitBytes), `SIZE=${transaction.declaredBytes} to ${recipient}`);
+      return this.#no("size", tooLarge(limitBytes), `SIZE=${transaction.declaredBytes} to ${recipient}`, sizeRemedy(this.client?.name));
     }
     transaction.limitBytes = Math.min(transaction.limitBytes, limitBytes);
     return recipient;
@@ -541,7 +542,7 @@ export class Session extends IdentifiedConnection {
     const completed = incoming.complete();
     if (completed.refusal !== undefined) {
       const { refusal } = completed;
-      this.refuse(refusal.reason, refusal.reply, refusal.detail);
+      this.refuse(refusal.reason, refusal.reply, refusal.detail, refusal.reason === "size" ? sizeRemedy(this.client?.name) : undefined);
       this.#settled(done);
       return;
     }
@@ -640,4 +641,12 @@ function faultReply(of: "MAIL" | "RCPT" | "STARTTLS" | "", fault: CommandFault):
   if (fault === "syntax" || of === "STARTTLS" || of === "") return REPLIES.syntax;
   if (of === "MAIL") return fault === "several-addresses" ? REPLIES.severalSenders : REPLIES.noSender;
   return fault === "several-addresses" ? REPLIES.severalRecipients : REPLIES.noRecipient;
+}
+
+const TLS_REMEDY = "switch STARTTLS on in the device, or give its client tls: { mode: opportunistic }";
+
+/** What lets larger messages in: less of it, or more room here and at the doors. */
+function sizeRemedy(client: string | undefined): string {
+  const own = client === undefined ? "" : ` of client ${client}`;
+  return `let the device send less at a time (resolution, black and white), or raise max_message_size${own} and limits.max_message_size of the upstreams`;
 }
