@@ -38,6 +38,15 @@ test("commands and placeholders are the same in both languages", () => {
   }
 });
 
+test("whoever gave the application one mailbox is not led to give it all: the narrow right comes first", () => {
+  const denied = ANSWERS.find(({ id }) => id === "graph-access-denied");
+
+  for (const remedy of [denied?.remedy ?? "", FRENCH["graph-access-denied"]?.[1] ?? ""]) {
+    expect(remedy).toContain("-Role 'Application Mail.Send' -App CLIENT-ID -CustomResourceScope");
+    expect(remedy.indexOf("CustomResourceScope")).toBeLessThan(remedy.indexOf("Application permissions"));
+  }
+});
+
 test("the code of a fault and its detail stay, placeholders are filled in", () => {
   const recipient = {
     address: "a@contoso.com",

@@ -4,8 +4,9 @@
  */
 import { GRANT_SEND_AS, LEAVES_BY_ITSELF, MINUTES, RESTRICTED, SERVICE_HEALTH, WAIT_A_DAY, type AnswerRow } from "../meaning.ts";
 
+/** The narrow right first: whoever has given the application one mailbox must not be led to give it all. */
 const MAIL_SEND =
-  "Entra admin center > App registrations > the application > API permissions: add Microsoft Graph > Application permissions > Mail.Send and grant admin consent; Test-ServicePrincipalAuthorization -Identity CLIENT-ID -Resource MAILBOX shows whether a scope leaves the mailbox out. It takes up to an hour";
+  "Test-ServicePrincipalAuthorization -Identity CLIENT-ID -Resource MAILBOX shows what the application may. Where Mail.Send is missing: New-ManagementRoleAssignment -Role 'Application Mail.Send' -App CLIENT-ID -CustomResourceScope SCOPE lets it send as the mailboxes of that scope; Microsoft Graph > Application permissions > Mail.Send in Entra, with admin consent, as every mailbox. It takes up to an hour";
 
 export const GRAPH: readonly AnswerRow[] = [
   {

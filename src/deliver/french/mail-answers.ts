@@ -3,7 +3,7 @@ import { REPRIS, RESTREINT, SERVICE, TROUVER, UN_JOUR } from "./phrases.ts";
 import type { Translation } from "./translation.ts";
 
 const MAIL_SEND =
-  "Entra admin center > App registrations > l'application > API permissions : ajoutez Microsoft Graph > Application permissions > Mail.Send et accordez le consentement ; Test-ServicePrincipalAuthorization -Identity CLIENT-ID -Resource MAILBOX montre si la boîte est hors du périmètre. Cela prend jusqu'à une heure";
+  "Test-ServicePrincipalAuthorization -Identity CLIENT-ID -Resource MAILBOX montre ce que l'application peut faire. Si Mail.Send manque : New-ManagementRoleAssignment -Role 'Application Mail.Send' -App CLIENT-ID -CustomResourceScope SCOPE la laisse envoyer au nom des boîtes de ce périmètre ; dans Entra, Microsoft Graph > Application permissions > Mail.Send, avec le consentement, au nom de toutes. Cela prend jusqu'à une heure";
 const GROS_GRAPH = "Ajoutez un upstream smtp-auth derrière celui-ci dans la route, ou numérisez avec une résolution plus basse";
 const ADRESSE = "Vérifiez l'adresse ; une nouvelle boîte met jusqu'à une heure à être connue";
 const IP_SUSPECTE = "Patientez ; si cela dure, utilisez un connecteur (qui évite cela) ou SMTP AUTH, depuis une adresse fixe avec SPF";
