@@ -15,7 +15,7 @@ export function openPort(port: number, host: string): string {
   return `${open}. Many Internet providers and clouds block port 25: ask yours to open it, or use an upstream of type smtp-auth (port 587) or graph (port 443)`;
 }
 
-/** The application permission that is missing. */
-export function grantRole(role: string, api: string, alternative: string): string {
-  return `Grant it: Entra admin center > App registrations > the application > API permissions > Add > APIs my organization uses > ${api} > Application permissions > ${role}, then Grant admin consent; ${alternative}; a change takes up to one hour to work, and a new token`;
+/** The application permission that is missing: for what is needed alone, and for everything. */
+export function grantRole(role: string, api: string, mailbox: string): string {
+  return `Give it for ${mailbox} alone (RBAC for Applications): New-ManagementRoleAssignment -Role 'Application ${role}' -App CLIENT-ID -CustomResourceScope SCOPE; or for every mailbox: Entra admin center > App registrations > the application > API permissions > Add > APIs my organization uses > ${api} > Application permissions > ${role}, then Grant admin consent; a change takes up to one hour to work, and a new token`;
 }

@@ -46,7 +46,9 @@ test("a permission that is missing is a fault only where the sign-in was refused
   expect(permissionFinding("scans", SMTP, TOKEN, "untried")?.verdict).toBe("ok");
   expect(permissionFinding("scans", SMTP, bare, "untried")).toMatchObject({
     verdict: "warning",
-    remedy: expect.stringContaining('"Application SMTP.SendAsApp"'),
+    remedy: expect.stringContaining(
+      "for scanner@contoso.com alone (RBAC for Applications): New-ManagementRoleAssignment -Role 'Application SMTP.SendAsApp'",
+    ),
   });
   expect(permissionFinding("scans", SMTP, bare, "accepted")?.verdict).toBe("ok");
   expect(permissionFinding("scans", SMTP, bare, "refused")?.verdict).toBe("fault");

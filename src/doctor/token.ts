@@ -74,8 +74,7 @@ export function permissionFinding(
     };
   const api = config.type === "graph" ? "Microsoft Graph" : "Office 365 Exchange Online";
   const mailbox = config.mailbox === "from" ? "the senders' mailboxes" : config.mailbox;
-  const alternative = `or give the role to the application for ${mailbox} alone with New-ManagementRoleAssignment -Role "Application ${needed.name}" (RBAC for Applications)`;
-  const remedy = grantRole(needed.name, api, alternative);
+  const remedy = grantRole(needed.name, api, mailbox);
   if (signIn === "accepted")
     return {
       ...about,
