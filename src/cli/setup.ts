@@ -1,13 +1,13 @@
 /**
  * `postern setup`: asks, writes the configuration, makes keys, and prints what is to be done in the tenant, in the DNS and in the devices.
  */
-import { access, mkdir, readFile } from "node:fs/promises";
+import { access, readFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { describeError, PosternError } from "../mail/errors.ts";
 import { checkConfig } from "../config/check.ts";
 import { formatFinding } from "../config/finding.ts";
 import { loadConfig } from "../config/load.ts";
-import { ensurePrivateDirectory, writeFileAtomic } from "../platform/files.ts";
+import { ensurePrivateDirectory, makeDirectory, writeFileAtomic } from "../platform/files.ts";
 import { makeCertificate } from "../receive/certificate.ts";
 import type { GlobalOptions } from "./options.ts";
 import type { Answers } from "./setup/answers.ts";
@@ -96,7 +96,7 @@ async function writeAll(answers: Answers, configFile: string, folder: string): P
   const { files, credential, doors } = answers;
   const signsIn = doors.includes("mailbox") || doors.includes("graph");
   try {
-    await mkdir(folder, { recursive: true });
+    await makeDirectory(folder);
     if (signsIn && credential === "certificate") {
       const [certificate, key] = [inFolder(folder, files.certificate), inFolder(folder, files.key)];
       if (!(await exists(key)) || !(await exists(certificate))) {

@@ -35,5 +35,6 @@ test("our own faults, and those that are nobody's doing, stay what they are", as
   const own = new PosternError("E_SPOOL_NEWER", "newer");
 
   await expect(usingDataDir("/x", () => Promise.reject(own))).rejects.toBe(own);
-  await expect(usingDataDir("/x", () => mkdir(join(file, "y")))).rejects.toMatchObject({ code: "ENOTDIR" });
+  await expect(usingDataDir("/x", () => Promise.reject(new TypeError("a bug")))).rejects.toThrow(TypeError);
+  await expect(prepareDataDir(join(file, "y"))).rejects.toMatchObject({ code: "E_CONFIG", message: expect.stringContaining("ENOTDIR") });
 });

@@ -1,6 +1,7 @@
 /** The folder of everything that lasts. What keeps us from writing there is a fault of the machine, told in one line with what to do. */
-import { access, constants, mkdir } from "node:fs/promises";
+import { access, constants } from "node:fs/promises";
 import { describeError, PosternError } from "../mail/errors.ts";
+import { makeDirectory } from "../platform/files.ts";
 
 /**
  * Makes it where it is not there, and sees that it can be written to.
@@ -9,7 +10,7 @@ import { describeError, PosternError } from "../mail/errors.ts";
  */
 export async function prepareDataDir(path: string): Promise<void> {
   await usingDataDir(path, async () => {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await makeDirectory(path, 0o700);
     await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
   });
 }
@@ -36,6 +37,9 @@ function dataDirFault(path: string, error: unknown): unknown {
           cause: error,
         },
       );
+    case "ENOENT":
+    case "ENOTDIR":
+      return new PosternError("E_CONFIG", said("name a folder on a local disk"), { cause: error });
     case "EROFS":
       return new PosternError("E_UNAVAILABLE", said("mount its file system for writing, or name another folder"), { cause: error });
     default:

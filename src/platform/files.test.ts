@@ -2,7 +2,7 @@ import { mkdtemp, mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { ensurePrivateDirectory, writeFileAtomic } from "./files.ts";
+import { ensurePrivateDirectory, makeDirectory, writeFileAtomic } from "./files.ts";
 
 let folder: string;
 
@@ -38,4 +38,20 @@ test("a folder that others could enter is closed", async () => {
   await ensurePrivateDirectory(path);
 
   expect((await stat(path)).mode & 0o777).toBe(0o700);
+});
+
+test("a folder is made with those above it; one that is there stays as it is, and a file is none", async () => {
+  const path = join(folder, "a/b/c");
+  await makeDirectory(path, 0o700);
+  await makeDirectory(path, 0o755);
+  await writeFileAtomic(join(path, "file"), "");
+
+  expect((await stat(path)).mode & 0o777).toBe(0o700);
+  expect((await stat(join(folder, "a"))).mode & 0o777).toBe(0o700);
+  await expect(makeDirectory(join(path, "file"))).rejects.toMatchObject({ code: "EEXIST" });
+  await expect(makeDirectory(join(path, "file/x"))).rejects.toMatchObject({ code: "ENOTDIR" });
+});
+
+test("a file system that has no room for folders says so, instead of being asked for ever", async () => {
+  await expect(makeDirectory("/proc/postern/data")).rejects.toMatchObject({ code: "ENOENT", path: "/proc/postern" });
 });

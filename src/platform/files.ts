@@ -1,6 +1,6 @@
 /** Files that must be whole after a crash, and folders that must be private. */
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, open, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 
 /**
@@ -38,8 +38,34 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/**
+ * Creates a folder and those above it. Not by `recursive`: where a file system answers ENOENT below a folder that is there (procfs, an
+ * automounter), Node then tries for ever.
+ *
+ * @throws what the file system says
+ */
+export async function makeDirectory(path: string, mode = 0o777): Promise<void> {
+  const attempt = async (): Promise<NodeJS.ErrnoException | undefined> => {
+    try {
+      await mkdir(path, { mode });
+      return undefined;
+    } catch (error) {
+      const fault = error as NodeJS.ErrnoException;
+      if (fault.code === "EEXIST" && (await stat(path)).isDirectory()) return undefined;
+      return fault;
+    }
+  };
+  const first = await attempt();
+  if (first === undefined) return;
+  const above = dirname(path);
+  if (first.code !== "ENOENT" || above === path) throw first;
+  await makeDirectory(above, mode);
+  const second = await attempt();
+  if (second !== undefined) throw second;
+}
+
 /** Creates a folder that only its owner may enter, or makes an existing one so. */
 export async function ensurePrivateDirectory(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 });
+  await makeDirectory(path, 0o700);
   await chmod(path, 0o700);
 }
