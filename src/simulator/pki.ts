@@ -2,10 +2,11 @@
 import "reflect-metadata";
 
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { webcrypto } from "node:crypto";
 import * as x509 from "@peculiar/x509";
+import { makeDirectory } from "../platform/files.ts";
 
 const ALGORITHM = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256", publicExponent: new Uint8Array([1, 0, 1]), modulusLength: 2048 };
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -158,7 +159,7 @@ export async function writeWhole(file: string, text: string, mode: number): Prom
  * @param now - ms since the epoch
  */
 export async function openAuthority(directory: string, now: number): Promise<CertificateAuthority> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makeDirectory(directory, 0o700);
   const caFile = path.join(directory, "ca.pem");
   const keyFile = path.join(directory, "ca-key.pem");
   const [keptCertificate, keptKey] = await Promise.all([readIfThere(caFile), readIfThere(keyFile)]);
