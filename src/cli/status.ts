@@ -7,6 +7,7 @@ import { DOOR_COLOURS, LIMIT_WORDS, renderWhy, stateOf } from "./door-view.ts";
 import type { GlobalOptions } from "./options.ts";
 import { findPlaces } from "./settings.ts";
 import { formatDuration, formatSize, formatTime, harmless, paint, print, printJson, renderPairs, renderTable } from "./table.ts";
+import { verdictOf } from "./verdict.ts";
 import { pause, terminalScreen, watch } from "./watch.ts";
 
 /** 0 when it is ready, 75 when it is running but not ready, 69 when it is not running. */
@@ -41,7 +42,10 @@ function renderStatus(status: StatusView, timeZone: string, now: number): string
   const { waiting, final } = queue;
   const waitingInAll = waiting.queued + waiting.delivering + waiting.deferred + waiting.held;
   const oldest = queue.oldestAcceptedAt === undefined ? "" : `, oldest ${formatDuration(now - queue.oldestAcceptedAt)}`;
+  const verdict = verdictOf(status);
   return [
+    paint(verdict.level === "well" ? "green" : verdict.level === "warned" ? "yellow" : "red", verdict.text),
+    "",
     ...renderPairs([
       [
         "postern",
