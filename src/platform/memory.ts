@@ -23,8 +23,8 @@ const LOOK_EVERY_MS = 15_000;
 const REST = 0.05;
 const RESTING_LOOKS = 8;
 /** Less than this is not worth a pause of some 50 ms. */
-const MOST_GROWTH = 1.2;
-const LEAST_GROWTH_BYTES = 8 * 1024 * 1024;
+const MOST_GROWTH = 1.1;
+const LEAST_GROWTH_BYTES = 4 * 1024 * 1024;
 
 /** What is looked at and done; others for tests. */
 export interface Heap {
