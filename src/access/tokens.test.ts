@@ -139,6 +139,7 @@ describe("a file that cannot be used", () => {
     ["no list", '{"version":1}'],
     ["of a version to come", '{"version":2,"tokens":[]}'],
     ["with an entry that makes no sense", '{"version":1,"tokens":[{"name":"x","role":"god"}]}'],
+    ["with a hash that is none", '{"version":1,"tokens":[{"name":"x","role":"viewer","hash":"abc","createdAt":1,"createdBy":"kim"}]}'],
     ["empty", ""],
   ])("%s: nobody is let in, nothing is overwritten, an alert says so once, and its repair ends it", async (_, content) => {
     const { token } = await tokens.add(viewer);

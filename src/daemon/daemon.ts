@@ -37,7 +37,7 @@ import { endOldSenderAlerts } from "./held-sender-alerts.ts";
 import { buildUpstreams } from "./doors.ts";
 import type { WarnDoor } from "./doors.ts";
 import { LastErrors } from "./last-errors.ts";
-import { operated } from "./operated.ts";
+import { operatorQueue } from "./operator-queue.ts";
 import { Reloader } from "./reload.ts";
 import type { ConfigFileInForce, ReloadOutcome } from "./reload.ts";
 import { buildRouter } from "./routing.ts";
@@ -222,7 +222,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   const admin = await startAdmin({
     listen: adminPlaces(config, certificates),
     controlSocket: controlSocketPath(config.data_dir),
-    queue: operated(queue, deliverer),
+    queue: operatorQueue(queue, deliverer),
     devices,
     doctor: buildDoctor({
       config: () => inForce.config,

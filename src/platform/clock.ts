@@ -10,7 +10,7 @@ export interface Clock {
   after(delayMs: number, callback: () => void): () => void;
 }
 
-/** Node's timers fire at once beyond this; longer waits are cut into pieces. */
+/** Node's timers fire at once beyond this, 24 days. A longer wait ends early here: whoever waits that long looks again. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** The machine's clock. */

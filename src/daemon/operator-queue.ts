@@ -10,7 +10,7 @@ const MOST_LOOKED_AT = 1000;
  * The queue as the operator acts on it: a bounce tells people, and a retry also tries the doors that the mail waits for, closed or paused, instead of leaving that to
  * the next probe.
  */
-export function operated(queue: Queue, deliverer: Deliverer): AdminSources["queue"] {
+export function operatorQueue(queue: Queue, deliverer: Deliverer): AdminSources["queue"] {
   return {
     list: (filter, limit, after) => queue.list(filter, limit, after),
     show: (queueId) => queue.show(queueId),
