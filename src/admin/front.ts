@@ -2,10 +2,11 @@
  * HTTP, or HTTPS, for sockets that somebody else accepted. So an address that stays over a reload is never closed, even where it begins to speak TLS:
  * the next connection simply goes to another front.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer as createSecureServer, type Server as SecureServer } from "node:https";
 import type { Socket } from "node:net";
 import type { SecureContextOptions } from "node:tls";
+import { createServer } from "../platform/http.ts";
 
 /** Answers one request. */
 export type Answer = (request: IncomingMessage, response: ServerResponse) => Promise<void>;

@@ -3,10 +3,7 @@ import type { IncomingMessage } from "node:http";
 import { createInterface } from "node:readline";
 import { POSTERN_ERRORS, PosternError } from "../mail/errors.ts";
 import type { PosternErrorCode } from "../mail/errors.ts";
-
-// An import of this module also loads whatever its exports load on first use, and with WebSocket comes a whole HTTP library: 20 ms and more for
-// each command. This way it takes 4.
-const { request } = process.getBuiltinModule("node:http");
+import { request } from "../platform/http.ts";
 
 export interface ControlClient {
   /** The JSON answer to GET `path`, such as `/api/v1/status`. @throws PosternError E_UNAVAILABLE when no daemon answers */

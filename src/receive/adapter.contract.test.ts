@@ -6,11 +6,9 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import type { Socket } from "node:net";
-import { SMTPServer } from "smtp-server";
-import { SMTPConnection } from "smtp-server/lib/smtp-connection";
-import { SMTPStream } from "smtp-server/lib/smtp-stream";
 import { expect, test } from "vitest";
 import { LineClient } from "../../test/fakes/line-client.ts";
+import { SMTPConnection, SMTPServer, SMTPStream } from "./library.ts";
 import { readThrough } from "./read-buffer.ts";
 
 const require = createRequire(import.meta.url);

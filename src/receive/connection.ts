@@ -6,14 +6,13 @@
  */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import type { SMTPServer } from "smtp-server";
-import { SMTPConnection } from "smtp-server/lib/smtp-connection";
 import { describeError } from "../mail/errors.ts";
 import type { Reply } from "../mail/reply.ts";
 import { SessionInput } from "./input.ts";
 import type { InputConsumer } from "./input.ts";
 import type { Standing } from "./directory.ts";
 import type { AdmissionKind, ClientOptions, SessionContext } from "./options.ts";
+import { SMTPConnection, type SMTPServer } from "./library.ts";
 import { readThrough } from "./read-buffer.ts";
 import { escapeForTrace } from "./repair.ts";
 import { REPLIES, wireReply } from "./replies.ts";

@@ -3,8 +3,8 @@
  * hands content over without a stream per message, and tells when all input was answered, so that replies to pipelined commands leave in
  * one write.
  */
-import { SMTPStream } from "smtp-server/lib/smtp-stream";
 import { decodeOctets } from "../mime/words.ts";
+import { SMTPStream } from "./library.ts";
 
 const LF = 0x0a;
 const CR = 0x0d;

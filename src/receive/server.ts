@@ -2,8 +2,8 @@
 import type { Socket } from "node:net";
 import { createSecureContext } from "node:tls";
 import type { SecureContextOptions } from "node:tls";
-import { SMTPServer } from "smtp-server";
 import type { ConnectionOwner, Peer } from "./connection.ts";
+import { SMTPServer } from "./library.ts";
 import type { Certificates, SessionContext } from "./options.ts";
 import { Session } from "./session.ts";
 import { secureContextOptions } from "./tls.ts";

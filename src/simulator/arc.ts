@@ -4,11 +4,11 @@
  */
 import { randomBytes, randomUUID } from "node:crypto";
 import { mkdir, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import path from "node:path";
 
 import type { Clock } from "../platform/clock.ts";
+import { createServer } from "../platform/http.ts";
 import { allResources } from "./clouds.ts";
 import type { ActiveFault, FaultBook } from "./faults.ts";
 import type { SimulatorEvent } from "./simulator-events.ts";

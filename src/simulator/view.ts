@@ -1,7 +1,6 @@
 /** The view of what arrived and the fault switches: a page and a JSON API on the loopback interface. */
-import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-
+import { createServer } from "../platform/http.ts";
 import { FAULTS } from "./fault-table.ts";
 import { UnknownFault, faultNamed } from "./faults.ts";
 import type { ActiveFault, FaultBook, FaultScope } from "./faults.ts";

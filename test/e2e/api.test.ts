@@ -130,6 +130,25 @@ test("a relay that nobody with a token asks loads nothing of the API: not for mo
   expect([...before].filter((name) => ["zod", "hono", "@hono/node-server", "yaml"].includes(name))).toEqual([]);
 });
 
+/** At the end says on one line what Node itself has loaded for a process. */
+const TELL_OWN = `data:text/javascript,process.once("exit",()=>process.stderr.write(process.moduleLoadList.join()+"\\n"))`;
+
+test("a relay that only relays compiles no client of the web", async () => {
+  files = await writeConfig(folder.path, hopPort);
+  const process = await run(files, ["--import", TELL_OWN]);
+  relay = process;
+  await (await fetch(`http://127.0.0.1:${files.adminPort}/metrics`)).text();
+  await submit(relay.port, { from: "scanner@contoso.com", to: ["anna@contoso.com"], content: "Subject: x\r\n\r\nx\r\n" });
+  await relay.waitForEvent("recipient.delivered");
+  // Its API, which all are asked at their end, does need one.
+  process.child.kill("SIGTERM");
+  await process.exited;
+
+  const ofNode = process.lines.find((line) => line.includes("NativeModule http"));
+  expect(ofNode).toBeDefined();
+  expect(ofNode).not.toContain("undici");
+});
+
 describe.skipIf(!hasTool("curl"))("with curl", () => {
   test("a viewer looks, an operator acts under the token's name, a revoked one does nothing; no token is ever logged", async () => {
     await configure();

@@ -1,8 +1,8 @@
 /** Graph's answers as replies: the status as code, `ErrorCode: message` as text. What they mean is the judge's to say. */
-import { STATUS_CODES } from "node:http";
 import type { Reply } from "../../mail/reply.ts";
 import type { Refusal } from "../upstream.ts";
 import { faultAt } from "../smtp/fault.ts";
+import { STATUS_CODES } from "../../platform/http.ts";
 import type { GraphExchange } from "./http.ts";
 
 type Answer = NonNullable<GraphExchange["answer"]>;

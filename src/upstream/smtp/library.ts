@@ -3,9 +3,13 @@
  *
  * This is private API of the version pinned in package.json: library.test.ts is the contract that an upgrade must pass.
  */
+import { createRequire } from "node:module";
 import type net from "node:net";
-import SMTPConnection from "nodemailer/lib/smtp-connection";
+import type SMTPConnection from "nodemailer/lib/smtp-connection";
 import type { SMTPConnectionOptions } from "nodemailer/lib/smtp-connection";
+
+// Its CommonJS half: the other one imports node:http, with all that platform/http.ts tells of.
+const library = createRequire(import.meta.url)("nodemailer/lib/smtp-connection") as unknown;
 
 /** Steps of the dialogue, one for each reply, and the state they work on. */
 export interface LibraryInternals {
@@ -34,4 +38,4 @@ export interface LibraryInternals {
 }
 
 /** The library's class with those members visible. */
-export const LibraryConnection = SMTPConnection as unknown as new (options: SMTPConnectionOptions) => SMTPConnection & LibraryInternals;
+export const LibraryConnection = library as new (options: SMTPConnectionOptions) => SMTPConnection & LibraryInternals;
