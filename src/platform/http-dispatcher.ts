@@ -1,7 +1,7 @@
 /** How HTTP requests get out: through a proxy or not, from which address, trusting whom. Load it when it is needed: undici is large. */
-import tls from "node:tls";
 import { Agent, Client, ProxyAgent } from "undici";
 import type { Dispatcher } from "undici";
+import { trusting } from "./trust.ts";
 
 export interface DispatcherOptions {
   /** Further root certificates, PEM. */
@@ -18,11 +18,7 @@ export interface DispatcherOptions {
 export function httpDispatcher({ proxy, ca, sourceAddress, timeoutMs: timeout }: DispatcherOptions): Dispatcher {
   // Among the options of `connect` undici would overlook it.
   const local = sourceAddress === undefined ? {} : { localAddress: sourceAddress };
-  const security = {
-    timeout,
-    minVersion: "TLSv1.2",
-    ...(ca.length === 0 ? {} : { ca: [...tls.getCACertificates("default"), ...ca] }),
-  } as const;
+  const security = { timeout, secureContext: trusting(ca) };
   const limits = { pipelining: 0, headersTimeout: timeout, bodyTimeout: timeout };
   if (proxy === undefined) return new Agent({ ...limits, ...local, connect: security });
   return new ProxyAgent({

@@ -9,6 +9,7 @@ import { lookup } from "node:dns/promises";
 import { connect, isIP } from "node:net";
 import type { Socket } from "node:net";
 import tls from "node:tls";
+import { trusting } from "../../platform/trust.ts";
 import type { Carried, Owed } from "./alert.ts";
 import type { Carrier } from "./outbox.ts";
 import { levelOf, syslogMessage, syslogText } from "./syslog-message.ts";
@@ -72,9 +73,9 @@ interface Where {
 }
 
 async function secured(where: Where, ca: readonly string[]): Promise<() => Socket> {
-  const trust = ca.length === 0 ? {} : { ca: [...tls.getCACertificates("default"), ...ca] };
+  const secureContext = trusting(ca);
   const name = isIP(where.host) === 0 ? { servername: where.host } : {};
-  return () => tls.connect({ ...where, ...trust, ...name, minVersion: "TLSv1.2" });
+  return () => tls.connect({ ...where, ...name, secureContext });
 }
 
 /** Writes everything and ends. @returns whether the server closed its side */

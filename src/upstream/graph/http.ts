@@ -5,10 +5,10 @@
  * whether the request had been handed over whole when something went wrong.
  */
 import { Readable } from "node:stream";
-import tls from "node:tls";
 import { buildConnector, Client } from "undici";
 import type { Emit } from "../../mail/events.ts";
 import type { Clock } from "../../platform/clock.ts";
+import { trusting } from "../../platform/trust.ts";
 import { faultAt, faultOf } from "../smtp/fault.ts";
 import type { Refusal } from "../upstream.ts";
 import { openTunnel } from "./tunnel.ts";
@@ -99,13 +99,16 @@ export class GraphHttp {
     this.#options = options;
     const { hostname, port } = new URL(options.origin);
     this.#place = `${hostname}:${port === "" ? 443 : port}`;
-    const secure = buildConnector({
-      allowH2: false,
-      minVersion: "TLSv1.2",
-      // Only there to clear up: our own limit is shorter.
-      timeout: options.timeouts.connectMs + 5_000,
-      ...(options.ca.length === 0 ? {} : { ca: [...tls.getCACertificates("default"), ...options.ca] }),
-    });
+    let connector: buildConnector.connector | undefined;
+    const secure: buildConnector.connector = (target, callback) => {
+      connector ??= buildConnector({
+        allowH2: false,
+        secureContext: trusting(options.ca),
+        // Only there to clear up: our own limit is shorter.
+        timeout: options.timeouts.connectMs + 5_000,
+      });
+      connector(target, callback);
+    };
     const { proxy, sourceAddress } = options;
     this.#connect =
       proxy === undefined

@@ -1,8 +1,8 @@
 /** A way through an HTTP proxy: CONNECT (RFC 9110 §9.3.6). What goes through is TLS to the far end, so the proxy sees none of it. */
-import http from "node:http";
 import https from "node:https";
 import type { Socket } from "node:net";
-import tls from "node:tls";
+import { request } from "../../platform/http.ts";
+import { trusting } from "../../platform/trust.ts";
 
 export interface TunnelOptions {
   /** `http://[user:password@]host:port`, or https. */
@@ -28,7 +28,7 @@ export function openTunnel({ proxy, ca, target, sourceAddress, timeoutMs }: Tunn
     if (!isOver) opened(...result);
     isOver = true;
   };
-  const asked = (isSecure ? https : http).request({
+  const asked = (isSecure ? https.request : request)({
     host: hostname.replace(/^\[|\]$/g, ""),
     port: port === "" ? (isSecure ? 443 : 80) : Number(port),
     method: "CONNECT",
@@ -37,7 +37,7 @@ export function openTunnel({ proxy, ca, target, sourceAddress, timeoutMs }: Tunn
     timeout: timeoutMs,
     headers: { host: target, ...(username === "" ? {} : { "proxy-authorization": `Basic ${login}` }) },
     ...(sourceAddress === undefined ? {} : { localAddress: sourceAddress }),
-    ...(isSecure ? { ca: [...tls.getCACertificates("default"), ...(ca ?? [])] } : {}),
+    ...(isSecure ? { secureContext: trusting(ca ?? []) } : {}),
   });
   asked.once("connect", (answer, socket: Socket) => {
     socket.setTimeout(0);

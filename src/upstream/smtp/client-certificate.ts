@@ -8,6 +8,7 @@ import tls from "node:tls";
 import { describeError } from "../../mail/errors.ts";
 import type { Emit } from "../../mail/events.ts";
 import type { Clock } from "../../platform/clock.ts";
+import { trustOptions } from "../../platform/trust.ts";
 import type { Refusal } from "../upstream.ts";
 import type { TlsPolicy } from "./dial.ts";
 import { faultAt } from "./fault.ts";
@@ -161,9 +162,8 @@ function lazyContext(cert: string, key: KeyObject, ca: readonly string[]): () =>
   let context: tls.SecureContext | undefined;
   return () =>
     (context ??= tls.createSecureContext({
-      minVersion: "TLSv1.2",
+      ...trustOptions(ca),
       cert,
       key: String(key.export({ type: "pkcs8", format: "pem" })),
-      ...(ca.length === 0 ? {} : { ca: [...tls.getCACertificates("default"), ...ca] }),
     }));
 }

@@ -2,6 +2,7 @@
 import { isIP } from "node:net";
 import net from "node:net";
 import tls from "node:tls";
+import { trusting } from "../../platform/trust.ts";
 import type { Refusal } from "../upstream.ts";
 import { faultAt, faultOf } from "./fault.ts";
 
@@ -31,15 +32,7 @@ export interface TlsPolicy {
  * @param ca - further roots, PEM
  */
 export function tlsPolicy(verify: boolean, ca: readonly string[]): TlsPolicy {
-  let context: tls.SecureContext | undefined;
-  return {
-    verify,
-    context: () =>
-      (context ??= tls.createSecureContext({
-        minVersion: "TLSv1.2",
-        ...(ca.length === 0 ? {} : { ca: [...tls.getCACertificates("default"), ...ca] }),
-      })),
-  };
+  return { verify, context: () => trusting(ca) };
 }
 
 /** Options for tls.connect: SNI and the name to verify are the host as configured. */
