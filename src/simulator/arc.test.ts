@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 
+import { usedKeys } from "../../test/support/keys.ts";
 import { ManualClock } from "../platform/clock.ts";
 import { decodeJwt } from "./jwt.ts";
 import { startSimulator } from "./simulator.ts";
@@ -15,7 +16,7 @@ const keyDirectory = path.join(directory, "tokens");
 let simulator: Simulator;
 
 beforeAll(async () => {
-  simulator = await startSimulator({ directory, clock: new ManualClock(Date.now()), arcKeyDirectory: keyDirectory });
+  simulator = await startSimulator({ keys: usedKeys(), directory, clock: new ManualClock(Date.now()), arcKeyDirectory: keyDirectory });
 });
 afterEach(() => simulator.reset());
 afterAll(async () => {

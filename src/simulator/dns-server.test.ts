@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 
+import { usedKeys } from "../../test/support/keys.ts";
 import { startSimulator } from "./simulator.ts";
 import type { Simulator } from "./simulator.ts";
 import { makeTenant } from "./tenant.ts";
@@ -16,7 +17,7 @@ let simulator: Simulator;
 let resolver: Resolver;
 
 beforeAll(async () => {
-  simulator = await startSimulator({ directory });
+  simulator = await startSimulator({ keys: usedKeys(), directory });
 });
 
 beforeEach(() => {

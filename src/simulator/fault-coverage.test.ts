@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 
+import { usedKeys } from "../../test/support/keys.ts";
 import { RawSmtpClient } from "../../test/fakes/raw-smtp-client.ts";
 import type { FaultStage } from "./fault-model.ts";
 import { FAULTS } from "./fault-table.ts";
@@ -19,7 +20,7 @@ const clients: RawSmtpClient[] = [];
 let simulator: Simulator;
 
 beforeAll(async () => {
-  simulator = await startSimulator({ directory });
+  simulator = await startSimulator({ keys: usedKeys(), directory });
 });
 
 afterEach(() => {

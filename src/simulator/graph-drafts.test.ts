@@ -4,6 +4,7 @@ import path from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { simpleParser } from "mailparser";
 
+import { usedKeys } from "../../test/support/keys.ts";
 import { askGraph } from "../../test/fakes/graph-request.ts";
 import type { GraphAnswer } from "../../test/fakes/graph-request.ts";
 import { fetchToken } from "../../test/fakes/token-request.ts";
@@ -17,7 +18,7 @@ let simulator: Simulator;
 let token: string;
 
 beforeAll(async () => {
-  simulator = await startSimulator({ directory, clock: new ManualClock(Date.now()) });
+  simulator = await startSimulator({ keys: usedKeys(), directory, clock: new ManualClock(Date.now()) });
   token = await fetchToken(simulator, "https://graph.microsoft.com/.default");
 });
 afterEach(() => simulator.reset());

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
+import { usedKeys } from "../../test/support/keys.ts";
 import { askGraph, postMime } from "../../test/fakes/graph-request.ts";
 import type { GraphAnswer } from "../../test/fakes/graph-request.ts";
 import { fetchToken } from "../../test/fakes/token-request.ts";
@@ -24,7 +25,7 @@ let scanner: TenantMailbox;
 let originals: { app: TenantApp; scanner: TenantMailbox };
 
 beforeAll(async () => {
-  simulator = await startSimulator({ directory, clock: new ManualClock(Date.now()) });
+  simulator = await startSimulator({ keys: usedKeys(), directory, clock: new ManualClock(Date.now()) });
   app = simulator.tenant.apps[0] as TenantApp;
   scanner = findMailbox(simulator.tenant, "scanner@contoso.com") as TenantMailbox;
   originals = structuredClone({ app, scanner });

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
+import { usedKeys } from "../../test/support/keys.ts";
 import { RawSmtpClient } from "../../test/fakes/raw-smtp-client.ts";
 import { fetchToken } from "../../test/fakes/token-request.ts";
 import { ManualClock } from "../platform/clock.ts";
@@ -16,7 +17,7 @@ const clients: RawSmtpClient[] = [];
 let simulator: Simulator;
 
 beforeAll(async () => {
-  simulator = await startSimulator({ directory, clock, submission: { tarpitMs: 0 } });
+  simulator = await startSimulator({ keys: usedKeys(), directory, clock, submission: { tarpitMs: 0 } });
 });
 
 beforeEach(() => {

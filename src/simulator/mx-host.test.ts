@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
+import { usedKeys } from "../../test/support/keys.ts";
 import { RawSmtpClient } from "../../test/fakes/raw-smtp-client.ts";
 import { ManualClock } from "../platform/clock.ts";
 import type { ClientCertificate } from "./pki.ts";
@@ -25,7 +26,7 @@ let refusals: Extract<SimulatorEvent, { type: "session.refused" }>[] = [];
 const issued = new Map<string, ClientCertificate>();
 
 beforeAll(async () => {
-  simulator = await startSimulator({ directory, clock });
+  simulator = await startSimulator({ keys: usedKeys(), directory, clock });
   simulator.on((event) => void (event.type === "session.refused" && refusals.push(event)));
   const names = ["contoso.com", "mail.contoso.com", "fabrikam.example"];
   for (const name of names) issued.set(name, await simulator.issueClientCertificate({ names: [name] }));

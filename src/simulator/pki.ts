@@ -83,9 +83,11 @@ async function keyFromPem(pem: string): Promise<webcrypto.CryptoKey> {
   return await crypto.subtle.importKey("pkcs8", der, ALGORITHM, true, ["sign"]);
 }
 
-function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
-  return crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
-}
+/** Where pairs of RSA keys of 2048 bits come from: those of certificates, and the one that tokens are signed with. */
+export type KeySource = () => Promise<webcrypto.CryptoKeyPair>;
+
+/** A pair that never was before. */
+export const newKeys: KeySource = () => crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
 
 /** A positive serial number of 16 octets (RFC 5280 section 4.1.2.2). */
 function serialNumber(): string {
@@ -95,7 +97,7 @@ function serialNumber(): string {
 }
 
 /** Signs an authority under another. */
-async function createIntermediate(root: KeyAndCertificate, now: number): Promise<KeyAndCertificate> {
+async function createIntermediate(root: KeyAndCertificate, now: number, generateKeys: KeySource): Promise<KeyAndCertificate> {
   const [keys, signingKey] = await Promise.all([generateKeys(), keyFromPem(root.keyPem)]);
   const issuer = new x509.X509Certificate(root.certificatePem);
   const certificate = await x509.X509CertificateGenerator.create({
@@ -117,7 +119,7 @@ async function createIntermediate(root: KeyAndCertificate, now: number): Promise
   return { keyPem: await keyToPem(keys.privateKey), certificatePem: `${certificate.toString("pem")}\n` };
 }
 
-async function createAuthority(now: number): Promise<KeyAndCertificate> {
+async function createAuthority(now: number, generateKeys: KeySource): Promise<KeyAndCertificate> {
   const keys = await generateKeys();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
@@ -158,7 +160,7 @@ export async function writeWhole(file: string, text: string, mode: number): Prom
  * @param directory - made (0700) where it does not exist
  * @param now - ms since the epoch
  */
-export async function openAuthority(directory: string, now: number): Promise<CertificateAuthority> {
+export async function openAuthority(directory: string, now: number, keys: KeySource = newKeys): Promise<CertificateAuthority> {
   await makeDirectory(directory, 0o700);
   const caFile = path.join(directory, "ca.pem");
   const keyFile = path.join(directory, "ca-key.pem");
@@ -172,7 +174,7 @@ export async function openAuthority(directory: string, now: number): Promise<Cer
       kept = { keyPem: keptKey, certificatePem: keptCertificate };
   }
   if (kept === undefined) {
-    kept = await createAuthority(now);
+    kept = await createAuthority(now, keys);
     await writeWhole(keyFile, kept.keyPem, 0o600);
     await writeWhole(caFile, kept.certificatePem, 0o644);
   }
@@ -182,10 +184,10 @@ export async function openAuthority(directory: string, now: number): Promise<Cer
 
   return {
     certificatePem: authority.certificatePem,
-    issueServer: (dnsNames, addresses) => issueServer(authority, dnsNames, addresses, [now - DAY_MS, now + SERVER_DAYS * DAY_MS]),
+    issueServer: (dnsNames, addresses) => issueServer(authority, keys, dnsNames, addresses, [now - DAY_MS, now + SERVER_DAYS * DAY_MS]),
     async issueClient({ names, notBefore = now - DAY_MS, notAfter = now + CLIENT_DAYS * DAY_MS }) {
-      const signer = await (intermediate ??= createIntermediate(authority, now));
-      const pair = await issueServer(signer, names, [], [notBefore, notAfter]);
+      const signer = await (intermediate ??= createIntermediate(authority, now, keys));
+      const pair = await issueServer(signer, keys, names, [], [notBefore, notAfter]);
       return { ...pair, chainPem: pair.certificatePem + signer.certificatePem };
     },
   };
@@ -194,6 +196,7 @@ export async function openAuthority(directory: string, now: number): Promise<Cer
 /** @param validity - ms since the epoch, from and to */
 async function issueServer(
   authority: KeyAndCertificate,
+  generateKeys: KeySource,
   dnsNames: readonly string[],
   addresses: readonly string[],
   [notBefore, notAfter]: readonly [number, number],
@@ -224,7 +227,7 @@ async function issueServer(
 }
 
 /** A self-signed certificate for an app registration: what an administrator would upload to Entra. Valid for a year. */
-export async function createAppCertificate(name: string, now: number): Promise<KeyAndCertificate> {
+export async function createAppCertificate(name: string, now: number, generateKeys: KeySource = newKeys): Promise<KeyAndCertificate> {
   const keys = await generateKeys();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),

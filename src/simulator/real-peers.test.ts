@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
+import { usedKeys } from "../../test/support/keys.ts";
 import { fetchToken } from "../../test/fakes/token-request.ts";
 import { startSimulator } from "./simulator.ts";
 import type { Simulator } from "./simulator.ts";
@@ -29,7 +30,7 @@ function run(program: string, args: readonly string[], input = ""): Promise<{ co
 }
 
 beforeAll(async () => {
-  simulator = await startSimulator({ directory, submission: { tarpitMs: 0 } });
+  simulator = await startSimulator({ keys: usedKeys(), directory, submission: { tarpitMs: 0 } });
   const mailbox = simulator.tenant.mailboxes[0];
   if (mailbox !== undefined) Object.assign(mailbox, { basicAuth: "on", password: "correct horse" });
   token = await fetchToken(simulator);

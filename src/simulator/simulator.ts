@@ -1,4 +1,5 @@
 /** Starts the stand-in for Microsoft 365: a token endpoint, a submission host and a view of what arrived, on one tenant. */
+import { KeyObject } from "node:crypto";
 import { once } from "node:events";
 import path from "node:path";
 import type { AddressInfo, Server } from "node:net";
@@ -17,14 +18,14 @@ import { MailStore } from "./mail-store.ts";
 import type { ReceivedMessage, Violation } from "./mail-store.ts";
 import { UsageBook } from "./mailbox-usage.ts";
 import { MovableClock } from "./movable-clock.ts";
-import { SERVER_NAMES, createAppCertificate, openAuthority, writeWhole } from "./pki.ts";
-import type { CertificateAuthority, ClientCertificate, ClientCertificateOptions } from "./pki.ts";
+import { SERVER_NAMES, createAppCertificate, newKeys, openAuthority, writeWhole } from "./pki.ts";
+import type { CertificateAuthority, ClientCertificate, ClientCertificateOptions, KeySource } from "./pki.ts";
 import type { SimulatorEvent, SimulatorListener } from "./simulator-events.ts";
 import { DEFAULT_SUBMISSION } from "./host-options.ts";
 import type { SubmissionSettings } from "./host-options.ts";
 import { makeTenant } from "./tenant.ts";
 import type { Tenant, TenantOptions } from "./tenant.ts";
-import { TokenIssuer, createSigningKey } from "./token-issuer.ts";
+import { TokenIssuer } from "./token-issuer.ts";
 import { DEFAULT_SIGN_IN, UserSignIns } from "./user-sign-ins.ts";
 import type { SignInSettings } from "./user-sign-ins.ts";
 import { createView } from "./view.ts";
@@ -80,6 +81,8 @@ export interface SimulatorOptions {
    * and `connector-key.pem`. The password of the High Volume Email account: `hve-password`.
    */
   readonly demoCredentials?: boolean | undefined;
+  /** Default: new ones each time. */
+  readonly keys?: KeySource | undefined;
   /** Content kept in memory in all; beyond it only size and hashes. Default 256 MiB. */
   readonly maxContentBytes?: number | undefined;
   /** What makes the stand-in's time pass; `Simulator.clock` and `POST /api/clock` move it besides. Default: the machine's. */
@@ -171,11 +174,12 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     for (const listener of listeners) listener(event);
   };
 
-  const authority = await openAuthority(options.directory, clock.now());
-  const [certificate, signingKey] = await Promise.all([authority.issueServer(SERVER_NAMES, addressesFor(host)), createSigningKey()]);
-  if (options.demoCredentials === true) await writeCredentials(options.directory, tenant, authority, clock.now());
+  const keys = options.keys ?? newKeys;
+  const authority = await openAuthority(options.directory, clock.now(), keys);
+  const [certificate, signing] = await Promise.all([authority.issueServer(SERVER_NAMES, addressesFor(host)), keys()]);
+  if (options.demoCredentials === true) await writeCredentials(options.directory, tenant, authority, clock.now(), keys);
 
-  const issuer = new TokenIssuer(signingKey, tenant, clock);
+  const issuer = new TokenIssuer(KeyObject.from(signing.privateKey), tenant, clock);
   const usage = new UsageBook();
   const hosts = createMailHosts({ tenant, issuer, faults, store, usage, clock, settings, emit }, certificate, authority.certificatePem);
   const { submission, mx, hve, acs } = hosts;
@@ -310,14 +314,20 @@ function isMatch(message: ReceivedMessage, filter: MessageFilter): boolean {
   return recipient === undefined || message.recipients.some((address) => address.toLowerCase() === recipient);
 }
 
-async function writeCredentials(directory: string, tenant: Tenant, authority: CertificateAuthority, now: number): Promise<void> {
+async function writeCredentials(
+  directory: string,
+  tenant: Tenant,
+  authority: CertificateAuthority,
+  now: number,
+  keys: KeySource,
+): Promise<void> {
   const connector = await authority.issueClient({ names: [tenant.domains[0] ?? tenant.domain] });
   await writeWhole(path.join(directory, "connector.pem"), connector.chainPem, 0o600);
   await writeWhole(path.join(directory, "connector-key.pem"), connector.keyPem, 0o600);
   await writeWhole(path.join(directory, "hve-password"), `${tenant.hveAccounts[0]?.password ?? ""}\n`, 0o600);
   const app = tenant.apps[0];
   if (app === undefined) return;
-  const pair = await createAppCertificate(app.name, now);
+  const pair = await createAppCertificate(app.name, now, keys);
   app.certificates.push(pair.certificatePem);
   await writeWhole(path.join(directory, "client-secret"), `${app.secrets[0]?.value ?? ""}\n`, 0o600);
   await writeWhole(path.join(directory, "client-certificate.pem"), pair.certificatePem, 0o600);

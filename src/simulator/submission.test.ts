@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
+import { usedKeys } from "../../test/support/keys.ts";
 import { RawSmtpClient } from "../../test/fakes/raw-smtp-client.ts";
 import { ManualClock } from "../platform/clock.ts";
 import { FAULTS } from "./fault-table.ts";
@@ -26,7 +27,7 @@ let scanner: TenantMailbox;
 const clients: RawSmtpClient[] = [];
 
 beforeAll(async () => {
-  simulator = await startSimulator({ directory, clock, submission: { tarpitMs: 0 } });
+  simulator = await startSimulator({ keys: usedKeys(), directory, clock, submission: { tarpitMs: 0 } });
   scanner = findMailbox(simulator.tenant, "scanner@contoso.com") as TenantMailbox;
 });
 

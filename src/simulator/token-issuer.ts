@@ -1,7 +1,6 @@
 /** Access tokens of the stand-in's Entra: signed for real, so that the services can refuse what Entra did not issue. */
-import { createHash, createPublicKey, generateKeyPair, randomBytes, randomInt, randomUUID } from "node:crypto";
+import { createHash, createPublicKey, randomBytes, randomInt, randomUUID } from "node:crypto";
 import type { JsonWebKey, KeyObject } from "node:crypto";
-import { promisify } from "node:util";
 
 import type { Clock } from "../platform/clock.ts";
 import { resourcesOf } from "./clouds.ts";
@@ -177,9 +176,4 @@ export class TokenIssuer {
 export function userObjectId(user: string): string {
   const hex = createHash("sha256").update(user.toLowerCase()).digest("hex").slice(0, 32);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`;
-}
-
-/** Makes the key pair that tokens are signed with. */
-export async function createSigningKey(): Promise<KeyObject> {
-  return (await promisify(generateKeyPair)("rsa", { modulusLength: 2048 })).privateKey;
 }

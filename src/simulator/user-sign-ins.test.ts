@@ -5,6 +5,7 @@ import path from "node:path";
 import { PublicClientApplication } from "@azure/msal-node";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
+import { usedKeys } from "../../test/support/keys.ts";
 import { askGraph } from "../../test/fakes/graph-request.ts";
 import { postTokenForm } from "../../test/fakes/token-request.ts";
 import type { TokenAnswer } from "../../test/fakes/token-request.ts";
@@ -20,7 +21,12 @@ const DAY_MS = 24 * 60 * 60_000;
 let simulator: Simulator;
 
 beforeAll(async () => {
-  simulator = await startSimulator({ directory, clock: new ManualClock(Date.now()), signIn: { deviceIntervalSeconds: 1 } });
+  simulator = await startSimulator({
+    keys: usedKeys(),
+    directory,
+    clock: new ManualClock(Date.now()),
+    signIn: { deviceIntervalSeconds: 1 },
+  });
 });
 afterEach(() => {
   simulator.reset();

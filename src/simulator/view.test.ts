@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 
+import { usedKeys } from "../../test/support/keys.ts";
 import { FAULTS } from "./fault-table.ts";
 import { ContentBuffer, MailStore } from "./mail-store.ts";
 import { FaultBook } from "./faults.ts";
@@ -20,7 +21,7 @@ const directory = mkdtempSync(path.join(tmpdir(), "stand-in-"));
 let simulator: Simulator;
 
 beforeAll(async () => {
-  simulator = await startSimulator({ directory });
+  simulator = await startSimulator({ keys: usedKeys(), directory });
 });
 afterEach(() => simulator.reset());
 afterAll(async () => {

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { usedKeys } from "../../test/support/keys.ts";
 import { tempDir } from "../../test/support/temp-dir.ts";
 import type { TempDir } from "../../test/support/temp-dir.ts";
 import { systemClock, type Clock } from "../platform/clock.ts";
@@ -18,7 +19,7 @@ const doors: Upstream[] = [];
 
 beforeAll(async () => {
   directory = await tempDir();
-  microsoft = await startSimulator({ directory: directory.path });
+  microsoft = await startSimulator({ keys: usedKeys(), directory: directory.path });
 });
 
 afterEach(async () => {

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { readFile } from "node:fs/promises";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { usedKeys } from "../../test/support/keys.ts";
 import { tempDir } from "../../test/support/temp-dir.ts";
 import type { TempDir } from "../../test/support/temp-dir.ts";
 import { parseReply } from "../mail/reply.ts";
@@ -23,7 +24,7 @@ const doors: Upstream[] = [];
 
 beforeAll(async () => {
   directory = await tempDir();
-  microsoft = await startSimulator({ directory: directory.path, demoCredentials: true, submission: { tarpitMs: 0 } });
+  microsoft = await startSimulator({ keys: usedKeys(), directory: directory.path, demoCredentials: true, submission: { tarpitMs: 0 } });
 });
 
 afterEach(async () => {

@@ -4,6 +4,7 @@ import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { usedKeys } from "../support/keys.ts";
 import { startSimulator, type Simulator } from "../../src/simulator/simulator.ts";
 import { DEFAULT_CLIENT_ID, DEFAULT_SECRET } from "../../src/simulator/tenant.ts";
 import { freePort } from "../support/ports.ts";
@@ -38,7 +39,7 @@ describe("with the stand-in as tenant", () => {
   let relay: RunningProcess | undefined;
 
   beforeEach(async () => {
-    sim = await startSimulator({ directory: join(folder.path, "stand-in"), submission: { tarpitMs: 0 } });
+    sim = await startSimulator({ keys: usedKeys(), directory: join(folder.path, "stand-in"), submission: { tarpitMs: 0 } });
   });
 
   afterEach(async () => {

@@ -11,6 +11,7 @@ import { startSimulator, type Simulator, type SimulatorOptions } from "../../src
 import { CONNECTOR_ADDRESS, DEFAULT_CLIENT_ID, DEFAULT_SECRET } from "../../src/simulator/tenant.ts";
 import { overhear, PAGE } from "../support/canaries/canaries.ts";
 import { askEverything, overheardLog } from "../support/canaries/relay.ts";
+import { usedKeys } from "../support/keys.ts";
 import { tempDir } from "../support/temp-dir.ts";
 import { MovingClock } from "./moving-clock.ts";
 import { submit } from "./submit.ts";
@@ -83,6 +84,7 @@ export async function startContoso(options: ContosoOptions = {}): Promise<Contos
     demoCredentials: options.credential === "client-certificate",
     clock,
     submission: { tarpitMs: 0 },
+    keys: usedKeys(),
     ...options.standIn,
   });
   options.prepare?.(sim);
