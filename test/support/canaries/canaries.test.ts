@@ -49,6 +49,19 @@ test("what is said every day is not taken for a secret, nor what may be where it
   expect(heardIn("-----BEGIN PRIVATE KEY----- canary", { keys: true, content: true })).toEqual(["a secret of a test"]);
 });
 
+test("a picture that has some letters of a secret's base64 is none, wherever in it the secret is", () => {
+  for (const word of ["canary", "Canary"]) {
+    for (const before of ["", "a", "ab"]) {
+      const encoded = base64(`picture ${before}${word} and more`);
+      expect(heardIn(encoded)).toEqual(["a secret in base64"]);
+    }
+    // What stands in it whole of a word that begins in the middle of a group.
+    const part = base64(`?${word}`).slice(4, 9);
+    expect(heardIn(`KYxJEYeEL${part}5UIROs7kJ`)).toEqual([]);
+    expect(heardIn(`KYxJEYeEL${part}5UIROs7kJ ${base64(word)}`)).toEqual(["a secret in base64"]);
+  }
+});
+
 const PRINT = ["-e", 'console.log("out canary"); console.error("err canary")'] as const;
 
 test("whatever a process prints is listened to, on both streams", async () => {

@@ -16,6 +16,8 @@ export const STAND_IN_SECRETS = ["stand-in~secret~of~the~contoso~relay", "stand-
 interface Canary {
   readonly name: string;
   readonly pattern: RegExp;
+  /** Whether what the pattern found is one. Default: yes. */
+  readonly confirms?: (text: string, index: number, length: number) => boolean;
 }
 
 /** In base64 a word has three forms, by where it begins. */
@@ -27,6 +29,19 @@ function inBase64(word: string): string[] {
   });
 }
 
+const WORDS = ["canary", "Canary", ...STAND_IN_SECRETS];
+
+/**
+ * Five letters of a word's base64 stand in many a picture of some MB: only what reads as the whole word is one. A form begins where a group does, the first
+ * with the word, the others with the group after the one in which it begins.
+ */
+function readsAsWord(text: string, index: number, length: number): boolean {
+  return [index, index - 4].some((from) => {
+    const decoded = Buffer.from(text.slice(Math.max(0, from), index + length + 4), "base64").toString("latin1");
+    return WORDS.some((word) => decoded.includes(word));
+  });
+}
+
 const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
 const SECRETS: readonly Canary[] = [
@@ -35,11 +50,12 @@ const SECRETS: readonly Canary[] = [
   {
     name: "a secret in base64",
     pattern: new RegExp(
-      ["canary", "Canary", ...STAND_IN_SECRETS]
-        .flatMap((secret) => inBase64(secret))
+      WORDS.flatMap((word) => inBase64(word))
         .map((text) => escaped(text))
         .join("|"),
+      "g",
     ),
+    confirms: readsAsWord,
   },
   { name: "a token", pattern: /eyJ[\w-]{8,}\.eyJ|\bBearer [\w.~+/-]{16,}/ },
   {
@@ -67,9 +83,11 @@ const SHARED = Symbol.for("postern.test.canaries");
 /** One for the process, however often this file is loaded. */
 const listening = ((globalThis as Record<symbol, unknown>)[SHARED] ??= { on: false, heard: [] } satisfies Listening) as Listening;
 
-/** From now on canaries are listened for. */
-export function listen(): void {
+/** From now on canaries are listened for. False if they were before: one process runs many files of tests. */
+export function listen(): boolean {
+  const first = !listening.on;
   listening.on = true;
+  return first;
 }
 
 /** What was heard since the last time of asking: where, what, and the text around it. */
@@ -83,10 +101,16 @@ export function overhear(where: string, text: string, allowed: Allowed = {}): vo
   for (const canary of [...SECRETS, CONTENT]) {
     if (canary === CONTENT && allowed.content === true) continue;
     if (canary.name === "a private key" && allowed.keys === true) continue;
-    const found = canary.pattern.exec(text);
-    if (found === null || listening.heard.length >= MOST_HEARD) continue;
-    listening.heard.push(`${where}: ${canary.name}: …${text.slice(Math.max(0, found.index - 80), found.index + 80)}…`);
+    const index = placeOf(canary, text);
+    if (index === -1 || listening.heard.length >= MOST_HEARD) continue;
+    listening.heard.push(`${where}: ${canary.name}: …${text.slice(Math.max(0, index - 80), index + 80)}…`);
   }
+}
+
+function placeOf({ pattern, confirms }: Canary, text: string): number {
+  if (confirms === undefined) return text.search(pattern);
+  for (const { index, 0: found } of text.matchAll(pattern)) if (confirms(text, index, found.length)) return index;
+  return -1;
 }
 
 /** Larger files are the content of large messages. */

@@ -8,17 +8,18 @@ const OURS = /^https?:\/\/[^/]+\/(metrics|healthz|readyz|api\/v1)\b/;
 /** Who asks for the message itself gets it. */
 const CONTENT = /\/api\/v1\/queue\/[^/?]+\/content$/;
 
-listen();
-const { fetch: ask } = globalThis;
-globalThis.fetch = async (input, init) => {
-  const response = await ask(input, init);
-  const url = input instanceof Request ? input.url : String(input);
-  if (!OURS.test(url)) return response;
-  const where = `the answer to ${url}`;
-  if (response.headers.get("content-type")?.startsWith("text/event-stream") === true) return overhearing(where, response);
-  overhear(where, await response.clone().text(), { content: CONTENT.test(url) });
-  return response;
-};
+if (listen()) {
+  const { fetch: ask } = globalThis;
+  globalThis.fetch = async (input, init) => {
+    const response = await ask(input, init);
+    const url = input instanceof Request ? input.url : String(input);
+    if (!OURS.test(url)) return response;
+    const where = `the answer to ${url}`;
+    if (response.headers.get("content-type")?.startsWith("text/event-stream") === true) return overhearing(where, response);
+    overhear(where, await response.clone().text(), { content: CONTENT.test(url) });
+    return response;
+  };
+}
 
 /** An answer that does not end: listened to piece by piece, as it is read. */
 function overhearing(where: string, response: Response): Response {
