@@ -6,7 +6,8 @@ FROM node:24-bookworm-slim AS build
 WORKDIR /build
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json ./
+COPY scripts/prepare.js ./scripts/
 COPY src ./src
 RUN npm run build
 
@@ -18,6 +19,7 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --omit=optional --ignore-scripts && npm cache clean --force
 COPY --from=build /build/dist ./dist
 COPY bin ./bin
+COPY config ./config
 COPY LICENSE ./
 RUN useradd --system --uid 10025 --home-dir /var/lib/postern --shell /usr/sbin/nologin postern \
   && install --directory --owner=postern --group=postern --mode=0750 /var/lib/postern \

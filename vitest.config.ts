@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
-// Tests start hundreds of processes and threads from the sources: what one compiled the next ones take over.
+// Tests start hundreds of processes and threads: what one compiled the next ones take over.
 process.env["NODE_COMPILE_CACHE"] ??= fileURLToPath(new URL("node_modules/.cache/compiled", import.meta.url));
 
 /** Files that need a process of their own, because a library keeps something for its life. */
@@ -10,6 +10,7 @@ const APART = ["src/upstream/oauth/managed-identity.test.ts"];
 export default defineConfig({
   test: {
     pool: "forks",
+    globalSetup: ["test/support/build.ts"],
     // Secrets that a test lets out fail it.
     setupFiles: ["test/support/canaries/setup.ts"],
     // More than a small machine has cores: many wait for processes and sockets.

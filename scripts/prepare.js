@@ -1,17 +1,36 @@
 /**
  * Builds dist/ unless it is already newer than everything it is made from: `npm ci` comes here, and so does each `npx postern` in a clone.
- * Plain JavaScript, because it also runs where Node cannot strip types yet; without the compiler (an installation for production) it leaves
+ * Plain JavaScript, because it also runs where Node cannot strip types yet; without the bundler (an installation for production) it leaves
  * things as they are.
  */
-import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const stamp = join(root, "dist", ".built");
-const inputs = ["package.json", "package-lock.json", "tsconfig.json", "tsconfig.build.json", "src"];
+const inputs = ["package.json", "package-lock.json", "tsconfig.json", "scripts/prepare.js", "src"];
+
+/** What is started by itself: the program, and the code of threads and processes of its own, which src/platform/place.ts finds by these names. */
+const ENTRY_POINTS = {
+  main: "src/main.ts",
+  "queue-worker": "src/queue/worker.ts",
+  "queue-reader-worker": "src/queue/reader-worker.ts",
+  "cli-preview-worker": "src/cli/preview/worker.ts",
+  "config-apart-process": "src/config/apart-process.ts",
+};
+
+/**
+ * Packages of many small files that a command or a start waits for. The others stay where they are: what they do beside loading (conditional exports,
+ * native parts, files read by name) is theirs.
+ */
+const BUNDLED = ["commander", "ip-num", "yaml", "zod"];
+
+/** @param {string} id as it stands in an import @returns {boolean} */
+function staysOutside(id) {
+  if (/^(\.|\/)/.test(id)) return false;
+  return !BUNDLED.some((name) => id === name || id.startsWith(`${name}/`));
+}
 
 /** @param {string} path @returns {number} ms since the epoch of the last change at or below */
 function changedAt(path) {
@@ -22,18 +41,15 @@ function changedAt(path) {
 
 const newest = Math.max(...inputs.map((name) => changedAt(join(root, name))));
 if (!existsSync(stamp) || statSync(stamp).mtimeMs < newest) {
-  let compiler;
-  try {
-    compiler = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc");
-  } catch {
-    console.error("postern: no compiler is installed, so dist/ stays as it is");
-  }
-  if (compiler !== undefined) {
+  const bundler = await import("rolldown").catch(() => undefined);
+  if (bundler === undefined) {
+    console.error("postern: no bundler is installed, so dist/ stays as it is");
+  } else {
+    const bundle = await bundler.rolldown({ cwd: root, input: ENTRY_POINTS, platform: "node", external: staysOutside });
     // A file whose source is gone must not be left to be loaded.
     rmSync(join(root, "dist"), { recursive: true, force: true });
-    const { status, error } = spawnSync(process.execPath, [compiler, "-p", join(root, "tsconfig.build.json")], { stdio: "inherit" });
-    if (error !== undefined) throw error;
-    if (status !== 0) process.exit(status ?? 1);
+    await bundle.write({ dir: join(root, "dist"), format: "esm", sourcemap: true });
+    await bundle.close();
     writeFileSync(stamp, "");
   }
 }

@@ -1,16 +1,15 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { makeTestAuthority } from "../../test/fakes/test-ca.ts";
 import { startTokenEndpoint } from "../../test/fakes/token-endpoint.ts";
 import type { TokenAnswer, TokenEndpoint } from "../../test/fakes/token-endpoint.ts";
+import { PROGRAM } from "../../test/support/postern.ts";
 import { runProcess } from "../../test/support/process.ts";
 import { tempDir } from "../../test/support/temp-dir.ts";
 import type { TempDir } from "../../test/support/temp-dir.ts";
 import { signInStore } from "../upstream/oauth/sign-in-store.ts";
 
-const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
 const CANARY = "refresh-token-canary";
 const authority = makeTestAuthority();
 const certificate = authority.issue(["127.0.0.1"]);
@@ -53,7 +52,7 @@ afterEach(async () => {
 });
 
 function login(...args: readonly string[]) {
-  return runProcess(process.execPath, [MAIN, "auth", "login", ...args, "--config", join(folder.path, "postern.yaml")]);
+  return runProcess(process.execPath, [PROGRAM, "auth", "login", ...args, "--config", join(folder.path, "postern.yaml")]);
 }
 
 test("shows where to sign in, waits, and keeps the sign-in encrypted for the daemon", async () => {

@@ -1,13 +1,12 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { PROGRAM } from "../../test/support/postern.ts";
 import { runProcess } from "../../test/support/process.ts";
 import { tempDir } from "../../test/support/temp-dir.ts";
 import { hasTool } from "../../test/support/tools.ts";
 
-const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
-const completion = (shell: string) => runProcess(process.execPath, [MAIN, "completion", shell]);
+const completion = (shell: string) => runProcess(process.execPath, [PROGRAM, "completion", shell]);
 
 /** What bash offers after these words, the last of which is being typed. */
 async function offered(...words: readonly string[]): Promise<string[]> {

@@ -18,6 +18,7 @@ import { PosternError } from "../mail/errors.ts";
 import { formatReply } from "../mail/reply.ts";
 import { createObserver } from "../observe/observer.ts";
 import { systemClock } from "../platform/clock.ts";
+import { packageFile } from "../platform/place.ts";
 import { watchSignals } from "../platform/signals.ts";
 import type { MessageView } from "../queue/queue.ts";
 import type { ReceivedMessage } from "../simulator/mail-store.ts";
@@ -146,7 +147,7 @@ async function portOrFree(port: number): Promise<number> {
 
 /** config/demo.yaml with the ports and folders of this run. */
 async function writeConfig(file: string, simulator: Simulator): Promise<Config> {
-  const document = parseDocument(await readFile(new URL("../../config/demo.yaml", import.meta.url), "utf8"));
+  const document = parseDocument(await readFile(packageFile("config/demo.yaml"), "utf8"));
   const listen = async (port: number): Promise<string> => `127.0.0.1:${await portOrFree(port)}`;
   document.commentBefore = " Written by postern demo; gone when it ends.";
   document.setIn(["data_dir"], "relay");

@@ -2,9 +2,9 @@ import { spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { PROGRAM } from "../../test/support/postern.ts";
 import { NO_OPERATIONS } from "../../test/fakes/no-operations.ts";
 import { NO_DEVICES } from "../../test/fakes/no-devices.ts";
 import type { Admin, StatusView } from "../admin/admin.ts";
@@ -13,7 +13,6 @@ import { PosternError } from "../mail/errors.ts";
 import type { MessageView, OperatorAct, QueueEntry, QueueFilter } from "../queue/queue.ts";
 import { buildProgram, main } from "./program.ts";
 
-const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
 const ID = "01JD8ZQ3V5W6X7Y8Z9A0B1C2D3";
 const ACCEPTED = Date.UTC(2026, 0, 5, 9, 0, 0);
 
@@ -26,7 +25,7 @@ interface Outcome {
 /** Runs the command as a user does; `input` goes to its standard input. */
 function postern(args: readonly string[], options: { input?: string; env?: Record<string, string> } = {}): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, NO_COLOR: "1", ...options.env } });
+    const child = spawn(process.execPath, [PROGRAM, ...args], { env: { ...process.env, NO_COLOR: "1", ...options.env } });
     let stdout = "";
     let stderr = "";
     child.stdout.setEncoding("utf8").on("data", (part: string) => (stdout += part));

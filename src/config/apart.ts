@@ -3,7 +3,7 @@
  * quarter of a second; like this the daemon keeps neither, and loads its own code meanwhile. (A thread does not do: V8 keeps the memory.)
  */
 import { fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { entryPoint } from "../platform/place.ts";
 import type { Config } from "./config.ts";
 import type { Finding } from "./finding.ts";
 
@@ -41,9 +41,8 @@ export interface ApartRequest {
  * @throws Error when the process itself fails
  */
 export function readConfigApart(path: string, inForce?: FileValues): Promise<ReadApart> {
-  const script = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./apart-process.ts" : "./apart-process.js", import.meta.url));
   return new Promise((resolve, reject) => {
-    const child = fork(script, [], { serialization: "advanced" });
+    const child = fork(entryPoint("config/apart-process"), [], { serialization: "advanced" });
     child.once("message", (message) => resolve(message as ReadApart));
     child.once("error", reject);
     child.once("exit", (code, signal) => reject(new Error(`the configuration could not be read: its process ended (${signal ?? code})`)));

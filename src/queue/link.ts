@@ -1,6 +1,7 @@
 /** The main thread's end of the conversation with the worker that owns the database. */
 import { Worker } from "node:worker_threads";
 import { describeError, PosternError } from "../mail/errors.ts";
+import { entryPoint } from "../platform/place.ts";
 import { BlockPool, type Block } from "./pool.ts";
 import { isRefused, type Command, type Octets, type Report, type WorkerSettings } from "./protocol.ts";
 import { ROW_BYTES } from "./states.ts";
@@ -28,11 +29,6 @@ interface Arena {
   readonly block: Block;
   used: number;
   users: number;
-}
-
-/** The file beside this one that has the same extension: sources run as they are, built files too. */
-export function besideThis(name: string): URL {
-  return new URL(import.meta.url.endsWith(".ts") ? `./${name}.ts` : `./${name}.js`, import.meta.url);
 }
 
 /** Sends commands in batches, one message per turn of the event loop, and hands out the answers in order. */
@@ -64,7 +60,7 @@ export class WorkerLink {
 
   /** Starts the worker and waits until it has opened the file. */
   static open(settings: WorkerSettings, listener: LinkListener, poolBytes: number): Promise<{ link: WorkerLink; opened: Opened }> {
-    const worker = new Worker(besideThis("worker"), { workerData: settings, name: "postern-queue" });
+    const worker = new Worker(entryPoint("queue/worker"), { workerData: settings, name: "postern-queue" });
     return new Promise((resolve, reject) => {
       let link: WorkerLink | undefined;
       worker.on("message", (report: Report) => {

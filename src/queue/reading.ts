@@ -2,7 +2,7 @@
 import { Worker } from "node:worker_threads";
 import { describeError, PosternError } from "../mail/errors.ts";
 import type { Clock } from "../platform/clock.ts";
-import { besideThis } from "./link.ts";
+import { entryPoint } from "../platform/place.ts";
 import type { Question, Reading } from "./reader-worker.ts";
 
 type Waiting = { readonly resolve: (answer: unknown) => void; readonly reject: (error: Error) => void };
@@ -39,7 +39,7 @@ export class ReadingLink {
   }
 
   #start(): Worker {
-    const worker = new Worker(besideThis("reader-worker"), { workerData: { path: this.#path }, name: "postern-reader" });
+    const worker = new Worker(entryPoint("queue/reader-worker"), { workerData: { path: this.#path }, name: "postern-reader" });
     this.#ended = new Promise((resolve) => {
       worker.on("message", (reading: Reading) => {
         const waiting = this.#waiting.get(reading.id);

@@ -13,7 +13,7 @@ const forgetfulRelay = fileURLToPath(new URL("./forgetful-relay.ts", import.meta
 test("no accepted message is lost when the relay is killed 6 times while 600 come over 8 connections", { timeout: 150_000 }, async () => {
   await using folder = await tempDir();
 
-  const report = await runCrashTest((nextHop) => posternUnderTest(folder.path, nextHop, "source"), {
+  const report = await runCrashTest((nextHop) => posternUnderTest(folder.path, nextHop, "dist"), {
     kills: 6,
     messages: 600,
     connections: 8,
@@ -54,7 +54,7 @@ test.skipIf(!hasTool("strace"))(
   async () => {
     await using folder = await tempDir();
 
-    const findings = await traceSyncs(folder.path, 5, "source");
+    const findings = await traceSyncs(folder.path, 5, "dist");
 
     expect(findings).toHaveLength(5);
     expect(findings.filter(({ synced }) => !synced)).toEqual([]);
@@ -67,7 +67,7 @@ test.skipIf(!hasTool("strace"))(
   async () => {
     await using folder = await tempDir();
 
-    const findings = await traceSyncs(folder.path, 5, "source", { NODE_ENV: "test", POSTERN_UNSAFE_NO_SYNC: "1" });
+    const findings = await traceSyncs(folder.path, 5, "dist", { NODE_ENV: "test", POSTERN_UNSAFE_NO_SYNC: "1" });
 
     expect(findings.some(({ synced }) => !synced)).toBe(true);
   },

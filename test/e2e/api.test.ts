@@ -8,7 +8,8 @@ import { makeTestAuthority } from "../fakes/test-ca.ts";
 import { runProcess, startProcess, type RunningProcess } from "../support/process.ts";
 import { tempDir, type TempDir } from "../support/temp-dir.ts";
 import { hasTool } from "../support/tools.ts";
-import { MAIN, postern, run, writeConfig, type Files } from "./process.ts";
+import { PROGRAM, SOURCE } from "../support/postern.ts";
+import { postern, run, writeConfig, type Files } from "./process.ts";
 import { submit } from "./submit.ts";
 
 /** Every command is a process of its own, which takes seconds where many things run at a time. */
@@ -111,7 +112,8 @@ test("beyond loopback nothing starts without TLS, nor without a token; the line 
 test("a relay that nobody with a token asks loads nothing of the API: not for monitoring, not for a stranger", async () => {
   files = await writeConfig(folder.path, hopPort);
   const token = await addToken("wall", "viewer");
-  const process = await run(files, ["--import", new URL("../support/tell-loaded.ts", import.meta.url).href]);
+  // From the sources, where each package has files of its own.
+  const process = await run(files, ["--import", new URL("../support/tell-loaded.ts", import.meta.url).href], SOURCE);
   relay = process;
   const url = `http://127.0.0.1:${files.adminPort}`;
   const loaded = (): Set<string> =>
@@ -198,7 +200,14 @@ describe.skipIf(!hasTool("curl"))("with curl", () => {
     await writeFile(join(folder.path, "header"), `Authorization: Bearer ${token}\n`);
     await using byCurl = await startProcess("curl", ["--silent", "--no-buffer", "--header", `@${join(folder.path, "header")}`, url]);
     await byCurl.waitForLine((line) => line.startsWith("retry:"));
-    await using byCommand = await startProcess(process.execPath, [MAIN, "events", "--types", "recipient.*", "--config", files.configFile]);
+    await using byCommand = await startProcess(process.execPath, [
+      PROGRAM,
+      "events",
+      "--types",
+      "recipient.*",
+      "--config",
+      files.configFile,
+    ]);
     // That it listens is known by what it prints: mail is sent until it does.
     const isDelivered = (line: string): boolean => line.includes("recipient.delivered");
     let queueId = "";

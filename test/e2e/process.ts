@@ -1,23 +1,21 @@
 /** The relay as the service manager starts it, and `postern` as an operator types it. */
 import { writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { askEverything } from "../support/canaries/relay.ts";
 import { freePort } from "../support/ports.ts";
+import { PROGRAM } from "../support/postern.ts";
 import { runProcess, startProcess, type RunningProcess } from "../support/process.ts";
 
-/** The program's source. */
-export const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 const ENV = { ...process.env, NO_COLOR: "1" };
 
 /** Runs a command on a configuration to its end. */
 export function postern(configFile: string, ...args: readonly string[]): ReturnType<typeof runProcess> {
-  return runProcess(process.execPath, [MAIN, ...args, "--config", configFile], { env: ENV });
+  return runProcess(process.execPath, [PROGRAM, ...args, "--config", configFile], { env: ENV });
 }
 
 /** Runs `postern demo --once` to its end, with `folder` for its temporary files. */
 export function demoOnce(folder: string, ...args: readonly string[]): ReturnType<typeof runProcess> {
-  return runProcess(process.execPath, [MAIN, "demo", "--once", ...args], { env: { ...ENV, TMPDIR: folder } });
+  return runProcess(process.execPath, [PROGRAM, "demo", "--once", ...args], { env: { ...ENV, TMPDIR: folder } });
 }
 
 /** A configuration on disk. */
@@ -57,12 +55,14 @@ const LAST_WORDS_MS = 5_000;
  * Starts `postern run` and waits until it takes mail on `port`. Before it is stopped all that it answers is searched for secrets.
  *
  * @param nodeOptions - for Node, before the program
+ * @param program - default what is built
  */
 export async function run(
   { configFile, adminPort }: Files,
   nodeOptions: readonly string[] = [],
+  program = PROGRAM,
 ): Promise<RunningProcess & { readonly port: number }> {
-  const relay = await startProcess(process.execPath, [...nodeOptions, MAIN, "run", "--config", configFile], { env: ENV });
+  const relay = await startProcess(process.execPath, [...nodeOptions, program, "run", "--config", configFile], { env: ENV });
   const bound = await relay.waitForEvent("listener.bound");
   await relay.waitForEvent("daemon.started");
   const stop: RunningProcess["stop"] = async (...how) => {

@@ -2,8 +2,8 @@
 import { X509Certificate } from "node:crypto";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { PROGRAM } from "../support/postern.ts";
 import { usedKeys } from "../support/keys.ts";
 import { startSimulator, type Simulator } from "../../src/simulator/simulator.ts";
 import { DEFAULT_CLIENT_ID, DEFAULT_SECRET } from "../../src/simulator/tenant.ts";
@@ -12,8 +12,6 @@ import { runProcess, type RunningProcess } from "../support/process.ts";
 import { tempDir, type TempDir } from "../support/temp-dir.ts";
 import { hasTool } from "../support/tools.ts";
 import { postern, run } from "./process.ts";
-
-const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 let folder: TempDir;
 let configFile: string;
@@ -272,7 +270,7 @@ test.skipIf(!hasTool("script"))("at a terminal it explains, asks again where an 
     "127.0.0.1:0",
     join(folder.path, "data"),
   ];
-  const command = `${process.execPath} ${MAIN} setup --config ${configFile}`;
+  const command = `${process.execPath} ${PROGRAM} setup --config ${configFile}`;
 
   const { code, stdout } = await runProcess("script", ["-qec", command, "/dev/null"], {
     input: `${typed.join("\n")}\n`,

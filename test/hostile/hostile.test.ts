@@ -9,7 +9,7 @@ test("2,000 strangers and 400 fuzzed dialogues find nothing in a whole relay, wh
     connections: 2_000,
     goOn: (cases) => cases < 400,
     seed: 7,
-    build: "source",
+    build: "dist",
     warmUp: 200,
     atRest: false,
   });

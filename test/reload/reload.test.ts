@@ -11,7 +11,7 @@ const ROUND = 9;
 test("nine reloads under 200 messages a second refuse no connection, drop none, and every message arrives exactly once", async () => {
   await using folder = await tempDir();
 
-  const report = await runReloadTest({ folder: folder.path, rate: 200, goOn: (turns) => turns < ROUND, seed: 11, build: "source" });
+  const report = await runReloadTest({ folder: folder.path, rate: 200, goOn: (turns) => turns < ROUND, seed: 11, build: "dist" });
 
   expect(report).toMatchObject({ reloads: ROUND, refused: 3, faults: [], delivered: report.accepted });
   expect(report.accepted).toBeGreaterThan(200);

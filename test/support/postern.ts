@@ -8,6 +8,11 @@ import { startProcess, type RunningProcess } from "./process.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
+/** The program as it was built, for Node. */
+export const PROGRAM = join(root, "dist/main.js");
+/** The same from the sources. */
+export const SOURCE = join(root, "src/main.ts");
+
 export interface RelayOptions {
   /** Existing folder for the configuration and, in `data`, the queue. */
   readonly folder: string;

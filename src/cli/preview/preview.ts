@@ -4,6 +4,7 @@
  */
 import { Worker } from "node:worker_threads";
 import { describeError } from "../../mail/errors.ts";
+import { entryPoint } from "../../platform/place.ts";
 import type { MessageView } from "../../queue/queue.ts";
 import type { Found, Heard, Job, PreviewAttachment, PreviewField } from "./protocol.ts";
 
@@ -47,8 +48,6 @@ export const PREVIEW_LIMITS: PreviewLimits = {
   textCharacters: 8_000,
   attachments: 50,
 };
-
-const WORKER = new URL(import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js", import.meta.url);
 
 /** The preview of a message for an operator. That there is none is an answer, not a fault: the rest is known all the same. */
 export async function shownPreview(
@@ -120,7 +119,7 @@ function isText(text: Look["text"]): boolean {
 
 function startThread({ fields, valueCharacters, textCharacters, heapMiB }: PreviewLimits): Worker {
   const job: Job = { fields, valueCharacters, textCharacters };
-  return new Worker(WORKER, {
+  return new Worker(entryPoint("cli/preview/worker"), {
     workerData: job,
     name: "postern-preview",
     env: {},
