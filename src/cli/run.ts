@@ -5,7 +5,7 @@ import { describeError, POSTERN_ERRORS, PosternError } from "../mail/errors.ts";
 import { createObserver } from "../observe/observer.ts";
 import type { Observer } from "../observe/observer.ts";
 import { systemClock } from "../platform/clock.ts";
-import { releaseMemory, releaseMemoryAtRest } from "../platform/memory.ts";
+import { releaseMemoryAtRest } from "../platform/memory.ts";
 import { openServiceManager } from "../platform/sd-notify.ts";
 import { watchSignals } from "../platform/signals.ts";
 import type { GlobalOptions } from "./options.ts";
@@ -56,7 +56,6 @@ export async function runCommand(options: GlobalOptions): Promise<number> {
     });
     const stopWatchdog = manager.startWatchdog(() => true);
     await manager.ready();
-    releaseMemory();
     const stopReleasing = releaseMemoryAtRest(systemClock);
 
     const end = Promise.withResolvers<Error | undefined>();

@@ -3,6 +3,7 @@ import { ManualClock } from "./clock.ts";
 import { releaseMemoryAtRest } from "./memory.ts";
 
 const MIB = 1024 * 1024;
+const FIRST_MS = 1_000;
 const LOOK_MS = 15_000;
 const REST_MS = 120_000;
 
@@ -23,12 +24,28 @@ function heapOf(sizeMib: number) {
   return heap;
 }
 
+test("what the start left behind is given back at the first second of rest", () => {
+  const clock = new ManualClock();
+  const heap = heapOf(60);
+  releaseMemoryAtRest(clock, heap);
+
+  Object.assign(heap, { busyPart: 0.4, neededMib: 40 });
+  clock.advance(3 * FIRST_MS);
+  const whileBusy = heap.released;
+  heap.busyPart = 0.01;
+  clock.advance(FIRST_MS);
+
+  expect(whileBusy).toBe(0);
+  expect(heap).toMatchObject({ released: 1, sizeMib: 40 });
+});
+
 test("memory that work left behind is given back at the first rest, not while work goes on", () => {
   const clock = new ManualClock();
   const heap = heapOf(100);
   releaseMemoryAtRest(clock, heap);
+  clock.advance(FIRST_MS);
 
-  Object.assign(heap, { sizeMib: 300, busyPart: 0.4 });
+  Object.assign(heap, { released: 0, sizeMib: 300, busyPart: 0.4 });
   clock.advance(4 * LOOK_MS);
   const whileBusy = heap.released;
   heap.busyPart = 0.01;
@@ -47,8 +64,9 @@ test("what is needed now is not given back again and again, and a little more th
   const clock = new ManualClock();
   const heap = heapOf(100);
   releaseMemoryAtRest(clock, heap);
+  clock.advance(FIRST_MS);
 
-  Object.assign(heap, { sizeMib: 200, neededMib: 190 });
+  Object.assign(heap, { released: 0, sizeMib: 200, neededMib: 190 });
   clock.advance(2 * REST_MS);
   heap.sizeMib = 205;
   clock.advance(2 * REST_MS);

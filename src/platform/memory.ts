@@ -3,10 +3,7 @@ import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Clock } from "./clock.ts";
 
-/**
- * Collects garbage once and returns the freed pages. For the end of the start: loading the code fills a heap that the daemon then does
- * not need, and V8 would keep it as long as nothing presses.
- */
+/** Collects garbage once and returns the freed pages. */
 export function releaseMemory(): void {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as (options: { type: "major"; execution: "sync"; flavor: "last-resort" }) => void;
@@ -14,7 +11,9 @@ export function releaseMemory(): void {
   setFlagsFromString("--no-expose-gc");
 }
 
-/** How often is looked. */
+/** How long after the start is looked first, and again as long as it is busy. */
+const FIRST_LOOK_MS = 1_000;
+/** How often is looked from then on. */
 const LOOK_EVERY_MS = 15_000;
 /**
  * At rest is what was busy for less than this part of the time between two looks, so many times in a row. The collection throws away what the engine had
@@ -36,13 +35,14 @@ export interface Heap {
 }
 
 /**
- * From now on gives memory back after work, once there is rest: with much memory in the machine V8 lets hundreds of MB of garbage lie where a heap of twenty
- * was in use, and a process that does nothing does not collect at all. Each thread has a heap of its own.
+ * For the end of a start. Gives memory back once there is a second's rest: loading the code filled a heap that is not needed any more, and V8 would keep it
+ * as long as nothing presses. From then on gives it back after work, at rest: with much memory in the machine V8 lets hundreds of MB of garbage lie where
+ * a heap of twenty was in use, and a process that does nothing does not collect at all. Each thread has a heap of its own.
  *
  * @returns ends it
  */
 export function releaseMemoryAtRest(clock: Clock, heap: Heap = ownHeap()): () => void {
-  let needed = heap.sizeBytes();
+  let needed = 0;
   let cancel: () => void = () => undefined;
   let resting = 0;
   const look = (): void => {
@@ -54,8 +54,17 @@ export function releaseMemoryAtRest(clock: Clock, heap: Heap = ownHeap()): () =>
     }
     cancel = clock.after(LOOK_EVERY_MS, look);
   };
+  const afterStart = (): void => {
+    if (heap.busy() >= REST) {
+      cancel = clock.after(FIRST_LOOK_MS, afterStart);
+      return;
+    }
+    heap.release();
+    needed = heap.sizeBytes();
+    cancel = clock.after(LOOK_EVERY_MS, look);
+  };
   heap.busy();
-  cancel = clock.after(LOOK_EVERY_MS, look);
+  cancel = clock.after(FIRST_LOOK_MS, afterStart);
   return () => cancel();
 }
 

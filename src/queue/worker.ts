@@ -6,7 +6,7 @@ import { parentPort, receiveMessageOnPort, workerData } from "node:worker_thread
 import { backup } from "node:sqlite";
 import { describeError, PosternError } from "../mail/errors.ts";
 import { systemClock } from "../platform/clock.ts";
-import { releaseMemory, releaseMemoryAtRest } from "../platform/memory.ts";
+import { releaseMemoryAtRest } from "../platform/memory.ts";
 import { attemptCounter, type AttemptCounter } from "./counting.ts";
 import { accepting, sweeping, type Accepting, type Sweeping } from "./accepting.ts";
 import { claiming, type Claiming } from "./claiming.ts";
@@ -326,8 +326,6 @@ async function start(): Promise<void> {
   });
   port?.on("message", (commands: readonly Wire[]) => work(tools, commands));
   idle(tools);
-  // Starting filled a heap of its own here, too.
-  releaseMemory();
   releaseMemoryAtRest(systemClock);
 }
 
