@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
 import { expect, test } from "vitest";
 import { ManualClock } from "./clock.ts";
 import { releaseMemoryAtRest } from "./memory.ts";
@@ -84,4 +86,15 @@ test("ended, it does nothing any more", () => {
   clock.advance(REST_MS);
 
   expect({ released: heap.released, pending: clock.pending }).toEqual({ released: 0, pending: 0 });
+});
+
+test("threads may give memory back at the same moment", async () => {
+  const module = new URL("./memory.ts", import.meta.url).href;
+  const code = `import(${JSON.stringify(module)}).then(({ releaseMemory }) => { for (let i = 0; i < 40; i++) releaseMemory(); });`;
+  const threads = [1, 2, 3, 4].map(() => new Worker(code, { eval: true }));
+
+  // An error in one of them rejects.
+  const ends = await Promise.all(threads.map((thread) => once(thread, "exit")));
+
+  expect(ends).toEqual([[0], [0], [0], [0]]);
 });

@@ -5,10 +5,10 @@ import type { Clock } from "./clock.ts";
 
 /** Collects garbage once and returns the freed pages. */
 export function releaseMemory(): void {
+  // Never switched off again: flags are the process's, and another thread may be about to use this one.
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as (options: { type: "major"; execution: "sync"; flavor: "last-resort" }) => void;
   collect({ type: "major", execution: "sync", flavor: "last-resort" });
-  setFlagsFromString("--no-expose-gc");
 }
 
 /** How long after the start is looked first, and again as long as it is busy. */
