@@ -11,7 +11,7 @@ export function releaseMemory(): void {
   collect({ type: "major", execution: "sync", flavor: "last-resort" });
 }
 
-/** How long after the start is looked first, and again as long as it is busy. */
+/** How long after the start is looked first. */
 const FIRST_LOOK_MS = 1_000;
 /** How often is looked from then on. */
 const LOOK_EVERY_MS = 15_000;
@@ -35,8 +35,8 @@ export interface Heap {
 }
 
 /**
- * For the end of a start. Gives memory back once there is a second's rest: loading the code filled a heap that is not needed any more, and V8 would keep it
- * as long as nothing presses. From then on gives it back after work, at rest: with much memory in the machine V8 lets hundreds of MB of garbage lie where
+ * For the end of a start. Gives memory back after a second of rest: loading the code filled a heap that is not needed any more, and V8 would keep it as long
+ * as nothing presses. From then on gives it back after work, at rest: with much memory in the machine V8 lets hundreds of MB of garbage lie where
  * a heap of twenty was in use, and a process that does nothing does not collect at all. Each thread has a heap of its own.
  *
  * @returns ends it
@@ -55,12 +55,11 @@ export function releaseMemoryAtRest(clock: Clock, heap: Heap = ownHeap()): () =>
     cancel = clock.after(LOOK_EVERY_MS, look);
   };
   const afterStart = (): void => {
-    if (heap.busy() >= REST) {
-      cancel = clock.after(FIRST_LOOK_MS, afterStart);
-      return;
+    // Where work came at once it is for the first rest to do, like all that work leaves.
+    if (heap.busy() < REST) {
+      heap.release();
+      needed = heap.sizeBytes();
     }
-    heap.release();
-    needed = heap.sizeBytes();
     cancel = clock.after(LOOK_EVERY_MS, look);
   };
   heap.busy();
