@@ -180,7 +180,10 @@ describe("the control socket", () => {
       emit: () => {},
     });
 
-    await expect(starting).rejects.toMatchObject({ code: "E_CONFIG", message: `cannot listen on 127.0.0.1:${port}: EADDRINUSE` });
+    await expect(starting).rejects.toMatchObject({
+      code: "E_CONFIG",
+      message: `cannot listen on 127.0.0.1:${port}: EADDRINUSE; another program listens there: ss -ltnp 'sport = :${port}' names it`,
+    });
     await new Promise((resolve) => taken.close(resolve));
   });
 

@@ -2,6 +2,7 @@
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { PosternError } from "../mail/errors.ts";
+import { bindRemedy } from "../platform/bind-remedy.ts";
 import type { Front } from "./front.ts";
 
 /** In all, and of one address: somebody who opens connections for fun must not keep monitoring out. */
@@ -31,7 +32,9 @@ export class Bound {
     await new Promise<void>((resolve, reject) => {
       server.once("error", (error: NodeJS.ErrnoException) => {
         const place = "path" in where ? where.path : `${where.host ?? "*"}:${where.port}`;
-        reject(new PosternError("E_CONFIG", `cannot listen on ${place}: ${error.code ?? error.message}`, { cause: error }));
+        reject(
+          new PosternError("E_CONFIG", `cannot listen on ${place}: ${error.code ?? error.message}${bindRemedy(error)}`, { cause: error }),
+        );
       });
       if ("path" in where) server.listen({ path: where.path }, resolve);
       else server.listen(where.host === undefined ? { port: where.port } : { port: where.port, host: where.host }, resolve);

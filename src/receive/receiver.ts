@@ -2,6 +2,7 @@
 import { randomInt } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import { isDeepStrictEqual } from "node:util";
+import { bindRemedy } from "../platform/bind-remedy.ts";
 import { Acceptor, type BoundSocket } from "./accept.ts";
 import { makeContext, type SharedContext } from "./contexts.ts";
 import { DEFAULT_LIMITS } from "./options.ts";
@@ -194,21 +195,6 @@ async function startAll(acceptors: readonly Acceptor[], inherited: readonly Boun
       const cause = error instanceof Error ? error.message : String(error);
       throw new Error(`listener ${acceptor.listener.name} cannot be bound: ${cause}${bindRemedy(error)}`, { cause: error });
     }
-  }
-}
-
-/** What to do about an address that cannot be bound, as the end of the sentence that says so. */
-function bindRemedy(error: unknown): string {
-  const { code, port = 0 } = error as NodeJS.ErrnoException & { readonly port?: number };
-  switch (code) {
-    case "EADDRINUSE":
-      return `; another program listens there: ss -ltnp 'sport = :${port}' names it`;
-    case "EACCES":
-      return `; ports below 1024 need the right to bind them: start it by systemd/postern.service, as root, or with CAP_NET_BIND_SERVICE`;
-    case "EADDRNOTAVAIL":
-      return "; no interface of this machine has that address: ip -brief address shows those it has";
-    default:
-      return "";
   }
 }
 
