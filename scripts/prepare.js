@@ -3,7 +3,7 @@
  * Plain JavaScript, because it also runs where Node cannot strip types yet; without the bundler (an installation for production) it leaves
  * things as they are.
  */
-import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -41,15 +41,22 @@ function changedAt(path) {
 
 const newest = Math.max(...inputs.map((name) => changedAt(join(root, name))));
 if (!existsSync(stamp) || statSync(stamp).mtimeMs < newest) {
-  const bundler = await import("rolldown").catch(() => undefined);
+  const bundler = await import("rolldown").catch((error) => {
+    // One that is there and cannot run here is a fault to be seen.
+    if (error.code === "ERR_MODULE_NOT_FOUND" && String(error.message).includes("'rolldown'")) return undefined;
+    throw error;
+  });
   if (bundler === undefined) {
     console.error("postern: no bundler is installed, so dist/ stays as it is");
   } else {
     const bundle = await bundler.rolldown({ cwd: root, input: ENTRY_POINTS, platform: "node", external: staysOutside });
-    // A file whose source is gone must not be left to be loaded.
-    rmSync(join(root, "dist"), { recursive: true, force: true });
-    await bundle.write({ dir: join(root, "dist"), format: "esm", sourcemap: true });
+    // Beside the old one, which a fault in the sources leaves as it is. No file whose source is gone stays to be loaded.
+    const fresh = join(root, "dist.new");
+    rmSync(fresh, { recursive: true, force: true });
+    await bundle.write({ dir: fresh, format: "esm", sourcemap: true });
     await bundle.close();
-    writeFileSync(stamp, "");
+    writeFileSync(join(fresh, ".built"), "");
+    rmSync(join(root, "dist"), { recursive: true, force: true });
+    renameSync(fresh, join(root, "dist"));
   }
 }
