@@ -29,9 +29,16 @@ function build(main: string): void {
   writeFileSync(join(root, "dist/main.js"), main);
 }
 
-function launch(node: string, args: readonly string[] = []): Promise<{ code: unknown; stdout: string; stderr: string }> {
+function launch(
+  node: string,
+  args: readonly string[] = [],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<{ code: unknown; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
-    execFile(node, [join(root, "bin/postern"), ...args], (error, stdout, stderr) => resolve({ code: error?.code ?? 0, stdout, stderr }));
+    const options = { env };
+    execFile(node, [join(root, "bin/postern"), ...args], options, (error, stdout, stderr) =>
+      resolve({ code: error?.code ?? 0, stdout, stderr }),
+    );
   });
 }
 
@@ -49,6 +56,46 @@ test("on a Node that is new enough the program runs in the same process", async 
   build("console.log(process.argv.slice(2).join(' ')); process.exitCode = 77;");
 
   expect(await launch(process.execPath, ["explain", "--ip"])).toEqual({ code: 77, stdout: "explain --ip\n", stderr: "" });
+});
+
+test.runIf(process.platform === "linux")("the relay has an allocator that gives memory back, unless somebody chose another", async () => {
+  build(
+    "const { MALLOC_ARENA_MAX: arenas, MALLOC_MMAP_THRESHOLD_: apart } = process.env; console.log(process.argv.slice(2).join(' '), arenas, apart);",
+  );
+  const { MALLOC_ARENA_MAX: _arenas, MALLOC_MMAP_THRESHOLD_: _apart, MALLOC_TRIM_THRESHOLD_: _trim, ...env } = process.env;
+
+  const [relay, chosen, command] = await Promise.all([
+    launch(process.execPath, ["run", "--config", "a b"], env),
+    launch(process.execPath, ["run"], { ...env, MALLOC_ARENA_MAX: "7" }),
+    launch(process.execPath, ["status"], env),
+  ]);
+
+  expect(relay).toEqual({ code: 0, stdout: "run --config a b 2 131072\n", stderr: "" });
+  expect(chosen).toEqual({ code: 0, stdout: "run 7 131072\n", stderr: "" });
+  expect(command).toEqual({ code: 0, stdout: "status undefined undefined\n", stderr: "" });
+});
+
+test("the service and the container have the allocator's settings from the beginning", () => {
+  const [launcher, unit, dockerfile] = ["bin/postern", "systemd/postern.service", "Dockerfile"].map((path) =>
+    readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), "utf8"),
+  );
+  const settings = [...(launcher ?? "").matchAll(/(MALLOC_\w+): "(\w+)"/g)].map(([, name, value]) => `${name}=${value}`);
+
+  expect(settings).toHaveLength(3);
+  expect(unit).toContain(`Environment=${settings.join(" ")}\n`);
+  expect(dockerfile).toContain(`ENV ${settings.join(" ")}\n`);
+});
+
+test.runIf(process.platform === "linux")("the relay stays the process that was started", async () => {
+  build("process.on('SIGTERM', () => process.exit(75)); setInterval(() => {}, 1000); console.log(process.pid);");
+
+  const child = spawn(process.execPath, [join(root, "bin/postern"), "run"], { stdio: ["ignore", "pipe", "inherit"] });
+  const [said] = (await once(child.stdout, "data")) as [Buffer];
+  child.kill("SIGTERM");
+  const [code] = (await once(child, "exit")) as [number];
+
+  expect(Number(said.toString())).toBe(child.pid);
+  expect(code).toBe(75);
 });
 
 test("npm start hands the signal of whoever ends it to the demo, which then clears up behind itself", async () => {

@@ -33,7 +33,7 @@ test("what the start left behind is given back after a second of rest; where wor
   ] as const) {
     const clock = new ManualClock();
     const heap = heapOf(60);
-    releaseMemoryAtRest(clock, heap);
+    releaseMemoryAtRest(clock, undefined, heap);
     Object.assign(heap, { busyPart, neededMib: 40 });
     clock.advance(FIRST_MS - 1);
     const before = heap.released;
@@ -49,7 +49,7 @@ test("what the start left behind is given back after a second of rest; where wor
 test("memory that work left behind is given back at the first rest, not while work goes on", () => {
   const clock = new ManualClock();
   const heap = heapOf(100);
-  releaseMemoryAtRest(clock, heap);
+  releaseMemoryAtRest(clock, undefined, heap);
   clock.advance(FIRST_MS);
 
   Object.assign(heap, { released: 0, sizeMib: 300, busyPart: 0.4 });
@@ -70,7 +70,7 @@ test("memory that work left behind is given back at the first rest, not while wo
 test("what is needed now is not given back again and again, and a little more than that is left alone", () => {
   const clock = new ManualClock();
   const heap = heapOf(100);
-  releaseMemoryAtRest(clock, heap);
+  releaseMemoryAtRest(clock, undefined, heap);
   clock.advance(FIRST_MS);
 
   Object.assign(heap, { released: 0, sizeMib: 200, neededMib: 190 });
@@ -81,10 +81,30 @@ test("what is needed now is not given back again and again, and a little more th
   expect(heap.released).toBe(1);
 });
 
+test("caches are emptied once at each rest after work, also where the heap did not grow", () => {
+  const clock = new ManualClock();
+  const heap = heapOf(100);
+  let emptied = 0;
+  releaseMemoryAtRest(clock, () => emptied++, heap);
+  clock.advance(FIRST_MS);
+
+  heap.busyPart = 0.4;
+  clock.advance(LOOK_MS);
+  heap.busyPart = 0.01;
+  clock.advance(3 * REST_MS);
+  const once = emptied;
+  heap.busyPart = 0.4;
+  clock.advance(LOOK_MS);
+  heap.busyPart = 0.01;
+  clock.advance(REST_MS);
+
+  expect([once, emptied]).toEqual([1, 2]);
+});
+
 test("ended, it does nothing any more", () => {
   const clock = new ManualClock();
   const heap = heapOf(100);
-  const end = releaseMemoryAtRest(clock, heap);
+  const end = releaseMemoryAtRest(clock, undefined, heap);
 
   end();
   heap.sizeMib = 500;

@@ -39,14 +39,16 @@ export interface Heap {
  * as nothing presses. From then on gives it back after work, at rest: with much memory in the machine V8 lets hundreds of MB of garbage lie where
  * a heap of twenty was in use, and a process that does nothing does not collect at all. Each thread has a heap of its own.
  *
+ * @param emptyCaches - called at each rest after work, also where the heap did not grow
  * @returns ends it
  */
-export function releaseMemoryAtRest(clock: Clock, heap: Heap = ownHeap()): () => void {
+export function releaseMemoryAtRest(clock: Clock, emptyCaches: () => void = () => undefined, heap: Heap = ownHeap()): () => void {
   let needed = 0;
   let cancel: () => void = () => undefined;
   let resting = 0;
   const look = (): void => {
     resting = heap.busy() < REST ? resting + 1 : 0;
+    if (resting === RESTING_LOOKS) emptyCaches();
     const grown = heap.sizeBytes() > Math.max(needed * MOST_GROWTH, needed + LEAST_GROWTH_BYTES);
     if (resting >= RESTING_LOOKS && grown) {
       heap.release();

@@ -326,7 +326,10 @@ async function start(): Promise<void> {
   });
   port?.on("message", (commands: readonly Wire[]) => work(tools, commands));
   idle(tools);
-  releaseMemoryAtRest(systemClock);
+  // Pages of the file that SQLite has in memory; the system has them in its own cache, too.
+  releaseMemoryAtRest(systemClock, () => {
+    if (db.isOpen) db.exec("PRAGMA shrink_memory");
+  });
 }
 
 start().catch(fail);
