@@ -61,8 +61,12 @@ async function authorities(files: readonly string[]): Promise<string[]> {
   return await Promise.all(files.map(async (file) => await readFile(file, "latin1")));
 }
 
-/** What a look for alerts needs of the figures that metrics are made from. */
-export function figuresOf({ oldestAcceptedAt, freeBytes, upstreams, certificates }: GaugeSnapshot, floorBytes: number): Figures {
+/** What a look for alerts needs of the figures that metrics are made from, and besides. */
+export function figuresOf(
+  { oldestAcceptedAt, freeBytes, upstreams, certificates }: GaugeSnapshot,
+  tokens: Figures["tokens"],
+  floorBytes: number,
+): Figures {
   const credentials = upstreams.map(({ name, credentialExpiresAt }) => ({ upstream: name, expiresAt: credentialExpiresAt }));
-  return { oldestAcceptedAt, freeBytes, floorBytes, credentials, certificates };
+  return { oldestAcceptedAt, freeBytes, floorBytes, credentials, certificates, tokens };
 }

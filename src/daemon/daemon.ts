@@ -218,7 +218,9 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
 
   const view = new View({ inForce, queue, alerts, lastErrors, devices, deliverer, upstreams, receiver, ready, startedAt });
   observer.watch(() => view.gauges());
-  alerts.start(async () => figuresOf(await view.gauges(), inForce.config.queue.min_free));
+  // That the tokens cannot be read is an alert of its own.
+  const knownTokens = async () => await tokens.list().catch(() => undefined);
+  alerts.start(async () => figuresOf(await view.gauges(), await knownTokens(), inForce.config.queue.min_free));
   const admin = await startAdmin({
     listen: adminPlaces(config, certificates),
     controlSocket: controlSocketPath(config.data_dir),

@@ -7,6 +7,8 @@ import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { controlSocketPath } from "../../src/admin/admin.ts";
+import { hashToken, makeToken } from "../../src/access/token.ts";
+import { tokenFilePath, writeTokenFile } from "../../src/access/token-file.ts";
 import { openControlClient } from "../../src/cli/control-client.ts";
 import { DEFAULT_SECRET } from "../../src/simulator/tenant.ts";
 import { ANNA, type Contoso, NEVER_LOGGED, SCANNER, startContoso, WRONG_SECRET } from "./tenant.ts";
@@ -88,4 +90,36 @@ test("a wrong secret is told once, stays known over a restart, and is over once 
   const everything = [file, JSON.stringify(api), ...posted.map(({ body }) => body), JSON.stringify(contoso.events)].join("\n");
   expect([...NEVER_LOGGED, "canary~webhook", "Page 1"].filter((secret) => everything.includes(secret))).toEqual([]);
   await contoso.expectSound();
+});
+
+test("a token of the API that is used and about to end is told of, and over once it is revoked", async () => {
+  const dayMs = 24 * 3_600_000;
+  contoso = await startContoso({
+    beforehand: async (_sim, configFile) => {
+      const now = Date.now();
+      const made = { role: "viewer", createdAt: now - 85 * dayMs, createdBy: "root", expiresAt: now + 5 * dayMs } as const;
+      await writeTokenFile(tokenFilePath(join(dirname(configFile), "data")), [
+        { ...made, name: "wall", hash: hashToken(makeToken()).toString("hex"), lastUsedAt: now },
+        { ...made, name: "forgotten", hash: hashToken(makeToken()).toString("hex") },
+      ]);
+    },
+  });
+  const { clock, event, all, folder } = contoso;
+  const control = openControlClient(controlSocketPath(join(folder, "data")));
+
+  await event("alert.raised", ({ alert, subject }) => alert === "token.expiring" && subject === "wall");
+  const status = (await control.get("/api/v1/status")) as { alerts: readonly { alert: string; remedy: string }[] };
+  await control.post("/api/v1/tokens/revoke", { name: "wall", by: "anna" });
+  clock.advance(60_000);
+  await event("alert.cleared", ({ alert, subject }) => alert === "token.expiring" && subject === "wall");
+
+  expect(status.alerts).toMatchObject([
+    {
+      alert: "token.expiring",
+      subject: "wall",
+      severity: "warning",
+      remedy: expect.stringContaining("postern token revoke wall") as unknown,
+    },
+  ]);
+  expect(all("alert.raised").filter(({ alert }) => alert === "token.expiring")).toHaveLength(1);
 });

@@ -10,7 +10,7 @@ import type { Figures, Ways } from "./alerts.ts";
 
 const HOUR = 3_600_000;
 const RAISED = { type: "alert.raised", alert: "upstream.held", subject: "scans", text: "held", remedy: "renew" } as const;
-const CALM: Figures = { oldestAcceptedAt: undefined, freeBytes: 1e12, floorBytes: 1, credentials: [], certificates: [] };
+const CALM: Figures = { oldestAcceptedAt: undefined, freeBytes: 1e12, floorBytes: 1, credentials: [], certificates: [], tokens: [] };
 
 let folder: Awaited<ReturnType<typeof tempDir>>;
 let clock: ManualClock;

@@ -16,6 +16,7 @@ const CALM: Snapshot = {
   floorBytes: GIB,
   credentials: [],
   certificates: [],
+  tokens: [],
   refused: { connections: 0, addresses: [] },
   countedMs: 2 * HOUR,
 };
@@ -60,6 +61,37 @@ test.each([
   expect(conditions.map((condition) => `${condition.alert} ${condition.subject} ${condition.severity}`)).toEqual(
     severity === undefined ? [] : [`credential.expiring scans ${severity}`, `certificate.expiring printers ${severity}`],
   );
+});
+
+test.each([
+  ["used, 30 days before its end", { leftMs: 30 * DAY }, undefined],
+  ["used, 22 days before its end", { leftMs: 22 * DAY }, "info: the token wall of the API ends on 2026-01-27, in 22 days"],
+  ["used, 7 days before its end", { leftMs: 7 * DAY }, "warning: the token wall of the API ends on 2026-01-12, in 7 days"],
+  ["used, ended yesterday", { leftMs: -DAY }, "warning: the token wall of the API ended on 2026-01-04"],
+  ["never used", { leftMs: DAY, lastUsedAt: undefined }, undefined],
+  ["not used for a month", { leftMs: DAY, lastUsedAt: NOW - 31 * DAY }, undefined],
+  ["without an end", { leftMs: undefined }, undefined],
+  ["for a day, in its morning", { leftMs: 20 * HOUR, lifeMs: DAY }, undefined],
+  [
+    "for a day, in its last quarter",
+    { leftMs: 5 * HOUR, lifeMs: DAY },
+    "warning: the token wall of the API ends on 2026-01-05, in 5 hours",
+  ],
+])(
+  "a token %s",
+  (
+    _case,
+    { leftMs, lifeMs = 90 * DAY, ...use }: { leftMs?: number | undefined; lifeMs?: number; lastUsedAt?: number | undefined },
+    told,
+  ) => {
+    const expiresAt = leftMs === undefined ? undefined : NOW + leftMs;
+    const token = { name: "wall", createdAt: NOW + (leftMs ?? 0) - lifeMs, expiresAt, lastUsedAt: NOW - HOUR, ...use };
+    expect(found({ tokens: [token] })).toEqual(told === undefined ? [] : [`token.expiring wall ${told}`]);
+  },
+);
+
+test("while the tokens cannot be read nothing is said of them", () => {
+  expect([...look({ ...CALM, tokens: undefined }, () => true).unknown]).toEqual(["token.expiring"]);
 });
 
 test("many connections of strangers; few are still too many while the alert is open; nothing is known right after a start", () => {

@@ -15,6 +15,14 @@ const MANY_REFUSED = 20;
 const FEW_REFUSED = 5;
 const NAMED_ADDRESSES = 5;
 
+/** A token of the API. Times in ms since the epoch; absent: never. */
+export interface TokenFigures {
+  readonly name: string;
+  readonly createdAt: number;
+  readonly expiresAt?: number | undefined;
+  readonly lastUsedAt?: number | undefined;
+}
+
 /** Figures of one moment. Times in ms since the epoch, sizes in octets. */
 export interface Snapshot {
   readonly now: number;
@@ -25,6 +33,8 @@ export interface Snapshot {
   readonly floorBytes: number;
   readonly credentials: readonly { readonly upstream: string; readonly expiresAt: number | undefined }[];
   readonly certificates: readonly { readonly name: string; readonly expiresAt: number }[];
+  /** Tokens of the API; undefined while they cannot be read. */
+  readonly tokens: readonly TokenFigures[] | undefined;
   /** Connections of addresses that no client names, within the last hour; `addresses` are some of those. */
   readonly refused: { readonly connections: number; readonly addresses: readonly string[] };
   /** How long such connections have been counted. */
@@ -40,8 +50,9 @@ export interface Findings {
 
 /** @param isOpen - whether an alert of that kind and subject is open: what ended it must be better than what began it */
 export function look(snapshot: Snapshot, isOpen: (alert: string, subject: string) => boolean): Findings {
-  const { now, credentials, certificates } = snapshot;
+  const { now, credentials, certificates, tokens } = snapshot;
   const unknown = new Set<string>();
+  if (tokens === undefined) unknown.add("token.expiring");
   const refused = refusedDevices(snapshot, isOpen("devices.refused", "unlisted"), unknown);
   const conditions = [
     oldMail(snapshot),
@@ -63,6 +74,7 @@ export function look(snapshot: Snapshot, isOpen: (alert: string, subject: string
         remedy: "Put the new certificate and key into the files that the listener names",
       }),
     ),
+    ...(tokens ?? []).map((token) => endingToken(now, token)),
   ];
   return { conditions: conditions.filter((condition) => condition !== undefined), unknown };
 }
@@ -130,6 +142,22 @@ function ending(now: number, expiresAt: number | undefined, { alert, subject, wh
   const on = new Date(expiresAt).toISOString().slice(0, 10);
   const text = leftMs <= 0 ? `${what} ended on ${on}` : `${what} ends on ${on}, in ${inWords(leftMs)}`;
   return { alert, subject, text, remedy, severity };
+}
+
+/**
+ * Whatever uses the token stops seeing us with its end, without a word here; mail goes on. One that nobody used lately nobody will miss, and one that
+ * was made for a day is told of in its last quarter.
+ */
+function endingToken(now: number, { name, createdAt, expiresAt, lastUsedAt }: TokenFigures): Condition | undefined {
+  if (expiresAt === undefined || lastUsedAt === undefined || now - lastUsedAt > NOTICE_MS) return undefined;
+  if (expiresAt - now > (expiresAt - createdAt) / 4) return undefined;
+  const condition = ending(now, expiresAt, {
+    alert: "token.expiring",
+    subject: name,
+    what: `the token ${name} of the API`,
+    remedy: `postern token add makes one with another name for what uses it; then postern token revoke ${name}`,
+  });
+  return condition?.severity === "critical" ? { ...condition, severity: "warning" } : condition;
 }
 
 function inWords(ms: number): string {
