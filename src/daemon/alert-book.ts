@@ -12,6 +12,7 @@ import { syslogCarrier } from "../observe/alerts/syslog.ts";
 import { webhookCarrier } from "../observe/alerts/webhook.ts";
 import type { GaugeSnapshot } from "../observe/metrics.ts";
 import type { Clock } from "../platform/clock.ts";
+import { isProgramReplaced } from "../platform/program.ts";
 import type { AlertMails } from "./alert-mails.ts";
 
 /** Doors and senders that are held are tried within `retry.max`; this on top leaves room for the answer, and for rests between probes. */
@@ -68,5 +69,5 @@ export function figuresOf(
   floorBytes: number,
 ): Figures {
   const credentials = upstreams.map(({ name, credentialExpiresAt }) => ({ upstream: name, expiresAt: credentialExpiresAt }));
-  return { oldestAcceptedAt, freeBytes, floorBytes, credentials, certificates, tokens };
+  return { oldestAcceptedAt, freeBytes, floorBytes, credentials, certificates, tokens, programReplaced: isProgramReplaced() };
 }

@@ -9,6 +9,7 @@ import type { Config } from "../config/config.ts";
 import { formatFinding, type Finding } from "../config/finding.ts";
 import { describeError, PosternError } from "../mail/errors.ts";
 import type { Emit, PosternEvent } from "../mail/events.ts";
+import { isProgramReplaced, PROGRAM_REPLACED } from "../platform/program.ts";
 
 /** The configuration file of a running daemon. */
 export interface ConfigFileInForce {
@@ -45,6 +46,7 @@ export interface ReloaderOptions {
 }
 
 const ALERT = "config.reload";
+const REPAIR: string = "Repair the file (postern check shows every fault), then: postern reload";
 
 export class Reloader {
   readonly #options: ReloaderOptions;
@@ -92,6 +94,8 @@ export class Reloader {
 
   async #readAndApply(file: ConfigFileInForce, inForce: FileValues, by: string | undefined): Promise<ReloadOutcome> {
     const { apply, emit } = this.#options;
+    // What reads the file is of the new version: what it makes of it may be nothing that this one understands.
+    if (isProgramReplaced()) return this.#failed(file.path, [`${PROGRAM_REPLACED.text}: restart it`], by, PROGRAM_REPLACED.remedy);
     try {
       const read = await file.read(inForce);
       if (!read.ok) return this.#failed(file.path, read.findings.map(formatFinding), by);
@@ -109,7 +113,7 @@ export class Reloader {
     }
   }
 
-  #failed(path: string, faults: readonly string[], by: string | undefined): ReloadOutcome {
+  #failed(path: string, faults: readonly string[], by: string | undefined, remedy = REPAIR): ReloadOutcome {
     const { emit } = this.#options;
     emit({ type: "config.reload.failed", faults, operator: by });
     const more = faults.length > 1 ? ` (and ${faults.length - 1} more)` : "";
@@ -119,7 +123,7 @@ export class Reloader {
       alert: ALERT,
       subject: path,
       text,
-      remedy: "Repair the file (postern check shows every fault), then: postern reload",
+      remedy,
     });
     this.#alerted = true;
     return { ok: false, faults };

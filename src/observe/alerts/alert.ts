@@ -104,6 +104,7 @@ export const ALERTS: Readonly<Record<string, AlertKind>> = {
   "disk.low": { severity: "critical", ends: "look" },
   "credential.expiring": { severity: "info", ends: "look" },
   "certificate.expiring": { severity: "info", ends: "look" },
+  "program.replaced": { severity: "warning", ends: "look" },
   "token.expiring": { severity: "info", ends: "look" },
   "devices.refused": { severity: "warning", ends: "look" },
 };

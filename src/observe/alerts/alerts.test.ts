@@ -10,7 +10,15 @@ import type { Figures, Ways } from "./alerts.ts";
 
 const HOUR = 3_600_000;
 const RAISED = { type: "alert.raised", alert: "upstream.held", subject: "scans", text: "held", remedy: "renew" } as const;
-const CALM: Figures = { oldestAcceptedAt: undefined, freeBytes: 1e12, floorBytes: 1, credentials: [], certificates: [], tokens: [] };
+const CALM: Figures = {
+  oldestAcceptedAt: undefined,
+  freeBytes: 1e12,
+  floorBytes: 1,
+  credentials: [],
+  certificates: [],
+  tokens: [],
+  programReplaced: false,
+};
 
 let folder: Awaited<ReturnType<typeof tempDir>>;
 let clock: ManualClock;

@@ -17,6 +17,7 @@ const CALM: Snapshot = {
   credentials: [],
   certificates: [],
   tokens: [],
+  programReplaced: false,
   refused: { connections: 0, addresses: [] },
   countedMs: 2 * HOUR,
 };
@@ -89,6 +90,12 @@ test.each([
     expect(found({ tokens: [token] })).toEqual(told === undefined ? [] : [`token.expiring wall ${told}`]);
   },
 );
+
+test("a relay whose program was replaced under it", () => {
+  expect(found({ programReplaced: true })).toEqual([
+    "program.replaced program undefined: the program's files were replaced while the relay runs, which is still the version before",
+  ]);
+});
 
 test("while the tokens cannot be read nothing is said of them", () => {
   expect([...look({ ...CALM, tokens: undefined }, () => true).unknown]).toEqual(["token.expiring"]);

@@ -1,4 +1,5 @@
 /** The periodic look at how things stand: a pure function from figures to what is the matter. */
+import { PROGRAM_REPLACED } from "../../platform/program.ts";
 import type { Condition, Severity } from "./alert.ts";
 
 const HOUR_MS = 3_600_000;
@@ -35,6 +36,8 @@ export interface Snapshot {
   readonly certificates: readonly { readonly name: string; readonly expiresAt: number }[];
   /** Tokens of the API; undefined while they cannot be read. */
   readonly tokens: readonly TokenFigures[] | undefined;
+  /** See `isProgramReplaced`. */
+  readonly programReplaced: boolean;
   /** Connections of addresses that no client names, within the last hour; `addresses` are some of those. */
   readonly refused: { readonly connections: number; readonly addresses: readonly string[] };
   /** How long such connections have been counted. */
@@ -58,6 +61,7 @@ export function look(snapshot: Snapshot, isOpen: (alert: string, subject: string
     oldMail(snapshot),
     lowDisk(snapshot, isOpen("disk.low", "queue"), unknown),
     refused,
+    snapshot.programReplaced ? { alert: "program.replaced", subject: "program", ...PROGRAM_REPLACED } : undefined,
     ...credentials.map(({ upstream, expiresAt }) =>
       ending(now, expiresAt, {
         alert: "credential.expiring",
