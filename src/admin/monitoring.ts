@@ -22,15 +22,23 @@ interface Answer {
 
 /** Answers one request: `/metrics`, `/healthz` (the process lives), `/readyz` (200 while mail is taken, else 503 with the reasons). */
 export async function answerMonitoring(sources: MonitoringSources, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const answer = await answerTo(sources, request);
-  response.writeHead(answer.status, {
-    "content-type": answer.type,
-    "content-length": Buffer.byteLength(answer.body),
+  write(await answerTo(sources, request), response);
+}
+
+/** Says that the API cannot answer now, in the API's form. */
+export function answerUnavailable(message: string, response: ServerResponse): void {
+  write(json(503, { error: { code: "E_UNAVAILABLE", message } }), response);
+}
+
+function write({ status, type, body }: Answer, response: ServerResponse): void {
+  response.writeHead(status, {
+    "content-type": type,
+    "content-length": Buffer.byteLength(body),
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
   });
   // Node leaves the body out for HEAD.
-  response.end(answer.body);
+  response.end(body);
 }
 
 async function answerTo(sources: MonitoringSources, request: IncomingMessage): Promise<Answer> {

@@ -1,16 +1,16 @@
 /** Binds the HTTP applications to their sockets, and changes that while they are in use. */
 import { chmod } from "node:fs/promises";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { SecureContextOptions } from "node:tls";
+import { describeError } from "../mail/errors.ts";
+import { isProgramReplaced, PROGRAM_REPLACED } from "../platform/program.ts";
 import { Bound } from "./bound.ts";
 import { AT_THE_SOCKET, type Caller } from "./caller.ts";
 import { prepareControlSocket } from "./control-socket.ts";
-import { describeError } from "../mail/errors.ts";
-import { isProgramReplaced, PROGRAM_REPLACED } from "../platform/program.ts";
 import { Front, type Answer } from "./front.ts";
 import { Guard } from "./guard.ts";
-import { answerMonitoring } from "./monitoring.ts";
+import { answerMonitoring, answerUnavailable } from "./monitoring.ts";
 import type { AdminSources } from "./sources.ts";
 
 /** A place to listen. */
@@ -222,17 +222,14 @@ function lazyApi(sources: AdminSources, callers: WeakMap<IncomingMessage, Caller
       answer = await (loading ??= load());
     } catch (error) {
       loading = undefined;
-      return answerUnloaded(error, response);
+      return answerUnavailable(whyUnloaded(error), response);
     }
     // Faults of a request are answered by the application; this is a connection that broke.
     await answer(request, response).catch(() => response.destroy());
   };
 }
 
-function answerUnloaded(error: unknown, response: ServerResponse): void {
-  const message = isProgramReplaced()
-    ? `${PROGRAM_REPLACED.text}. ${PROGRAM_REPLACED.remedy}`
-    : `the program's files cannot be read: ${describeError(error)}. Mail goes on; install it again and restart it`;
-  response.writeHead(503, { "content-type": "application/json", "cache-control": "no-store", "x-content-type-options": "nosniff" });
-  response.end(JSON.stringify({ error: { code: "E_UNAVAILABLE", message } }));
+function whyUnloaded(error: unknown): string {
+  if (isProgramReplaced()) return `${PROGRAM_REPLACED.text}. ${PROGRAM_REPLACED.remedy}`;
+  return `the program's files cannot be read: ${describeError(error)}. Mail goes on; install it again and restart it`;
 }
