@@ -9,7 +9,7 @@ import type { Socket } from "node:net";
 import { expect, test } from "vitest";
 import { LineClient } from "../../test/fakes/line-client.ts";
 import { SMTPConnection, SMTPServer, SMTPStream } from "./library.ts";
-import { readThrough } from "./read-buffer.ts";
+import { readThrough } from "../platform/read-buffer.ts";
 
 const require = createRequire(import.meta.url);
 

@@ -13,7 +13,7 @@ import type { InputConsumer } from "./input.ts";
 import type { Standing } from "./directory.ts";
 import type { AdmissionKind, ClientOptions, SessionContext } from "./options.ts";
 import { SMTPConnection, type SMTPServer } from "./library.ts";
-import { readThrough } from "./read-buffer.ts";
+import { readThrough } from "../platform/read-buffer.ts";
 import { escapeForTrace } from "./repair.ts";
 import { REPLIES, wireReply } from "./replies.ts";
 

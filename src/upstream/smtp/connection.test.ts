@@ -2,14 +2,17 @@ import fc from "fast-check";
 import { Duplex } from "node:stream";
 import type { Socket } from "node:net";
 import { expect, test } from "vitest";
+import { startScriptedSmtp } from "../../../test/fakes/scripted-smtp.ts";
+import { makeTestAuthority } from "../../../test/fakes/test-ca.ts";
 import { parseReply } from "../../mail/reply.ts";
 import type { PosternEvent } from "../../mail/events.ts";
 import { ManualClock } from "../../platform/clock.ts";
 import type { Delivery } from "../upstream.ts";
 import { SmtpConnection } from "./connection.ts";
-import { tlsPolicy } from "./dial.ts";
+import { dial, tlsPolicy } from "./dial.ts";
 import { ReplyReader } from "./replies.ts";
 import { DEFAULT_TIMEOUTS } from "./session.ts";
+import type { SessionOptions } from "./session.ts";
 import type { TransactionFacts } from "./transaction.ts";
 
 /** The next hop as a stream: what it says arrives in exactly the pieces that a test wants. */
@@ -55,26 +58,23 @@ interface Outcome {
   readonly usable: boolean;
 }
 
-async function transact(recipients: readonly string[], answers: [string, readonly string[]][], pipelining = true): Promise<Outcome> {
-  const events: PosternEvent[] = [];
-  const hop = new FakeHop([["EHLO relay.contoso.com\r\n", [pipelining ? "250-fake\r\n250 PIPELINING\r\n" : "250 fake\r\n"]], ...answers]);
-  const connection = new SmtpConnection(
-    hop as unknown as Socket,
-    {
-      host: "127.0.0.1",
-      port: 25,
-      ehloName: "relay.contoso.com",
-      startTls: "none",
-      tls: tlsPolicy(false, []),
-      timeouts: DEFAULT_TIMEOUTS,
-      clock: new ManualClock(),
-      replies: new ReplyReader("fake", (event) => events.push(event)),
-    },
-    false,
-  );
-  expect(await connection.start()).toBeUndefined();
+function settings(over: Partial<SessionOptions> = {}): SessionOptions {
+  return {
+    host: "127.0.0.1",
+    port: 25,
+    ehloName: "relay.contoso.com",
+    startTls: "none",
+    tls: tlsPolicy(false, []),
+    timeouts: DEFAULT_TIMEOUTS,
+    clock: new ManualClock(),
+    replies: new ReplyReader("fake", () => undefined),
+    ...over,
+  };
+}
+
+function deliveryTo(recipients: readonly string[]): Delivery {
   const content = Buffer.from("hello\r\n");
-  const delivery: Delivery = {
+  return {
     queueId: "01",
     reversePath: "scan@contoso.com",
     recipients,
@@ -88,7 +88,15 @@ async function transact(recipients: readonly string[], answers: [string, readonl
       },
     },
   };
-  const facts = await connection.transact(delivery);
+}
+
+async function transact(recipients: readonly string[], answers: [string, readonly string[]][], pipelining = true): Promise<Outcome> {
+  const events: PosternEvent[] = [];
+  const hop = new FakeHop([["EHLO relay.contoso.com\r\n", [pipelining ? "250-fake\r\n250 PIPELINING\r\n" : "250 fake\r\n"]], ...answers]);
+  const replies = new ReplyReader("fake", (event) => events.push(event));
+  const connection = new SmtpConnection(hop as unknown as Socket, settings({ replies }), false);
+  expect(await connection.start()).toBeUndefined();
+  const facts = await connection.transact(deliveryTo(recipients));
   const { usable } = connection;
   connection.close();
   return { facts, heard: hop.heard, events, usable };
@@ -220,5 +228,31 @@ test.each(["a@b.example>\r\nRCPT TO:<evil@example.com", "a\u0000@b.example", "",
     expect(facts.refusal?.fault?.code).toBe("INVALID_ADDRESS");
     expect(heard).toBe("EHLO relay.contoso.com\r\n");
     expect(usable).toBe(true);
+  },
+);
+
+test.each(["plain", "TLS"])(
+  "%s: once the session stands, replies and the end come without memory of their own for each read",
+  async (line) => {
+    const authority = makeTestAuthority();
+    const secure = line === "TLS";
+    const hop = await startScriptedSmtp(secure ? { tls: authority.issue(["127.0.0.1"]) } : {});
+    const socket = (await dial({ host: "127.0.0.1", port: hop.port }, undefined).done) as Socket;
+    const over = { startTls: secure ? ("required" as const) : ("none" as const), tls: tlsPolicy(true, [authority.ca]) };
+    const connection = new SmtpConnection(socket, settings(over), false);
+    const closed = new Promise<void>((resolve) => (connection.onClosed = resolve));
+    expect(await connection.start()).toBeUndefined();
+    let streamed = 0;
+    connection._socket.on("data", () => streamed++);
+
+    const first = await connection.transact(deliveryTo(people));
+    const second = await connection.transact(deliveryTo(people));
+    hop.sessions[0]?.drop("close");
+    await closed;
+
+    expect([connection.tlsVersion !== undefined, first.accepted?.code, second.accepted?.code]).toEqual([secure, 250, 250]);
+    expect(streamed).toBe(0);
+    expect(connection.usable).toBe(false);
+    await hop.close();
   },
 );

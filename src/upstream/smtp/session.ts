@@ -7,6 +7,7 @@ import type { TLSSocket } from "node:tls";
 import type { Clock } from "../../platform/clock.ts";
 import { parseReply } from "../../mail/reply.ts";
 import type { Reply } from "../../mail/reply.ts";
+import { readThrough } from "../../platform/read-buffer.ts";
 import { Dialogue, withoutChallenge, withoutCredentials } from "../dialogue.ts";
 import type { Diagnosis, Refusal, Stage } from "../upstream.ts";
 import { tlsOptions } from "./dial.ts";
@@ -140,6 +141,11 @@ export class SmtpSession extends LibraryConnection {
     if (refusal !== undefined || this.over) return refusal;
     // The library's timer would be set anew at each read and write.
     this._socket.setTimeout(0);
+    // Its listener for `data` stays, and goes on being called where this Node reads in the ordinary way only.
+    readThrough(this._socket, (chunk) => {
+      this._onData(chunk);
+      return true;
+    });
     const extensions = this._supportedExtensions;
     this.offers = {
       pipelining: extensions.includes("PIPELINING"),

@@ -1,9 +1,10 @@
 /**
- * One read buffer for all plain sockets. By itself Node allocates 64 KiB for every read of every socket, and what is read of a large message
- * becomes garbage faster than it is collected.
+ * One read buffer for the sockets that SMTP is spoken on. By itself Node allocates 64 KiB for every read of every socket, and what is read of a
+ * large message becomes garbage faster than it is collected.
  *
- * Node has this for sockets that it connects (`onread` of `net.Socket`, documented), not for those that a server accepts. The three fields behind it
- * are looked up on a socket made for that; where they are not what we know, `readThrough` says so and sockets are read the ordinary way.
+ * Node has this for sockets that are given it when they are made (`onread` of `net.Socket`, documented), not for those that a server accepts or
+ * that a library reads first. The three fields behind it are looked up on a socket made for that; where they are not what we know, `readThrough`
+ * says so and sockets are read the ordinary way.
  */
 import { Socket } from "node:net";
 
@@ -31,8 +32,8 @@ interface BufferedHandle {
 }
 
 /**
- * Reads an accepted plain socket into the shared buffer from now on. Call it before the event loop turns, or after reading what the stream holds. End and
- * errors are the socket's events as ever; a TLS socket may be put on top later.
+ * Reads a socket into the shared buffer from now on, a plain one or one with TLS. Call it before the event loop turns, or after reading what the stream
+ * holds. End and errors are the socket's events as ever; a TLS socket may be put on top of a plain one later.
  *
  * @returns false where this Node offers no such thing: listen for `data` then
  */
