@@ -1,15 +1,23 @@
 /** Claims that a lane has taken and not yet settled: their leases, and how many deliveries each device and priority has under way. In memory only. */
 import { lineOf } from "../mail/line.ts";
 import type { Clock } from "../platform/clock.ts";
+import { Members } from "../platform/members.ts";
+import type { Member } from "../platform/members.ts";
 import type { Claim, DeliveryQueue } from "../queue/queue.ts";
 
 /** A claim is ours for this long; renewed well before. */
 export const LEASE_MS = 300_000;
 
+interface InHand extends Member {
+  readonly claim: Claim;
+  /** When its lease was last extended (monotonic ms). */
+  renewedAt: number;
+}
+
 export class ClaimsInHand {
   readonly #clock: Clock;
-  /** When the lease of each was last extended (monotonic ms). */
-  readonly #renewedAt = new Map<Claim, number>();
+  /** As many as there are connections. */
+  readonly #all = new Members<InHand>();
   readonly #busyDevices = new Map<string, number>();
   /** Who waits until certain claims are gone. */
   readonly #waiters = new Set<{ readonly claims: Set<Claim>; readonly resolve: () => void }>();
@@ -19,7 +27,7 @@ export class ClaimsInHand {
   }
 
   get size(): number {
-    return this.#renewedAt.size;
+    return this.#all.size;
   }
 
   /** Deliveries in progress by line, as the queue wants them for a fair claim. */
@@ -28,7 +36,7 @@ export class ClaimsInHand {
   }
 
   add(claim: Claim): void {
-    this.#renewedAt.set(claim, this.#clock.monotonic());
+    this.#all.add({ place: -1, claim, renewedAt: this.#clock.monotonic() });
     const line = lineOf(claim.message.origin.device, claim.message.priority);
     this.#busyDevices.set(line, (this.#busyDevices.get(line) ?? 0) + 1);
   }
@@ -37,12 +45,13 @@ export class ClaimsInHand {
   async whenSettled(): Promise<void> {
     if (this.size === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#waiters.add({ claims: new Set(this.#renewedAt.keys()), resolve });
+    this.#waiters.add({ claims: new Set([...this.#all].map(({ claim }) => claim)), resolve });
     await promise;
   }
 
   delete(claim: Claim): void {
-    this.#renewedAt.delete(claim);
+    const found = this.#all.find((one) => one.claim === claim);
+    if (found !== undefined) this.#all.delete(found);
     for (const waiter of this.#waiters) {
       if (!waiter.claims.delete(claim) || waiter.claims.size > 0) continue;
       this.#waiters.delete(waiter);
@@ -57,10 +66,10 @@ export class ClaimsInHand {
   /** Extends the leases that have run for a third of their time. */
   renew(queue: DeliveryQueue, fail: (error: unknown) => void): void {
     const now = this.#clock.monotonic();
-    for (const [claim, renewedAt] of this.#renewedAt) {
-      if (now - renewedAt < LEASE_MS / 3) continue;
-      this.#renewedAt.set(claim, now);
-      queue.renew(claim, LEASE_MS).catch(fail);
+    for (const one of this.#all) {
+      if (now - one.renewedAt < LEASE_MS / 3) continue;
+      one.renewedAt = now;
+      queue.renew(one.claim, LEASE_MS).catch(fail);
     }
   }
 }

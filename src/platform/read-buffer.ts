@@ -46,3 +46,15 @@ export function readThrough(socket: Socket, take: TakeOctets): boolean {
   handle.useUserBuffer(shared);
   return true;
 }
+
+const nothing = (): void => undefined;
+
+/**
+ * Cuts a closed socket off from whoever used it. Its handle points to it, and the collector of young objects takes such handles for used ones: until the
+ * next full collection they keep the socket, and what its listeners know.
+ */
+export function forget(socket: Socket): void {
+  socket.removeAllListeners();
+  socket.on("error", nothing);
+  if (fields !== undefined) (socket as unknown as Record<symbol, unknown>)[fields.callback] = nothing;
+}

@@ -1,11 +1,15 @@
 /** Claims that are out, each with the time until which its holder may deliver. */
 import type { Clock } from "../platform/clock.ts";
 import type { AcceptedMessage } from "../mail/message.ts";
+import { Members } from "../platform/members.ts";
+import type { Member } from "../platform/members.ts";
 import type { StoredContent } from "./content.ts";
 import type { Claim, ClaimedRecipient } from "./queue.ts";
 
 /** A claim as this queue hands it out. */
-export class Lease implements Claim {
+export class Lease implements Claim, Member {
+  /** Where it stands among those that are out. */
+  place = -1;
   readonly id: number;
   readonly lane: string;
   readonly message: AcceptedMessage;
@@ -42,7 +46,7 @@ export class Lease implements Claim {
 export class Leases {
   readonly #clock: Clock;
   readonly #lapsed: (lease: Lease) => void;
-  readonly #out = new Map<number, Lease>();
+  readonly #out = new Members<Lease>();
   #timerAt = Infinity;
   #cancel: (() => void) | undefined;
 
@@ -53,17 +57,17 @@ export class Leases {
   }
 
   add(lease: Lease): void {
-    this.#out.set(lease.id, lease);
+    this.#out.add(lease);
     if (lease.endsAt < this.#timerAt) this.#arm(lease.endsAt);
   }
 
   remove(lease: Lease): void {
-    this.#out.delete(lease.id);
+    this.#out.delete(lease);
   }
 
   renew(lease: Lease, leaseMs: number): void {
     lease.endsAt = this.#clock.monotonic() + leaseMs;
-    if (this.#out.has(lease.id) && lease.endsAt < this.#timerAt) this.#arm(lease.endsAt);
+    if (this.#out.has(lease) && lease.endsAt < this.#timerAt) this.#arm(lease.endsAt);
   }
 
   stop(): void {
@@ -82,9 +86,9 @@ export class Leases {
     this.#timerAt = Infinity;
     this.#cancel = undefined;
     let next = Infinity;
-    for (const lease of this.#out.values()) {
+    for (const lease of this.#out) {
       if (lease.endsAt <= now) {
-        this.#out.delete(lease.id);
+        this.#out.delete(lease);
         this.#lapsed(lease);
       } else next = Math.min(next, lease.endsAt);
     }

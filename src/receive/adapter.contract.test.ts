@@ -9,7 +9,7 @@ import type { Socket } from "node:net";
 import { expect, test } from "vitest";
 import { LineClient } from "../../test/fakes/line-client.ts";
 import { SMTPConnection, SMTPServer, SMTPStream } from "./library.ts";
-import { readThrough } from "../platform/read-buffer.ts";
+import { forget, readThrough } from "../platform/read-buffer.ts";
 
 const require = createRequire(import.meta.url);
 
@@ -132,6 +132,34 @@ test("this Node reads an accepted socket into a buffer of ours, and tells of pau
   expect(socket.bytesRead).toBe(6);
   socket.destroy();
   await new Promise<void>((closed) => listener.close(() => closed()));
+});
+
+test("a closed socket that is forgotten leads to nobody any more, and a late error of it harms nobody", async () => {
+  const { promise, resolve } = Promise.withResolvers<Socket>();
+  const listener = createServer((socket) => resolve(socket));
+  await new Promise<void>((bound) => listener.listen(0, "127.0.0.1", bound));
+  const address = listener.address();
+  await using _client = await LineClient.open(typeof address === "object" && address !== null ? address.port : 0);
+  const socket = await promise;
+  const open = socket as unknown as Record<symbol, unknown>;
+  const functions = () =>
+    Object.getOwnPropertySymbols(socket)
+      .map((symbol) => open[symbol])
+      .filter((value) => typeof value === "function");
+  readThrough(socket, () => true);
+  socket.on("data", () => undefined);
+  const before = functions();
+  const closed = new Promise((done) => socket.once("close", done));
+
+  socket.destroy();
+  await closed;
+  forget(socket);
+
+  expect(before).toHaveLength(1);
+  expect(functions().filter((one) => before.includes(one))).toEqual([]);
+  expect(socket.eventNames()).toEqual(["error"]);
+  expect(socket.emit("error", new Error("late"))).toBe(true);
+  await new Promise<void>((done) => listener.close(() => done()));
 });
 
 test("_setListeners, which we replace, listens for close and error and calls back at once when TLS does not come first", async () => {

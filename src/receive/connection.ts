@@ -13,7 +13,8 @@ import type { InputConsumer } from "./input.ts";
 import type { Standing } from "./directory.ts";
 import type { AdmissionKind, ClientOptions, SessionContext } from "./options.ts";
 import { SMTPConnection, type SMTPServer } from "./library.ts";
-import { readThrough } from "../platform/read-buffer.ts";
+import type { Member } from "../platform/members.ts";
+import { forget, readThrough } from "../platform/read-buffer.ts";
 import { escapeForTrace } from "./repair.ts";
 import { REPLIES, wireReply } from "./replies.ts";
 
@@ -48,7 +49,11 @@ export interface TlsFacts {
 }
 
 /** A connection without its dialogue. */
-export abstract class Connection extends SMTPConnection implements InputConsumer {
+export abstract class Connection extends SMTPConnection implements InputConsumer, Member {
+  /** Where it stands among its owner's. */
+  place = -1;
+  /** It counts against its device. The owner's to change. */
+  holdsPlace = false;
   readonly peer: Peer;
   /** Of the client whose rules hold; another once a user signed in. */
   protected context: SessionContext;
@@ -147,7 +152,10 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
 
   override _setListeners(callback: () => void): void {
     const socket = this._socket;
-    socket.on("close", () => this._onCloseEvent());
+    socket.on("close", () => {
+      this._onCloseEvent();
+      forget(socket);
+    });
     socket.on("error", (error) => this._onError(error));
     this._armTimeout();
     if (this.needsUpgrade) {

@@ -2,6 +2,7 @@
  * Places of all listeners together: sessions, and connections that wait for one of their device's. What one device takes is bounded, and where
  * the waiting room is full, the device that fills it gives way.
  */
+import { Members } from "../platform/members.ts";
 import type { Connection, ConnectionOwner } from "./connection.ts";
 import type { Session } from "./session.ts";
 
@@ -16,10 +17,9 @@ export interface Waiting {
 }
 
 export class Places implements ConnectionOwner {
-  readonly sessions = new Set<Session>();
+  readonly sessions = new Members<Session>();
   readonly #waiting = new Map<string, Waiting[]>();
-  /** Sessions that count against their device. */
-  readonly #holders = new Set<Connection>();
+  /** How many sessions count against each device. */
   readonly #byDevice = new Map<string, number>();
   #waitingCount = 0;
   #whenEmpty: (() => void) | undefined;
@@ -38,7 +38,7 @@ export class Places implements ConnectionOwner {
 
   take(session: Session): void {
     this.sessions.add(session);
-    this.#holders.add(session);
+    session.holdsPlace = true;
     this.#byDevice.set(session.peer.group, this.of(session.peer.group) + 1);
   }
 
@@ -50,7 +50,8 @@ export class Places implements ConnectionOwner {
 
   /** The next of its device may come. */
   left(session: Connection): void {
-    if (!this.#holders.delete(session)) return;
+    if (!session.holdsPlace) return;
+    session.holdsPlace = false;
     const { group } = session.peer;
     const left = this.of(group) - 1;
     if (left > 0) this.#byDevice.set(group, left);

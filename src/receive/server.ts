@@ -40,9 +40,8 @@ export class RelayServer extends SMTPServer {
 
   /** A session on an accepted socket, to be started with `init`. */
   open(socket: Socket, peer: Peer, owner: ConnectionOwner, context: SessionContext): Session {
-    const session = new Session(this, socket, peer, owner, context);
-    this.connections.add(session);
-    return session;
+    // Not entered in `connections`: the library's server, which would look there at its end, is never asked to listen or to close.
+    return new Session(this, socket, peer, owner, context);
   }
 
   /** Synchronous, so that no turn of the event loop lies between handshake and session. */
