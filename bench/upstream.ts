@@ -7,21 +7,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import net from "node:net";
-import type { AddressInfo } from "node:net";
 import { systemClock } from "../src/platform/clock.ts";
 import { createSmartHostUpstream } from "../src/upstream/smart-host.ts";
 import type { Delivery } from "../src/upstream/upstream.ts";
+import { freePort } from "../test/support/ports.ts";
 
 const [messages = 20_000, connections = 8, octets = 4096] = process.argv.slice(2).map(Number);
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 /** Resolves once the port takes connections. */
 async function reachable(port: number): Promise<void> {
