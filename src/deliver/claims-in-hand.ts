@@ -16,7 +16,7 @@ interface InHand extends Member {
 
 export class ClaimsInHand {
   readonly #clock: Clock;
-  /** As many as there are connections. */
+  /** Ready, under way or being settled: few enough to look through. */
   readonly #all = new Members<InHand>();
   readonly #busyDevices = new Map<string, number>();
   /** Who waits until certain claims are gone. */
@@ -36,7 +36,7 @@ export class ClaimsInHand {
   }
 
   add(claim: Claim): void {
-    this.#all.add({ place: -1, claim, renewedAt: this.#clock.monotonic() });
+    this.#all.add({ slot: -1, claim, renewedAt: this.#clock.monotonic() });
     const line = lineOf(claim.message.origin.device, claim.message.priority);
     this.#busyDevices.set(line, (this.#busyDevices.get(line) ?? 0) + 1);
   }

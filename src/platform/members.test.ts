@@ -7,7 +7,7 @@ interface Numbered extends Member {
   readonly number: number;
 }
 
-const all: readonly Numbered[] = Array.from({ length: 8 }, (_, number) => ({ number, place: -1 }));
+const all: readonly Numbered[] = Array.from({ length: 8 }, (_, number) => ({ number, slot: -1 }));
 const sorted = (members: Iterable<Numbered>): number[] => [...members].map(({ number }) => number).toSorted((a, b) => a - b);
 
 test("members come and go as in a set, whatever the order", () => {
@@ -30,7 +30,7 @@ test("members come and go as in a set, whatever the order", () => {
       expect(sorted(members)).toEqual(sorted(model));
       expect(members.find(({ number }) => number === 3)).toBe(model.has(all[3] as Numbered) ? all[3] : undefined);
       members.clear();
-      expect(all.map(({ place }) => place)).toEqual(all.map(() => -1));
+      expect(all.map(({ slot }) => slot)).toEqual(all.map(() => -1));
     }),
   );
 });
@@ -52,8 +52,8 @@ test("members may leave while they are visited", () => {
 test("a member of another set is not a member of this one", () => {
   const [here, there] = [new Members<Numbered>(), new Members<Numbered>()];
   const [first, second] = [
-    { number: 1, place: -1 },
-    { number: 2, place: -1 },
+    { number: 1, slot: -1 },
+    { number: 2, slot: -1 },
   ];
   here.add(first);
   there.add(second);

@@ -3,15 +3,16 @@
  *
  * A `Set` or `Map` that changes all the time gets a new table every few dozen changes, and an old table points to the next one, for iterators under
  * way. Once the garbage collector has moved one to old space, all later ones stay alive with everything that was in them, until a full collection:
- * sessions and deliveries that ended long ago. Here each member knows its place in one array.
+ * sessions and deliveries that ended long ago. Here each member knows its slot in one array.
  */
 
 /** An object that can be in one `Members` at a time. */
 export interface Member {
   /** Kept by the `Members` it is in; -1 elsewhere. */
-  place: number;
+  slot: number;
 }
 
+/** Those that are here, without order. Adding, looking up and deleting cost the same however many there are. */
 export class Members<T extends Member> implements Iterable<T> {
   readonly #all: T[] = [];
 
@@ -20,11 +21,11 @@ export class Members<T extends Member> implements Iterable<T> {
   }
 
   has(member: T): boolean {
-    return this.#all[member.place] === member;
+    return this.#all[member.slot] === member;
   }
 
   add(member: T): void {
-    if (!this.has(member)) member.place = this.#all.push(member) - 1;
+    if (!this.has(member)) member.slot = this.#all.push(member) - 1;
   }
 
   /** False when it was not here. */
@@ -32,10 +33,10 @@ export class Members<T extends Member> implements Iterable<T> {
     if (!this.has(member)) return false;
     const last = this.#all.pop();
     if (last !== undefined && last !== member) {
-      this.#all[member.place] = last;
-      last.place = member.place;
+      this.#all[member.slot] = last;
+      last.slot = member.slot;
     }
-    member.place = -1;
+    member.slot = -1;
     return true;
   }
 
@@ -45,7 +46,7 @@ export class Members<T extends Member> implements Iterable<T> {
   }
 
   clear(): void {
-    for (const member of this.#all) member.place = -1;
+    for (const member of this.#all) member.slot = -1;
     this.#all.length = 0;
   }
 

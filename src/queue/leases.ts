@@ -8,8 +8,8 @@ import type { Claim, ClaimedRecipient } from "./queue.ts";
 
 /** A claim as this queue hands it out. */
 export class Lease implements Claim, Member {
-  /** Where it stands among those that are out. */
-  place = -1;
+  /** Among those that are out. */
+  slot = -1;
   readonly id: number;
   readonly lane: string;
   readonly message: AcceptedMessage;
@@ -88,8 +88,8 @@ export class Leases {
     let next = Infinity;
     for (const lease of this.#out) {
       if (lease.endsAt <= now) {
-        this.#out.delete(lease);
-        this.#lapsed(lease);
+        // Not one that an earlier one took along.
+        if (this.#out.delete(lease)) this.#lapsed(lease);
       } else next = Math.min(next, lease.endsAt);
     }
     if (next !== Infinity) this.#arm(next);

@@ -50,8 +50,8 @@ export interface TlsFacts {
 
 /** A connection without its dialogue. */
 export abstract class Connection extends SMTPConnection implements InputConsumer, Member {
-  /** Where it stands among its owner's. */
-  place = -1;
+  /** Among its owner's. */
+  slot = -1;
   /** It counts against its device. The owner's to change. */
   holdsPlace = false;
   readonly peer: Peer;

@@ -5,16 +5,20 @@ import { createServer } from "node:net";
  * there a port that was free a moment ago may be somebody's the next, among thousands of connections.
  */
 const [FIRST, LAST] = [20_000, 32_767];
+const TRIES = 1000;
 
 /**
  * A TCP port of 127.0.0.1 that is free, and that no other test gets as long as this process lives. Only for processes that must be told their port;
  * a server inside the test listens on port 0 instead.
+ *
+ * @throws Error when none is found
  */
 export async function freePort(): Promise<number> {
-  for (;;) {
+  for (let tried = 0; tried < TRIES; tried++) {
     const port = FIRST + Math.floor(Math.random() * (LAST - FIRST + 1));
     if ((await reserve(port)) && (await isFree(port))) return port;
   }
+  throw new Error(`none of ${TRIES} ports from ${FIRST} to ${LAST} is free on 127.0.0.1`);
 }
 
 const reserved = new Set<number>();
