@@ -1,3 +1,4 @@
+import { EventEmitter, once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { freePort } from "../support/ports.ts";
@@ -6,6 +7,8 @@ import { tempDir } from "../support/temp-dir.ts";
 import { hasTool } from "../support/tools.ts";
 import { runCrashTest, type RelayUnderTest } from "./harness.ts";
 import { posternUnderTest } from "./postern-under-test.ts";
+import { SmtpReceiver } from "./smtp-receiver.ts";
+import { Submitter } from "./submitter.ts";
 import { syncedBeforeReply, traceSyncs } from "./sync-trace.ts";
 
 const forgetfulRelay = fileURLToPath(new URL("./forgetful-relay.ts", import.meta.url));
@@ -23,6 +26,30 @@ test("no accepted message is lost when the relay is killed 6 times while 600 com
   expect(report, `seed ${report.seed}`).toMatchObject({ accepted: 600, kills: 6, lost: [], faults: [] });
 });
 
+test("deliveries in flight at a kill are counted from the disk, also when the next process is killed before its log is written", async () => {
+  await using folder = await tempDir();
+  const taken = new EventEmitter();
+  // Never answers: what it has is in flight.
+  const sink = new SmtpReceiver(() => new Promise(() => taken.emit("message")));
+  const relay = await posternUnderTest(folder.path, await sink.listen(), "dist");
+  let run = await relay.start();
+  try {
+    for (const content of ["one", "two", "three"]) {
+      const arrived = once(taken, "message");
+      await new Submitter(relay.port).submit(Buffer.from(`Subject: ${content}\r\n\r\n${content}\r\n`), () => undefined);
+      await arrived;
+    }
+    await run.kill();
+    run = await relay.start();
+    await run.kill();
+
+    expect(await relay.ambiguousDeliveries?.()).toBeGreaterThanOrEqual(3);
+  } finally {
+    await run.kill();
+    await sink.close();
+  }
+});
+
 test("the harness finds out a relay that says 250 before it has stored the message", { timeout: 60_000 }, async () => {
   const relay = async (nextHop: number): Promise<RelayUnderTest> => {
     const port = await freePort();
@@ -36,7 +63,6 @@ test("the harness finds out a relay that says 250 before it has stored the messa
           stop: async () => void (await stub.stop()),
           ended: stub.exited,
           untilEmpty: async () => undefined,
-          ambiguous: undefined,
         };
       },
     };

@@ -1,8 +1,13 @@
 /** Postern for the crash harness: a process of its own, killed by its pid. */
+import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { openQueueReader } from "../../src/queue/reader.ts";
 import { relayCommand, startRelay, writeRelayConfig, type RelayBuild } from "../support/postern.ts";
-import { startProcess, type RunningProcess } from "../support/process.ts";
+import { startProcess } from "../support/process.ts";
 import type { RelayRun, RelayUnderTest } from "./harness.ts";
+
+/** Messages asked for at once. */
+const PAGE = 1_000;
 
 /** @param folder - takes configuration and queue; the same over all restarts */
 export async function posternUnderTest(folder: string, smartHostPort: number, build: RelayBuild): Promise<RelayUnderTest> {
@@ -16,7 +21,6 @@ export async function posternUnderTest(folder: string, smartHostPort: number, bu
         stop: async () => void (await relay.stop("SIGTERM", 60_000)),
         ended: relay.exited,
         untilEmpty: () => untilEmpty(files.adminPort),
-        ambiguous: recoveredAmbiguous(relay),
       };
     },
     startAndKill: async () => {
@@ -24,15 +28,29 @@ export async function posternUnderTest(folder: string, smartHostPort: number, bu
       const relay = await startProcess(command, args);
       await relay.waitForEvent("queue.opened");
       await relay.stop("SIGKILL");
-      return { ambiguous: recoveredAmbiguous(relay) };
     },
+    ambiguousDeliveries: () => ambiguousDeliveries(join(files.dataDir, "queue")),
   };
 }
 
-/** What the relay said it found half delivered when it started. */
-function recoveredAmbiguous(relay: RunningProcess): number {
-  const line = relay.lines.find((text) => text.includes('"queue.recovered"'));
-  return line === undefined ? 0 : ((JSON.parse(line) as { ambiguousRecipients?: number }).ambiguousRecipients ?? 0);
+/** Recipients of attempts whose end the queue never learned, summed over its whole history. */
+async function ambiguousDeliveries(queueDirectory: string): Promise<number> {
+  const reader = await openQueueReader(queueDirectory);
+  try {
+    let sum = 0;
+    let after: string | undefined;
+    for (;;) {
+      const entries = await reader.list({}, PAGE, after);
+      for (const { queueId } of entries) {
+        const attempts = (await reader.show(queueId))?.attempts ?? [];
+        for (const { outcome, recipients } of attempts) if (outcome === "ambiguous") sum += recipients.length;
+      }
+      after = entries.at(-1)?.queueId;
+      if (entries.length < PAGE) return sum;
+    }
+  } finally {
+    await reader.close();
+  }
 }
 
 /**
