@@ -3,6 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync,
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
@@ -132,3 +133,38 @@ test.skipIf(OLD_NODE === undefined)("an old Node finds the bundled one, passes o
   expect(String(said)).toBe("true\n");
   expect(code).toBe(75);
 });
+
+test.skipIf(OLD_NODE === undefined)(
+  "a relay whose launcher is killed ends in an orderly way, and at once when it was ending already",
+  async () => {
+    build(`
+    import { watchSignals } from ${JSON.stringify(new URL("../platform/signals.ts", import.meta.url).href)};
+    const idle = setInterval(() => {}, 1000);
+    watchSignals({
+      stop: (reason, again) => {
+        console.log(reason, again);
+        if (again || reason === "launcher killed") clearInterval(idle);
+      },
+      reload: () => {},
+    });
+    console.log("ready");`);
+    mkdirSync(join(root, "node_modules/node24/bin"), { recursive: true });
+    symlinkSync(process.execPath, join(root, "node_modules/node24/bin/node"));
+    const said = async (signals: readonly NodeJS.Signals[]): Promise<string[]> => {
+      const left = [...signals];
+      const launcher = spawn(OLD_NODE ?? "", [join(root, "bin/postern"), "run"], { stdio: ["ignore", "pipe", "inherit"] });
+      const lines: string[] = [];
+      // Ends when the relay has ended: it holds the pipe.
+      for await (const line of createInterface({ input: launcher.stdout })) {
+        lines.push(line);
+        launcher.kill(left.shift());
+      }
+      return lines;
+    };
+
+    const [killed, impatient] = await Promise.all([said(["SIGKILL"]), said(["SIGTERM", "SIGKILL"])]);
+
+    expect(killed).toEqual(["ready", "launcher killed false"]);
+    expect(impatient).toEqual(["ready", "SIGTERM false", "launcher killed true"]);
+  },
+);
