@@ -5,8 +5,12 @@
 import { close, openSync, write, writeSync } from "node:fs";
 
 export interface LineFile {
-  /** Takes a whole line. Never waits; drops the line when `MOST_BUFFERED` characters wait already. */
-  write(line: string): void;
+  /**
+   * Takes a whole line. Never waits; drops the line when `MOST_BUFFERED` characters wait already.
+   *
+   * @param soon - for what must not be lost when the process is killed: it is written in the next turn, with all that waits
+   */
+  write(line: string, soon?: boolean): void;
   /** Writes everything that waits before it returns, as far as the reader takes it. */
   flush(): void;
   /** Flushes; a file that was opened here is closed. Lines after that are lost. */
@@ -40,6 +44,8 @@ class GatheringFile implements LineFile {
   #octets: Buffer | undefined;
   #written = 0;
   #writing = false;
+  /** Among what waits is a line that has to be written soon. */
+  #pressing = false;
   #timer: NodeJS.Timeout | undefined;
   #dropped = 0;
   #closed = false;
@@ -50,17 +56,25 @@ class GatheringFile implements LineFile {
     this.#tellDropped = tellDropped;
   }
 
-  write(line: string): void {
+  write(line: string, soon = false): void {
     if (this.#closed || this.#length > MOST_BUFFERED) {
       this.#dropped++;
       return;
     }
     this.#lines.push(line);
     this.#length += line.length;
+    if (soon && !this.#pressing) {
+      this.#pressing = true;
+      if (!this.#writing) setImmediate(this.#press);
+    }
     if (this.#writing) return;
     if (this.#length >= GATHER) this.#next();
     else this.#later(GATHER_MS);
   }
+
+  readonly #press = (): void => {
+    if (this.#pressing && !this.#writing) this.#next();
+  };
 
   flush(): void {
     for (let tries = 0; tries < MOST_FINAL_TRIES && this.#fill();) {
@@ -102,6 +116,7 @@ class GatheringFile implements LineFile {
     this.#written = 0;
     this.#lines = [];
     this.#length = 0;
+    this.#pressing = false;
     return true;
   }
 
@@ -121,7 +136,7 @@ class GatheringFile implements LineFile {
       } else if (error !== null) this.#later(RETRY_MS);
       else {
         this.#confess();
-        if (this.#length >= GATHER || this.#written < (this.#octets?.length ?? 0)) this.#next();
+        if (this.#pressing || this.#length >= GATHER || this.#written < (this.#octets?.length ?? 0)) this.#next();
         else if (this.#length > 0) this.#later(GATHER_MS);
       }
     });

@@ -49,7 +49,9 @@ export function openLog(options: LogOptions, clock: Clock): Log {
   const write: Log["write"] = (level, event, fields) => {
     const values = JSON.stringify(fields);
     const line = `{"level":"${level}","time":"${time()}","event":"${event}"${values === "{}" ? "" : ","}${values.slice(1)}\n`;
-    stream.write(pretty ? formatPretty(line, colour) : toAsciiJson(line));
+    // Whatever is the matter may be the last line of this process.
+    const soon = level !== "info" && level !== "debug";
+    stream.write(pretty ? formatPretty(line, colour) : toAsciiJson(line), soon);
   };
   const stream = openStream(destination, (lines) => write("warn", "log.dropped", { lines }));
   return {

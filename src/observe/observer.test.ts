@@ -1,7 +1,9 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { afterEach, describe, expect, test } from "vitest";
 import type { EventName, EventOf, PosternEvent } from "../mail/events.ts";
 import { ManualClock } from "../platform/clock.ts";
@@ -426,6 +428,29 @@ describe("log lines", () => {
     expect(lines[1]?.stack).toContain("invariant broken");
   });
 
+  test("a warning is written with all before it although the process gets no further, as when it is killed", async () => {
+    const module = new URL("./observer.ts", import.meta.url).href;
+    // Stands still after the next turn: no timer comes.
+    const script = `
+      import { createObserver } from ${JSON.stringify(module)};
+      import { systemClock } from ${JSON.stringify(new URL("../platform/clock.ts", import.meta.url).href)};
+      const observer = createObserver({ log: { level: "info", destination: 1 }, clock: systemClock });
+      observer.emit({ type: "queue.opened", path: "queue.db", schemaVersion: 1, waiting: 2 });
+      observer.emit({ type: "queue.recovered", ambiguousRecipients: 2, sweptContent: 0 });
+      setImmediate(() => setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)));`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+    const exit = once(child, "exit");
+    const events: string[] = [];
+
+    for await (const line of createInterface({ input: child.stdout })) {
+      events.push((JSON.parse(line) as { event: string }).event);
+      if (events.length === 2) child.kill("SIGKILL");
+    }
+
+    expect(events).toEqual(["queue.opened", "queue.recovered"]);
+    await exit;
+  });
+
   test("lines to a file are there after a flush", async () => {
     const folder = await mkdtemp(join(tmpdir(), "postern-log-"));
     const { observer } = startObserver({ destination: join(folder, "log.json") });
@@ -633,6 +658,8 @@ const LOGS_INTRODUCTION = `One JSON object a line on standard output, ASCII only
 (error, warn, info, debug; \`log.level\` leaves out what is below), \`time\` (UTC) and \`event\`. Values that are not known are left out. \`reply\` is what a server
 said, on one line, \`enhanced\` its enhanced status code. \`subject\` is only there with \`log.subjects\`. A level with a star depends on the
 values: a session that brought a message closes on debug, an attempt that delivered is info. Events with level - are only counted.
+Lines on debug and info are gathered for a tenth of a second; warnings and errors are written at once, with all before them, so a process that is
+killed leaves what was the matter.
 E-mail sent, e-mail failed, authentication and connection, succeeded and failed: [monitoring.md](monitoring.md#sent-failed-connected-signed-in) says which lines those are.
 Of \`session.rejected\` at most 20 lines a minute are written for each device and reason, of \`api.refused\` for each address and reason; the next one tells with \`leftOut\` how many were not.
 
