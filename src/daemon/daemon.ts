@@ -221,6 +221,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   // That the tokens cannot be read is an alert of its own.
   const knownTokens = async () => await tokens.list().catch(() => undefined);
   alerts.start(async () => figuresOf(await view.gauges(), await knownTokens(), inForce.config.queue.min_free));
+  starting.started(() => alerts.end());
   const admin = await startAdmin({
     listen: adminPlaces(config, certificates),
     controlSocket: controlSocketPath(config.data_dir),
@@ -283,8 +284,8 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
 
   const stop = async (): Promise<void> => {
     await reloader.stop();
-    // A mail of alerts needs the queue.
-    const told = alerts.endTelling();
+    // A look at the figures and a mail of alerts need the queue.
+    const told = alerts.end();
     await inForce.certificates.stop();
     await receiver.stop(RECEIVE_GRACE_MS);
     await devices.stop();

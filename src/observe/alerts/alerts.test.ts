@@ -228,3 +228,25 @@ test("what waits for a way that is gone with nothing in its place is dropped, an
   second.update({});
   expect(events.at(-1)).toMatchObject({ ...dropped, alert: "queue.old", subject: "queue" });
 });
+
+test("the end waits for the look under way, and no look comes after it: what looks are made of may be closed then", async () => {
+  const alerts = await begin();
+  const figures = Promise.withResolvers<Figures>();
+  let looks = 0;
+  alerts.start(() => {
+    looks++;
+    return figures.promise;
+  });
+  clock.advance(0);
+  let ended = false;
+  const end = alerts.end().then(() => (ended = true));
+  await new Promise(setImmediate);
+  const early = ended;
+
+  figures.resolve(CALM);
+  await end;
+  clock.advance(HOUR);
+  await new Promise(setImmediate);
+
+  expect({ early, looks, events }).toEqual({ early: false, looks: 1, events: [] });
+});

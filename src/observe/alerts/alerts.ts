@@ -105,18 +105,20 @@ export class Alerts {
     this.#plan(0);
   }
 
-  /** Tries nothing any more: what is raised from now on is told by the next process. Resolves when the attempts under way have ended. */
-  async endTelling(): Promise<void> {
-    this.#started = false;
-    await Promise.all([this.#ending, ...[...this.#outboxes.values()].map((outbox) => outbox.stop())]);
-  }
-
-  /** Ends timers, and the attempts under way; writes what is not written. */
-  async stop(): Promise<void> {
+  /**
+   * Looks and tries no more: what is raised from now on is told by the next process. Resolves when the look and the attempts under way have ended,
+   * which need the queue.
+   */
+  async end(): Promise<void> {
     this.#stopped = true;
     this.#cancel?.();
     await this.#looking;
-    await this.endTelling();
+    await Promise.all([this.#ending, ...[...this.#outboxes.values()].map((outbox) => outbox.stop())]);
+  }
+
+  /** Ends, and writes what is not written. */
+  async stop(): Promise<void> {
+    await this.end();
     await this.#store.settled();
   }
 
