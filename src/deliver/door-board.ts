@@ -2,7 +2,7 @@
 
 /** One door as its lane knows it. Getters: asked anew each time. */
 export interface DoorGauge {
-  /** Held, or unreachable: mail that has another door takes that one. */
+  /** Held, unreachable or throttled for long: mail that has another door takes that one. */
   readonly isClosed: boolean;
   /** Messages that the budget lets start now; Infinity where it is not limited, 0 where Microsoft asked to wait. */
   readonly startable: number;

@@ -7,6 +7,7 @@ import type { DoorBudget } from "./budget/door-budget.ts";
 import { Door, type DoorState, type DoorTrouble } from "./door.ts";
 import { isBeforeMail, type DoorEffect, type Finding, type Judgement } from "./judge.ts";
 import type { LaneOptions } from "./lane-options.ts";
+import { heldAfterMs } from "./meaning.ts";
 import { retryDelayMs } from "./retry.ts";
 import { SharedFaults } from "./shared-faults.ts";
 
@@ -126,7 +127,7 @@ export class DoorKeeper {
         this.#pause("the trial message got no answer");
       return judgement;
     }
-    const lasting = this.#door.lasted(door.finding.id, door.finding.holdAfterMs, this.#options.clock.now());
+    const lasting = this.#door.lasted(door.finding.id, heldAfterMs(door.finding), this.#options.clock.now());
     if (door.kind === "hold" || lasting) {
       if (this.#door.state.kind !== "held") await this.close(door.finding, isBeforeMail(door.finding.stage) ? undefined : queueId);
       return this.#door.state.kind === "held" ? upstreamHeld(judgement, door.finding) : judgement;
@@ -143,13 +144,14 @@ export class DoorKeeper {
 
   /** Lets nothing out for a while. */
   wait(door: Exclude<DoorEffect, { kind: "works" | "unclear" }>): void {
-    const { clock, emit } = this.#options;
+    const { clock, emit, fallbackAfterMs } = this.#options;
     const { finding } = door;
     if (door.kind === "slow") {
       const now = clock.now();
-      const until = this.#door.slow(now, finding.waitMs ?? 60_000, finding.cause);
+      const until = this.#door.slow(now, finding.waitMs ?? 60_000, finding.cause, fallbackAfterMs);
       this.#budget.throttled(clock.monotonic());
       emit({ type: "upstream.throttled", upstream: this.#upstream, waitMs: until - now, reply: finding.reply });
+      if (this.#door.isShut) this.#options.doorChanged(this.#upstream);
     } else this.#pause(finding.cause);
   }
 

@@ -36,8 +36,10 @@ export class Door {
   /** Changes with each closing. What an attempt says that began before the last one is old news. */
   #generation = 0;
   #cause: string | undefined;
-  /** It waits because it cannot be reached, and not because it asked for a slower pace. */
-  #unreachable = false;
+  /** It waits because it cannot be reached, or has asked for a slower pace for too long. */
+  #shut = false;
+  /** Since when it has only asked for a slower pace; undefined after a success. */
+  #slowSince: number | undefined;
   /** Pauses or throttlings since it last worked. */
   #failures = 0;
   /** Rows of the table that turn into a hold when they last: since when each was seen without a success. */
@@ -58,9 +60,9 @@ export class Door {
     return { cause: this.#cause, resumeAt: this.opensAt };
   }
 
-  /** Held or unreachable: mail that has another door takes that one. A door that is only throttled keeps its mail. */
+  /** Held, unreachable or throttled for long: mail that has another door takes that one. A door that is throttled for a while keeps its mail. */
   get isShut(): boolean {
-    return this.#state.kind === "held" || (this.#state.kind === "waiting" && this.#unreachable);
+    return this.#state.kind === "held" || (this.#state.kind === "waiting" && this.#shut);
   }
 
   /** When it lets something out again; undefined when it does now or only a probe knows. */
@@ -75,20 +77,30 @@ export class Door {
 
   works(): void {
     this.#failures = 0;
+    this.#slowSince = undefined;
     if (this.#since.size > 0) this.#since.clear();
     if (this.#state.kind === "trial" || this.#state.kind === "waiting") this.#state = OPEN;
   }
 
   /** A transient fault. @returns when to try again */
   pause(now: number, cause: string): number {
-    this.#unreachable = true;
+    this.#shut = true;
     return this.#wait(now, cause, Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#failures, 20)));
   }
 
-  /** Throttled. @returns when to try again */
-  slow(now: number, waitMs: number, cause: string): number {
-    this.#unreachable = false;
-    return this.#wait(now, cause, Math.max(waitMs, Math.min(LONGEST_SLOW_MS, waitMs * 2 ** Math.min(this.#failures, 20))));
+  /**
+   * Throttled.
+   *
+   * @param patienceMs - once it has done nothing else for so long it is shut: one message at a time, minutes apart, would never take what waits
+   * @returns when to try again
+   */
+  slow(now: number, waitMs: number, cause: string, patienceMs: number): number {
+    this.#slowSince ??= now;
+    const left = this.#slowSince + patienceMs - now;
+    this.#shut = left <= 0;
+    const wait = Math.max(waitMs, Math.min(LONGEST_SLOW_MS, waitMs * 2 ** Math.min(this.#failures, 20)));
+    // Asked once more when the patience ends, and not only when the doubled wait does.
+    return this.#wait(now, cause, left > 0 ? Math.min(wait, Math.max(waitMs, left)) : wait);
   }
 
   #wait(now: number, cause: string, waitMs: number): number {
@@ -111,6 +123,7 @@ export class Door {
 
   release(): void {
     this.#failures = 0;
+    this.#slowSince = undefined;
     this.#since.clear();
     this.#generation += 1;
     this.#state = OPEN;

@@ -2,7 +2,7 @@
 import { ANSWER_THEMES, ELSEWHERE } from "./answers.ts";
 import { ENTRA } from "./entra.ts";
 import { FAULTS } from "./faults.ts";
-import type { AnswerRow, Meaning, Outcome, Scope } from "./meaning.ts";
+import { heldAfterMs, type AnswerRow, type Meaning, type Outcome, type Scope } from "./meaning.ts";
 
 const DOOR = { retry: "upstream paused, tried again", slow: "upstream slowed down", hold: "upstream held, alarm" };
 const MAILBOX = "where each sender has a mailbox of its own: ";
@@ -33,7 +33,8 @@ function inWords(ms: number): string {
 function done(row: Meaning): string {
   const what = WHAT_IS_DONE[row.scope][row.outcome];
   const wait = row.waitMs === undefined ? "" : row.waitMs === 0 ? ", at once" : ` after ${inWords(row.waitMs)}`;
-  const last = row.holdAfterMs === undefined ? "" : `; held after ${inWords(row.holdAfterMs)}`;
+  const heldAfter = heldAfterMs(row);
+  const last = heldAfter === undefined ? "" : `; held after ${inWords(heldAfter)}`;
   return `${row.next === true ? "next upstream; without one: " : ""}${what}${wait}${last}`;
 }
 

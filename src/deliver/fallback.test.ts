@@ -397,6 +397,45 @@ describe("a temporary answer", () => {
     expect(relay.of("recipient.moved").map(({ from, to }) => `${from} ${to}`)).toEqual(["scans graph"]);
   });
 
+  test("to everything for a quarter of an hour sends all that waits to the next door, tried or not, and what arrives, until the door takes mail again", async () => {
+    const relay = await new Relay({ scans: smtp, graph: {} }).start();
+    relay.answers(
+      "scans",
+      always(refused("mail", "432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending")),
+    );
+    for (let i = 0; i < 8; i += 1) await relay.accept({ recipients: [`r${i}@contoso.com`] });
+    for (let quarter = 0; quarter < 60 - 1; quarter += 1) await relay.pass(MINUTE / 4);
+    expect(relay.offered("graph")).toEqual([]);
+
+    await relay.pass(MINUTE / 4);
+    await relay.accept({ recipients: ["new@contoso.com"] });
+
+    expect(relay.offered("graph").toSorted()).toEqual(["new@contoso.com", ...Array.from({ length: 8 }, (_, i) => `r${i}@contoso.com`)]);
+    expect(new Set(relay.queue.states())).toEqual(new Set(["delivered"]));
+    expect(relay.offered("scans").length).toBeLessThan(8);
+
+    relay.answers("scans", takes);
+    await relay.pass(20 * MINUTE);
+    await relay.accept({ recipients: ["later@contoso.com"] });
+    expect(relay.offered("scans")).toContain("later@contoso.com");
+  });
+
+  test("to everything keeps the mail where there is no other door, and it leaves when the door takes it again", async () => {
+    const relay = await new Relay({ scans: smtp }).start();
+    relay.answers(
+      "scans",
+      always(refused("mail", "432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending")),
+    );
+    for (let i = 0; i < 8; i += 1) await relay.accept({ recipients: [`r${i}@contoso.com`] });
+    for (let quarter = 0; quarter < 4 * 60; quarter += 1) await relay.pass(MINUTE / 4);
+    expect(relay.queue.states().filter((state) => state === "delivered")).toEqual([]);
+
+    relay.answers("scans", takes);
+    for (let quarter = 0; quarter < 4 * 60; quarter += 1) await relay.pass(MINUTE / 4);
+
+    expect(new Set(relay.queue.states())).toEqual(new Set(["delivered"]));
+  });
+
   test("by all doors goes round by the quarter of an hour, and expires in time", async () => {
     const relay = await new Relay().start();
     for (const name of ["scans", "graph"]) relay.answers(name, always(refused("rcpt", "451 4.7.1 greylisted")));

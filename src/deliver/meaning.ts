@@ -30,7 +30,7 @@ export interface Meaning {
   readonly outsideOnly?: true;
   /** A wait other than the schedule's. */
   readonly waitMs?: number;
-  /** Temporary at first sight; after this long without a success it is held. */
+  /** Temporary at first sight; after this long without a success it is held. See `heldAfterMs`. */
   readonly holdAfterMs?: number;
   /** What happened, in a few plain words. */
   readonly cause: string;
@@ -38,6 +38,18 @@ export interface Meaning {
   readonly remedy: string;
   /** Status of the report where the next hop gave none (RFC 3463). */
   readonly status?: string;
+}
+
+/** Throttling of a door that lets nothing pass for so long. */
+const THROTTLED_FOR_MS = 2 * 3_600_000;
+
+/**
+ * After how long without a success a door is held for it, in ms; undefined for never. Nobody's mail is given up because its door was slowed down: held
+ * mail does not expire, and the alarm says that something other than patience is needed.
+ */
+export function heldAfterMs({ holdAfterMs, outcome, scope }: Pick<Meaning, "holdAfterMs" | "outcome" | "scope">): number | undefined {
+  const ofDoor = scope === "upstream" || scope === "mailbox" || scope === "tenant";
+  return holdAfterMs ?? (outcome === "slow" && ofDoor ? THROTTLED_FOR_MS : undefined);
 }
 
 /** One kind of reply. All given keys must fit. */

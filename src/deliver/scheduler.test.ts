@@ -421,6 +421,23 @@ describe("a door that is held", () => {
     expect(relay.queue.states()).toEqual(["held"]);
   });
 
+  test("throttling that lets nothing pass for two hours becomes a hold with an alarm: no mail expires, all leaves when the door takes it", async () => {
+    const relay = await new Relay(new FakeUpstream({ type: "connector" })).start();
+    relay.upstream.answer = always(refused("mail", "451 4.7.500 Server busy. Please try again later from [203.0.113.7]. (S77714)"));
+    for (let i = 0; i < 3; i += 1) await relay.accept();
+    for (let i = 0; i < 7; i += 1) await relay.pass(15 * MINUTE);
+    expect(relay.queue.holds.size).toBe(0);
+
+    for (let i = 0; i < 6 * 24 * 4; i += 1) await relay.pass(15 * MINUTE);
+
+    expect(relay.queue.states()).toEqual(["held", "held", "held"]);
+    expect(relay.of("alert.raised")).toMatchObject([{ alert: "upstream.held", text: expect.stringContaining("slows our address down") }]);
+
+    relay.upstream.answer = (delivery) => facts(delivery);
+    for (let i = 0; i < 4; i += 1) await relay.pass(15 * MINUTE);
+    expect(relay.queue.states()).toEqual(["delivered", "delivered", "delivered"]);
+  });
+
   test("the limit on recipients outside never closes a door: mail inside still passes", async () => {
     const relay = await new Relay(new FakeUpstream({ type: "connector" })).start();
     relay.upstream.answer = always(refused("final", "550 5.7.233 Your message can't be sent because your tenant exceeded its daily limit"));

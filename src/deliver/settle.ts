@@ -20,7 +20,7 @@ export interface Attempted {
   readonly doorOpensAt: number | undefined;
   /** What it used of the door's budget; undefined where the door has none. */
   readonly counted: Counted | undefined;
-  /** The door is held or unreachable by now. */
+  /** The door is held, unreachable or throttled for long by now. */
   readonly doorShut: boolean;
   readonly elsewhere: Elsewhere;
 }
