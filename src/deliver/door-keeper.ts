@@ -86,7 +86,10 @@ export class DoorKeeper {
   /** Takes up the hold of an earlier process, or of the door as it was before a reload. */
   restore(hold: LaneHold, announce: boolean): void {
     // Whoever starts the daemon, or changes the door, may just have repaired it: look at once, where looking costs no mail.
-    const restored = hold.closedBy === undefined ? { ...hold, nextProbeAt: this.#options.clock.now() } : hold;
+    const now = this.#options.clock.now();
+    // By the clock of an earlier process it may lie years ahead.
+    const nextProbeAt = hold.closedBy === undefined ? now : Math.min(hold.nextProbeAt, now + this.probeDelayMs(hold.probes));
+    const restored = { ...hold, nextProbeAt };
     this.#door.hold(restored);
     if (announce) this.#announceHold(restored);
   }

@@ -438,6 +438,46 @@ describe("a door that is held", () => {
     expect(relay.queue.states()).toEqual(["delivered", "delivered", "delivered"]);
   });
 
+  test("a door that waits is tried at once when the clock was set back, and what it put off leaves", async () => {
+    const relay = await new Relay(new FakeUpstream()).start();
+    relay.upstream.answer = always(fault("connect", "ECONNREFUSED"));
+    await relay.accept();
+    relay.upstream.answer = (delivery) => facts(delivery);
+
+    relay.clock.step(-2 * 60 * MINUTE);
+    await relay.accept();
+    await relay.pass(MINUTE / 4);
+
+    expect(relay.queue.states()).toEqual(["delivered", "delivered"]);
+    expect(relay.of("clock.stepped")).toEqual([{ type: "clock.stepped", byMs: -2 * 60 * MINUTE }]);
+  });
+
+  test("a held door is probed at once when the clock was set back", async () => {
+    const relay = await new Relay(new FakeUpstream({ type: "connector" })).start();
+    relay.upstream.answer = always(refused("rcpt", "550 5.7.51 TenantInboundAttribution; There is a partner connector configured"));
+    await relay.accept();
+    expect(relay.queue.states()).toEqual(["held"]);
+    relay.upstream.answer = (delivery) => facts(delivery);
+
+    relay.clock.step(-2 * 60 * MINUTE);
+    await relay.pass(MINUTE / 4);
+
+    expect(relay.queue.states()).toEqual(["delivered"]);
+  });
+
+  test("a clock that was years behind when it was set gives nobody's mail up", async () => {
+    const relay = await new Relay(new FakeUpstream()).start();
+    relay.upstream.answer = always(refused("rcpt", "450 4.2.0 try again later"));
+    await relay.accept();
+
+    relay.clock.step(6 * 365 * 24 * 60 * MINUTE);
+    for (let i = 0; i < 12; i += 1) await relay.pass(15 * MINUTE);
+
+    expect(relay.queue.states()).toEqual(["deferred"]);
+    for (let i = 0; i < 6 * 24 * 4; i += 1) await relay.pass(15 * MINUTE);
+    expect(relay.queue.states()).toContain("expired");
+  });
+
   test("the limit on recipients outside never closes a door: mail inside still passes", async () => {
     const relay = await new Relay(new FakeUpstream({ type: "connector" })).start();
     relay.upstream.answer = always(refused("final", "550 5.7.233 Your message can't be sent because your tenant exceeded its daily limit"));

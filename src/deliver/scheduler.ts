@@ -3,6 +3,7 @@ import type { Language } from "../dsn/words.ts";
 import type { Emit } from "../mail/events.ts";
 import type { Envelope } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
+import { watchClockSteps } from "../platform/clock-steps.ts";
 import type { ActResult, Claim, DeliveryQueue, ExpressLane, QueueFilter } from "../queue/queue.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { Budgets } from "./budget/budgets.ts";
@@ -133,6 +134,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
   readonly #shared: Mutable<LaneOptions>;
   readonly #reportFailure: (error: Error) => void;
   #cancelMaintenance: (() => void) | undefined;
+  #cancelClockWatch: (() => void) | undefined;
   readonly #fallback: Fallback;
   #started = false;
   #stopped = false;
@@ -199,12 +201,14 @@ class LaneScheduler implements Deliverer, ExpressLane {
     for (const lane of this.#lanes.values()) await lane.start(states.get(lane.name));
     queue.setExpress(this);
     this.#scheduleMaintenance();
+    this.#cancelClockWatch = watchClockSteps(this.#options.clock, (byMs) => void this.#clockStepped(byMs));
   }
 
   async stop(graceMs: number): Promise<void> {
     const { queue, clock } = this.#options;
     this.#stopped = true;
     this.#cancelMaintenance?.();
+    this.#cancelClockWatch?.();
     queue.setExpress(undefined);
     const lanes = [...this.#lanes.values(), ...this.#retired];
     const drained = Promise.all(lanes.map((lane) => lane.drain()));
@@ -361,6 +365,17 @@ class LaneScheduler implements Deliverer, ExpressLane {
     move().catch((error: unknown) => this.#fail(error));
   }
 
+  /** Doors wait until a time of day, which may lie hours ahead now: they are tried at once. */
+  async #clockStepped(byMs: number): Promise<void> {
+    this.#options.emit({ type: "clock.stepped", byMs });
+    try {
+      await this.#options.queue.clockStepped(byMs);
+      if (!this.#stopped) for (const lane of this.#lanes.values()) lane.kick();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
   #scheduleMaintenance(): void {
     if (this.#stopped) return;
     this.#cancelMaintenance = this.#options.clock.after(MAINTENANCE_MS, () => void this.#maintain());
@@ -384,6 +399,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
     if (!this.#stopped) this.#options.queue.setExpress(undefined);
     this.#stopped = true;
     this.#cancelMaintenance?.();
+    this.#cancelClockWatch?.();
     void this.#teller.stop();
     for (const lane of [...this.#lanes.values(), ...this.#retired]) lane.halt();
     this.#reportFailure(error instanceof Error ? error : new Error(String(error)));

@@ -330,6 +330,7 @@ export type PosternEvent =
     }
   | { readonly type: "upstream.released"; readonly upstream: string; readonly heldMs: number; readonly recipients: number }
   /** Unreachable for the moment: nothing is tried before `resumeAt`. */
+  | { readonly type: "clock.stepped"; readonly byMs: number }
   | { readonly type: "upstream.paused"; readonly upstream: string; readonly cause: string; readonly resumeAt: number }
   | { readonly type: "queue.opened"; readonly path: string; readonly schemaVersion: number; readonly waiting: number }
   | { readonly type: "queue.recovered"; readonly ambiguousRecipients: number; readonly sweptContent: number }

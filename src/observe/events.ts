@@ -288,6 +288,10 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
     }),
   },
   "upstream.released": { when: "A door is open again; all it held is due now.", level: "info" },
+  "clock.stepped": {
+    when: "The system's clock was set by `byMs` (back is negative), or the machine slept: what waits keeps its place in time, and upstreams that waited are tried now.",
+    level: "warn",
+  },
   "upstream.paused": {
     when: "An upstream cannot be reached; nothing is tried before `resume`.",
     level: "warn",

@@ -231,6 +231,7 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
     nextProbeAt: Date.UTC(2026, 0, 5, 9, 5),
   },
   "upstream.released": { type: "upstream.released", upstream: "scans", heldMs: 60_000, recipients: 4 },
+  "clock.stepped": { type: "clock.stepped", byMs: -7_200_000 },
   "upstream.paused": { type: "upstream.paused", upstream: "scans", cause: "unreachable", resumeAt: Date.UTC(2026, 0, 5, 9, 2) },
   "queue.opened": { type: "queue.opened", path: "/var/lib/postern/queue/queue.db", schemaVersion: 1, waiting: 3 },
   "queue.recovered": { type: "queue.recovered", ambiguousRecipients: 1, sweptContent: 2 },

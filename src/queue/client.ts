@@ -494,6 +494,13 @@ export class SqliteQueue implements Queue, LinkListener {
     return this.#job(job, { op: "hold", lane, hold: JSON.stringify(hold), now: this.#parts.clock.now(), job });
   }
 
+  async clockStepped(byMs: number): Promise<void> {
+    const now = this.#parts.clock.now();
+    await this.#db.ask({ op: "clockStep", now, byMs });
+    // Lanes know of times by the clock as it was.
+    this.#toldDue.clear();
+  }
+
   releaseLane(lane: string): Promise<number> {
     this.#heldLanes.delete(lane);
     const job = this.#nextJob++;

@@ -248,6 +248,14 @@ export interface MoveCommand {
   readonly now: number;
 }
 
+/** The system's clock was set by so much: back is negative. */
+export interface ClockStepCommand {
+  readonly op: "clockStep";
+  /** By the clock as it is now. */
+  readonly now: number;
+  readonly byMs: number;
+}
+
 /** Removes messages that ended before a time, some at a time, and looks for recipients held by a door that is open. */
 export interface TidyCommand {
   readonly op: "tidy";
@@ -287,6 +295,7 @@ export type Command =
   | BounceCommand
   | MoveCommand
   | TidyCommand
+  | ClockStepCommand
   | KeepFailedCommand
   | { readonly op: "lanes" }
   | { readonly op: "attempts"; readonly lane: string; readonly since: number; readonly stepMs: number }

@@ -343,6 +343,11 @@ export interface DeliveryQueue {
   /** Opens it: all it held is due now. Returns how many recipients. */
   releaseLane(lane: string): Promise<number>;
   /**
+   * The system's clock was set by so many ms, back is negative: what waits for a time that lies hours ahead now is due, and nothing grows old by hours
+   * that never were.
+   */
+  clockStepped(byMs: number): Promise<void>;
+  /**
    * Moves waiting recipients to the lanes that `route` gives now: all of them after a start with another configuration, those of one lane when its
    * door has closed or another one opened. Those that the operator or a checksum holds keep their holder. In slices: what a crash leaves out waits
    * where it was. What left a closed door is due now. Emits `recipient.moved`. Returns how many moved.

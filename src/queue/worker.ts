@@ -10,6 +10,7 @@ import { releaseMemoryAtRest } from "../platform/memory.ts";
 import { attemptCounter, type AttemptCounter } from "./counting.ts";
 import { accepting, sweeping, type Accepting, type Sweeping } from "./accepting.ts";
 import { claiming, type Claiming } from "./claiming.ts";
+import { clockSteps, forgetFarDueTimes, type ClockSteps } from "./clock-step.ts";
 import { openForWriting } from "./connection.ts";
 import { doors, type DoorProgress, type Doors } from "./doors.ts";
 import { history } from "./history.ts";
@@ -39,6 +40,7 @@ interface Tools {
   readonly postpones: Postponing;
   readonly doors: Doors;
   readonly operate: Operating;
+  readonly clockSteps: ClockSteps;
   readonly upkeep: Upkeep;
   readonly attemptCounts: AttemptCounter;
 }
@@ -70,6 +72,7 @@ function weight(command: Command): 0 | 1 | 2 {
     case "bounce":
     case "move":
     case "tellPostponed":
+    case "clockStep":
       return 2;
     default:
       return 0;
@@ -133,6 +136,8 @@ function execute(tools: Tools, command: Command): unknown {
     case "tidy":
       tools.doors.reconcile(command.now);
       return tools.operate.tidy(command);
+    case "clockStep":
+      return tools.clockSteps.step(command);
     case "keepFailed":
       return tools.keep.keep(command.keep);
     case "lanes":
@@ -301,11 +306,13 @@ async function start(): Promise<void> {
     postpones,
     doors: doors(store, log),
     operate: operating(store, log, settles, keep, accept, postpones),
+    clockSteps: clockSteps(store),
     upkeep: new Upkeep(db, settings.checkpointBytes),
     attemptCounts: attemptCounter(store),
   };
   const recovered = recoverDelivering(store, log, now);
   nameSenders(store);
+  forgetFarDueTimes(store, now);
   sweep.loadAll();
   tools.doors.reconcile(now);
   const highest = store.prepare(

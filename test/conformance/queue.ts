@@ -306,6 +306,56 @@ export function queueConformance(name: string, makePlace: () => Promise<QueuePla
       });
     });
 
+    describe("a clock that is set", () => {
+      const HOURS = 3_600_000;
+      const putOff = async (queue: Queue, clock: ManualClock, byMs: number): Promise<void> =>
+        settleAll(queue, clock, await claimOne(queue), { kind: "deferred", dueAt: clock.now() + byMs, cause: "450 later" });
+
+      test("back makes due what was put off, or had only just come, by the clock as it was; nobody is younger for it", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+        clock.advance(HOURS);
+        await putOff(queue, clock, HOURS / 2);
+        await accept(queue);
+
+        clock.step(-2 * HOURS);
+        expect(await queue.claim({ lane: "scans", limit: 9, recipientsPerMessage: 9, leaseMs: HOURS })).toEqual([]);
+        await queue.clockStepped(-2 * HOURS);
+        const claims = await queue.claim({ lane: "scans", limit: 9, recipientsPerMessage: 9, leaseMs: HOURS });
+
+        const ages = claims.map(({ message, recipients }) => clock.now() - message.acceptedAt - (recipients[0]?.heldMs ?? 0));
+        expect(ages.toSorted((a, b) => a - b)).toEqual([0, HOURS]);
+      });
+
+      test("forward by years makes nobody older who was there, and leaves those alone who came after", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+        clock.advance(HOURS);
+        clock.step(50_000 * HOURS);
+        clock.advance(HOURS / 60);
+        await accept(queue);
+
+        await queue.clockStepped(50_000 * HOURS);
+
+        const claims = await queue.claim({ lane: "scans", limit: 9, recipientsPerMessage: 9, leaseMs: HOURS });
+        const ages = claims.map(({ message, recipients }) => clock.now() - message.acceptedAt - (recipients[0]?.heldMs ?? 0));
+        expect(ages.toSorted((a, b) => a - b)).toEqual([0, HOURS + HOURS / 60]);
+      });
+
+      test("between two processes: what one put off for years is due at the next start, what it put off for hours is not", async () => {
+        const { place, queue, clock } = await start();
+        await accept(queue, { recipients: ["anna@contoso.com"] });
+        await putOff(queue, clock, 40_000 * HOURS);
+        await accept(queue, { recipients: ["ben@contoso.com"] });
+        await putOff(queue, clock, 12 * HOURS);
+
+        const after = await powerCut(place, clock);
+
+        const claims = await after.queue.claim({ lane: "scans", limit: 9, recipientsPerMessage: 9, leaseMs: HOURS });
+        expect(claims.flatMap(({ recipients }) => recipients.map(({ address }) => address))).toEqual(["anna@contoso.com"]);
+      });
+    });
+
     describe("claiming", () => {
       test("a claim is durable before it is handed out: after a crash its recipients are ambiguous and due", async () => {
         const { place, queue, clock } = await start();

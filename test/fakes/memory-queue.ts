@@ -327,6 +327,16 @@ export class MemoryQueue implements DeliveryQueue {
     return waiting.length;
   }
 
+  async clockStepped(byMs: number): Promise<void> {
+    await this.#commit();
+    const now = this.#clock.now();
+    for (const recipient of this.recipients()) {
+      if (recipient.finals > 0) continue;
+      recipient.heldMs += byMs;
+      if (byMs < 0 && recipient.dueAt > now) recipient.dueAt = now;
+    }
+  }
+
   async releaseLane(lane: string): Promise<number> {
     await this.#commit();
     this.holds.delete(lane);
