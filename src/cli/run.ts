@@ -17,6 +17,12 @@ const EX_TEMPFAIL = 75;
  * queue failed and the service manager should start it anew, 69 when another daemon uses the same data_dir.
  */
 export async function runCommand(options: GlobalOptions): Promise<number> {
+  // By itself it would end the process; whoever sends it this early wants what the file says by now.
+  let askedEarly = false;
+  const askEarly = (): void => {
+    askedEarly = true;
+  };
+  process.on("SIGHUP", askEarly);
   const [read, { startDaemon }, { configWarned }] = await Promise.all([
     readConfigApart(options.config),
     import("../daemon/daemon.ts"),
@@ -31,12 +37,6 @@ export async function runCommand(options: GlobalOptions): Promise<number> {
   const observer = createObserver({ log: { level: config.log.level }, clock: systemClock });
   for (const finding of findings) observer.emit(configWarned(finding));
   endOnBugs(observer);
-  // By itself it would end the process; whoever sends it this early wants what the file says by now.
-  let askedEarly = false;
-  const askEarly = (): void => {
-    askedEarly = true;
-  };
-  process.on("SIGHUP", askEarly);
   try {
     // The flag lets the crash harness prove that it would find a queue that does not sync; it means nothing outside tests.
     const unsafeNoSync = process.env["NODE_ENV"] === "test" && process.env["POSTERN_UNSAFE_NO_SYNC"] === "1";
