@@ -5,7 +5,7 @@ import { versions } from "../platform/version.ts";
 import { RECIPIENT_STATES } from "../admin/states.ts";
 import type { DoctorCommandOptions } from "./doctor.ts";
 import type { ExplainOptions } from "./explain.ts";
-import type { GlobalOptions } from "./options.ts";
+import { DEFAULT_CONFIG, type GlobalOptions } from "./options.ts";
 import type { ReloadOptions } from "./reload.ts";
 import type { TestOptions } from "./test.ts";
 import type { QueueOptions } from "./queue-filter.ts";
@@ -14,8 +14,6 @@ import type { QueueOptions } from "./queue-filter.ts";
 const EX_USAGE = 64;
 const EX_UNAVAILABLE = 69;
 const EX_SOFTWARE = 70;
-
-const DEFAULT_CONFIG = "/etc/postern/postern.yaml";
 
 const EXIT_CODES = `
 Exit codes:

@@ -8,11 +8,13 @@ import { checkConfig } from "../config/check.ts";
 import { formatFinding } from "../config/finding.ts";
 import { loadConfig } from "../config/load.ts";
 import { ensurePrivateDirectory, makeDirectory, writeFileAtomic } from "../platform/files.ts";
+import { packageFile } from "../platform/place.ts";
 import { makeCertificate } from "../receive/certificate.ts";
-import type { GlobalOptions } from "./options.ts";
+import { DEFAULT_CONFIG, type GlobalOptions } from "./options.ts";
 import type { Answers } from "./setup/answers.ts";
 import { NO_CLIENT_ID, renderConfig } from "./setup/config-file.ts";
 import { answersFromFile, answersFromTerminal } from "./setup/interview.ts";
+import { findServiceGroup, giveToGroup, SERVICE_GROUP, type ServiceGroup } from "./setup/service-group.ts";
 import { deviceSheet, dnsRecords, renderPowerShell } from "./setup/tenant-steps.ts";
 import { paint, print, printJson } from "./table.ts";
 
@@ -41,8 +43,9 @@ export async function setupCommand(options: GlobalOptions, given: SetupOptions):
     given.answers === undefined ? await answersFromTerminal() : answersFromFile(await readAnswers(given.answers), given.answers);
 
   const folder = dirname(configFile);
-  const written = await writeAll(answers, configFile, folder);
-  const noId = answers.clientId === undefined && (answers.doors.includes("mailbox") || answers.doors.includes("graph"));
+  const group = await findServiceGroup();
+  const { written, isOurs } = await writeAll(answers, configFile, folder, group);
+  const noId = answers.clientId === undefined && signsIn(answers.doors);
   const findings = [
     ...(noId ? [`${configFile}: fill in the application id: ${NO_CLIENT_ID} stands in its place`] : []),
     ...(await whatIsMissing(configFile)),
@@ -50,8 +53,15 @@ export async function setupCommand(options: GlobalOptions, given: SetupOptions):
   const powershell = renderPowerShell(answers);
   const dns = dnsRecords(answers);
   const devices = deviceSheet(answers);
+  const next = [
+    ...(group === "missing" ? userSteps(folder, isOurs) : []),
+    ...(await secretSteps(answers, folder, group)),
+    `postern check --config ${configFile}`,
+    "systemctl enable --now postern   (or postern run)",
+    `postern test --to ${answers.postmaster}`,
+  ];
   if (options.json) {
-    printJson({ written, findings, powershell, dns, devices });
+    printJson({ written, findings, powershell, dns, devices, next });
     return 0;
   }
   print(
@@ -68,11 +78,39 @@ export async function setupCommand(options: GlobalOptions, given: SetupOptions):
     "",
     ...(findings.length === 0 ? [] : [paint("bold", "Still missing (postern check)"), ...findings.map((finding) => `  ${finding}`), ""]),
     paint("bold", "Then"),
-    `  postern check --config ${configFile}`,
-    "  systemctl start postern   (or postern run)",
-    `  postern test --to ${answers.postmaster}`,
+    ...next.map((step) => `  ${step}`),
   );
   return 0;
+}
+
+/** What the service needs to read what root wrote before its user was there. */
+function userSteps(folder: string, isOurs: boolean): string[] {
+  return [
+    `systemd-sysusers ${packageFile("systemd/postern.sysusers.conf")}   (the user and group ${SERVICE_GROUP} of the service)`,
+    isOurs
+      ? `chgrp -R ${SERVICE_GROUP} ${folder} && chmod -R u=rwX,g=rX,o= ${folder}   (which has to read this)`
+      : `chgrp ${SERVICE_GROUP} and chmod g+r for what is written above   (which has to read it)`,
+  ];
+}
+
+/** How each secret that the configuration names and that is not there yet is written, so that the service alone reads it. */
+async function secretSteps(answers: Answers, folder: string, group: ServiceGroup): Promise<string[]> {
+  const files = await Promise.all(
+    secretFiles(answers).map(async (file) => ((await exists(inFolder(folder, file))) ? [] : [inFolder(folder, file)])),
+  );
+  const who = group === "none" ? "-m 600" : `-m 640 -g ${SERVICE_GROUP}`;
+  return files.flat().map((file) => `install ${who} /dev/stdin ${file}   (then type or paste the secret, Enter, Ctrl-D)`);
+}
+
+function secretFiles({ doors, credential, files }: Answers): string[] {
+  return [
+    ...(signsIn(doors) && credential === "secret" ? [files.secret] : []),
+    ...(doors.includes("high-volume") ? [files.volumePassword] : []),
+  ];
+}
+
+function signsIn(doors: Answers["doors"]): boolean {
+  return doors.includes("mailbox") || doors.includes("graph");
 }
 
 /** What `check` says of it, one line each. */
@@ -90,33 +128,51 @@ async function readAnswers(file: string): Promise<string> {
   }
 }
 
-/** The configuration comes last: while it is not there, nothing was set up. */
-async function writeAll(answers: Answers, configFile: string, folder: string): Promise<string[]> {
+/**
+ * The configuration comes last: while it is not there, nothing was set up.
+ *
+ * @returns isOurs - nothing but what is Postern's lies in the folder
+ */
+async function writeAll(
+  answers: Answers,
+  configFile: string,
+  folder: string,
+  group: ServiceGroup,
+): Promise<{ readonly written: string[]; readonly isOurs: boolean }> {
   const written: string[] = [];
   const { files, credential, doors } = answers;
-  const signsIn = doors.includes("mailbox") || doors.includes("graph");
   try {
+    const isOurs = folder === dirname(DEFAULT_CONFIG) || !(await exists(folder));
     await makeDirectory(folder);
-    if (signsIn && credential === "certificate") {
+    if (isOurs) await giveToGroup(group, folder, 0o750);
+    if (signsIn(doors) && credential === "certificate") {
       const [certificate, key] = [inFolder(folder, files.certificate), inFolder(folder, files.key)];
+      await makeInnerFolder(folder, files.key, group);
       if (!(await exists(key)) || !(await exists(certificate))) {
         const made = await makeCertificate(answers.hostname, [], Date.now(), ENTRA_CERTIFICATE_DAYS);
-        await ensurePrivateDirectory(dirname(key));
         await writeFileAtomic(key, made.keyPem, 0o600);
         await writeFileAtomic(certificate, made.certPem, 0o644);
         written.push(`${certificate}   upload this one`, `${key}   keep this one`);
       }
+      await giveToGroup(group, key, 0o640);
+      await giveToGroup(group, certificate, 0o644);
     }
-    if (signsIn && credential === "secret" && !isAbsolute(files.secret))
-      await ensurePrivateDirectory(dirname(inFolder(folder, files.secret)));
-    if (doors.includes("high-volume") && !isAbsolute(files.volumePassword))
-      await ensurePrivateDirectory(dirname(inFolder(folder, files.volumePassword)));
+    for (const file of secretFiles(answers)) await makeInnerFolder(folder, file, group);
     await writeFileAtomic(configFile, renderConfig(answers), 0o640);
+    await giveToGroup(group, configFile, 0o640);
     written.push(configFile);
+    return { written, isOurs };
   } catch (error) {
     throw new PosternError("E_UNAVAILABLE", `setup cannot write in ${folder}: ${describeError(error)}`, { cause: error });
   }
-  return written;
+}
+
+/** The folder of a file for secrets, where it is one inside the configuration's: another may have more in it than is ours. */
+async function makeInnerFolder(folder: string, file: string, group: ServiceGroup): Promise<void> {
+  const inner = dirname(inFolder(folder, file));
+  if (isAbsolute(file) || inner === folder) return;
+  await ensurePrivateDirectory(inner);
+  await giveToGroup(group, inner, 0o750);
 }
 
 function inFolder(folder: string, file: string): string {

@@ -217,7 +217,7 @@ export const FAULTS: readonly FaultRow[] = [
     scope: "upstream",
     cause: "this machine has no managed identity to ask for a token",
     remedy:
-      "azcmagent show must say Connected, and the service's user must be in the group himds: usermod -aG himds postern; else use a credential of type client-certificate",
+      "azcmagent show must say Connected, and the service must have the group himds: systemctl edit postern, [Service], SupplementaryGroups=himds; else use a credential of type client-certificate",
   },
   {
     id: "no-smtputf8",

@@ -1,7 +1,7 @@
 /** From nothing to a delivered mail with the assistant alone; and what it writes for each door. */
 import { X509Certificate } from "node:crypto";
-import { readFile, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { PROGRAM } from "../support/postern.ts";
 import { usedKeys } from "../support/keys.ts";
@@ -187,7 +187,7 @@ describe("what is written", () => {
     expect(outside.stdout).toMatch(/"route": "outside"/);
   });
 
-  test("keys are made once, the private one for its owner only, and fit the certificate to upload", async () => {
+  test("keys are made once, the private one hidden from others, and fit the certificate to upload", async () => {
     const answers = { ...BASE, doors: ["mailbox"], tenant: "contoso.onmicrosoft.com", client_id: DEFAULT_CLIENT_ID };
     await setup(answers);
     const key = join(folder.path, "certs/entra.key");
@@ -197,7 +197,7 @@ describe("what is written", () => {
     const forced = await setup(answers, "--force");
 
     const certificate = new X509Certificate(await readFile(join(folder.path, "certs/entra.pem")));
-    expect((await stat(key)).mode & 0o777).toBe(0o600);
+    expect((await stat(key)).mode & 0o007).toBe(0);
     expect(certificate.validToDate.getTime() - Date.now()).toBeLessThan(366 * 86_400_000);
     expect(again).toMatchObject({
       code: 64,
@@ -205,6 +205,73 @@ describe("what is written", () => {
     });
     expect(forced.code).toBe(0);
     expect(await readFile(key, "utf8")).toBe(first);
+  });
+});
+
+/** The group of the service is asked of getent(1): here one that is always the same, or none. */
+const isRoot = process.getuid?.() === 0;
+const READER = 64_242;
+
+async function setupAsRoot(
+  group: string,
+  answers: Readonly<Record<string, unknown>>,
+  ...args: readonly string[]
+): ReturnType<typeof runProcess> {
+  const [bin, file, parent] = [join(folder.path, "bin"), join(folder.path, "answers.yaml"), join(folder.path, "etc")];
+  await mkdir(bin, { recursive: true });
+  await mkdir(parent, { recursive: true });
+  await writeFile(join(bin, "getent"), group === "" ? "#!/bin/sh\nexit 2\n" : `#!/bin/sh\necho '${group}'\n`);
+  await chmod(join(bin, "getent"), 0o755);
+  await writeFile(file, JSON.stringify({ ...BASE, tenant: "contoso.onmicrosoft.com", client_id: DEFAULT_CLIENT_ID, ...answers }));
+  await chmod(folder.path, 0o755);
+  configFile = join(parent, "postern/postern.yaml");
+  return await runProcess(process.execPath, [PROGRAM, "setup", "--answers", file, "--config", configFile, ...args], {
+    env: { ...process.env, NO_COLOR: "1", PATH: `${bin}:${process.env["PATH"]}` },
+  });
+}
+
+describe.skipIf(!isRoot)("root sets up for the service, which is another user (needs root)", () => {
+  const WITH_KEY = { doors: ["mailbox", "high-volume"], volume_password_file: "secrets/volume" };
+
+  test.skipIf(!hasTool("setpriv"))("its group may read everything and write nothing, others may not read", async () => {
+    const made = await setupAsRoot(`postern:x:${READER}:`, WITH_KEY);
+
+    const as = async (gid: number, command: string): Promise<number | null> =>
+      (await runProcess("setpriv", ["--reuid", `${READER}`, "--regid", `${gid}`, "--clear-groups", "sh", "-c", command])).code;
+    const etc = dirname(configFile);
+    const files = ["postern.yaml", "certs/entra.key", "certs/entra.pem"].map((name) => join(etc, name));
+    expect(made).toMatchObject({ code: 0, stderr: "" });
+    for (const file of files) {
+      expect(await as(READER, `cat ${file} >/dev/null`)).toBe(0);
+      expect(await as(READER, `test -w ${file} || test -w ${dirname(file)}`)).not.toBe(0);
+      expect(await as(READER + 1, `cat ${file} >/dev/null`)).not.toBe(0);
+    }
+    expect(await as(READER, `cd ${etc}/secrets`)).toBe(0);
+    expect(made.stdout).toContain(`\n  install -m 640 -g postern /dev/stdin ${etc}/secrets/volume   (then`);
+    expect(made.stdout).not.toContain("systemd-sysusers");
+  });
+
+  test("without the group it says what makes it; set up again, with it, the keys that are kept are readable, too", async () => {
+    const before = await setupAsRoot("", WITH_KEY);
+    const key = join(dirname(configFile), "certs/entra.key");
+    const unreadable = await stat(key);
+    const after = await setupAsRoot(`postern:x:${READER}:`, WITH_KEY, "--force");
+
+    expect(before.stdout).toMatch(
+      /\nThen\n {2}systemd-sysusers \/\S+\/systemd\/postern\.sysusers\.conf .*\n {2}chgrp -R postern \S+\/etc\/postern && chmod/,
+    );
+    expect(unreadable.mode & 0o777).toBe(0o600);
+    expect(after.code).toBe(0);
+    expect(await stat(key)).toMatchObject({ gid: READER, mode: 0o100_640 });
+  });
+
+  test("a folder that was there before, with other things in it, stays as it is", async () => {
+    await mkdir(join(folder.path, "etc/postern"), { recursive: true, mode: 0o700 });
+
+    const made = await setupAsRoot(`postern:x:${READER}:`, { ...WITH_KEY, volume_password_file: "volume" });
+
+    expect(made.code).toBe(0);
+    expect(await stat(dirname(configFile))).toMatchObject({ gid: 0, mode: 0o40_700 });
   });
 });
 

@@ -112,7 +112,7 @@ export const FRENCH_FAULTS: Readonly<Record<string, Translation>> = {
   "not-signed-in": ["personne ne s'est encore connecté pour cet upstream", "postern auth login UPSTREAM"],
   "arc-unavailable": [
     "cette machine n'a pas d'identité managée pour demander un jeton",
-    "azcmagent show doit dire Connected, et l'utilisateur du service doit être du groupe himds : usermod -aG himds postern ; sinon utilisez un credential de type client-certificate",
+    "azcmagent show doit dire Connected, et le service doit avoir le groupe himds : systemctl edit postern, [Service], SupplementaryGroups=himds ; sinon utilisez un credential de type client-certificate",
   ],
   "no-smtputf8": [
     "une adresse contient des caractères hors ASCII, que le serveur suivant n'accepte pas",
