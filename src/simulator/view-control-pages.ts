@@ -2,7 +2,7 @@
 import type { FaultAction } from "./fault-model.ts";
 import { FAULTS } from "./fault-table.ts";
 import { scopeWords } from "./scopes.ts";
-import { escape, layout, row, table, time } from "./view-html.ts";
+import { escape, layout, table, time } from "./view-html.ts";
 import type { PageContext } from "./view-html.ts";
 
 function answer(action: FaultAction): string {
@@ -26,36 +26,45 @@ function answer(action: FaultAction): string {
   }
 }
 
-/** The faults that are on, and a switch for each there is. */
-export function renderFaults(context: PageContext): string {
+/** `once`, `3 times`. */
+function often(count: number): string {
+  return count === 1 ? "once" : `${count} times`;
+}
+
+/**
+ * The faults that are on, and a switch for each there is.
+ *
+ * @param find - words in the search field, which the script of the page applies
+ */
+export function renderFaults(context: PageContext, find = ""): string {
   const active = context.faults.active().map(({ id, definition, scope, applied, remaining }) => {
     const where = [scope.host, scope.mailbox, scope.recipient].filter((part) => part !== undefined).join(", ");
-    return row([
+    return [
       `<b>${escape(definition.name)}</b>`,
-      remaining === undefined ? "until cleared" : `${remaining} times more`,
+      remaining === undefined ? "until cleared" : `${often(remaining)} more`,
       escape(where),
-      `${applied} times`,
+      often(applied),
       `<button data-clear="${escape(id)}">clear</button>`,
-    ]);
+    ];
   });
-  const switches = FAULTS.map(({ name, meaning, stage, hosts, recipient, action }) =>
-    row([
-      `<b>${escape(name)}</b><br>${escape(meaning)}`,
-      `${escape(hosts.join(", "))}<br><small>${stage}</small>`,
-      recipient === undefined ? "" : `<code>${escape(recipient)}@</code>`,
-      answer(action),
-      `<button data-fault="${name}" data-count="1">once</button> <button data-fault="${name}">on</button>`,
-    ]),
-  );
+  const switches = FAULTS.map(({ name, meaning, stage, hosts, recipient, action }) => [
+    `<b>${escape(name)}</b><br>${escape(meaning)}`,
+    `${escape(hosts.join(", "))}<br><small>${stage}</small>`,
+    recipient === undefined ? "" : `<code>${escape(recipient)}@</code>`,
+    answer(action),
+    `<button data-fault="${name}" data-count="1">once</button> <button data-fault="${name}">on</button>`,
+  ]);
   return layout(
     context,
+    "/faults",
     "Faults",
     `<h1>Faults</h1>
 <h2>On (${active.length})</h2>
 ${table(["fault", "left", "only for", "applied", ""], active, "None is on.")}
-<h2>Switches (${FAULTS.length})</h2>
-<p><label>Find <input id="find" type="search" placeholder="graph, 5.7.64, AADSTS7000222, mailbox full" autocomplete="off"></label></p>
-${table(["fault", "host, stage", "recipient", "answer", ""], switches, "")}`,
+<h2>Switches (<span id="found" aria-live="polite">${FAULTS.length}</span>)</h2>
+<p><label>Find <input id="find" type="search" value="${escape(find)}" placeholder="graph, 5.7.64, AADSTS7000222, mailbox full" autocomplete="off"></label></p>
+<p id="nothing" class="none" hidden>Nothing found.</p>
+<div id="switches">${table(["fault", "host, stage", "recipient", "answer", ""], switches, "")}</div>`,
   );
 }
 
@@ -66,32 +75,29 @@ export function renderSignIns(context: PageContext, isLogin: boolean): string {
   const buttons = '<button data-decide="approve">approve</button> <button data-decide="decline">decline</button>';
   const waiting = signIns
     .waiting()
-    .map(({ userCode, app, scope, expiresAt }) =>
-      row([
-        `<code class="code">${userCode}</code>`,
-        `<b>${escape(app.name)}</b><br><small>${escape(app.clientId)}</small>`,
-        escape(scopeWords(scope)),
-        time(expiresAt),
-        `<span class="decision" data-code="${userCode}">${users} ${buttons}</span>`,
-      ]),
-    );
+    .map(({ userCode, app, scope, expiresAt }) => [
+      `<code class="code">${userCode}</code>`,
+      `<b>${escape(app.name)}</b><br><small>${escape(app.clientId)}</small>`,
+      escape(scopeWords(scope)),
+      time(expiresAt),
+      `<span class="decision" data-code="${userCode}">${users} ${buttons}</span>`,
+    ]);
   const signedIn = signIns
     .signIns()
-    .map(({ grant, issuedAt, usedAt }) =>
-      row([
-        escape(grant.user),
-        escape(grant.app.name),
-        escape(scopeWords(grant.scope)),
-        time(issuedAt),
-        time(usedAt),
-        `<button data-revoke="${escape(grant.user)}">revoke</button>`,
-      ]),
-    );
+    .map(({ grant, issuedAt, usedAt }) => [
+      escape(grant.user),
+      escape(grant.app.name),
+      escape(scopeWords(grant.scope)),
+      time(issuedAt),
+      time(usedAt),
+      `<button data-revoke="${escape(grant.user)}">revoke</button>`,
+    ]);
   const login = `<h1>Enter the code</h1>
 <p>A program asked you to sign in here. Type the code that it shows, choose who you are, and let it in, or not.</p>
 <p class="decision"><label>Code <input class="code" maxlength="12" autocomplete="off" spellcheck="false" autofocus></label> ${users} ${buttons}</p>`;
   return layout(
     context,
+    "/sign-ins",
     isLogin ? "Enter the code" : "Sign-ins",
     `${isLogin ? login : "<h1>Sign-ins</h1>"}
 <h2>Waiting for a user</h2>

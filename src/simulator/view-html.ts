@@ -32,14 +32,18 @@ export function escape(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
-export function row(cells: readonly string[], tag: "td" | "th" = "td"): string {
-  return `<tr>${cells.map((cell) => `<${tag}>${cell}</${tag}>`).join("")}</tr>`;
+/** A column of a table, as its cells name it where there is no room for columns: the style looks for it. */
+function cell(content: string, head: string): string {
+  return `<td data-head="${head}">${content}</td>`;
 }
 
-/** A table, or a sentence where there is nothing to show. */
-export function table(head: readonly string[], rows: readonly string[], otherwise: string): string {
+/** A table, or a sentence where there is nothing to show. On a narrow screen each row of more than two columns becomes a card. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[], otherwise: string): string {
   if (rows.length === 0) return `<p class="none">${escape(otherwise)}</p>`;
-  return `<div class="wide"><table><thead>${row(head, "th")}</thead><tbody>${rows.join("")}</tbody></table></div>`;
+  const named = head.some((name) => name !== "");
+  const top = named ? `<thead><tr>${head.map((name) => `<th>${name}</th>`).join("")}</tr></thead>` : "";
+  const lines = rows.map((cells) => `<tr>${cells.map((content, i) => cell(content, head[i] ?? "")).join("")}</tr>`);
+  return `<div class="wide"><table${head.length > 2 ? ' class="cards"' : ""}>${top}<tbody>${lines.join("")}</tbody></table></div>`;
 }
 
 /** Date and time, UTC, to the second. */
@@ -58,8 +62,13 @@ export function size(octets: number): string {
   return octets < 1024 * 1024 ? `${(octets / 1024).toFixed(1)}&nbsp;KiB` : `${(octets / 1024 / 1024).toFixed(1)}&nbsp;MiB`;
 }
 
+/** An address that breaks before its domain where it has to. */
+function breakable(address: string): string {
+  return escape(address).replaceAll("@", "@<wbr>");
+}
+
 function some(addresses: readonly string[]): string {
-  const shown = addresses.slice(0, 3).map(escape).join("<br>");
+  const shown = addresses.slice(0, 3).map(breakable).join("<br>");
   return addresses.length > 3 ? `${shown}<br>and ${addresses.length - 3} more` : shown;
 }
 
@@ -70,17 +79,15 @@ export function messageTable(messages: readonly ReceivedMessage[], otherwise: st
   const rows = messages
     .slice(-SHOWN)
     .toReversed()
-    .map((message) =>
-      row([
-        time(message.receivedAt),
-        doorBadge(message.door),
-        escape(message.reversePath || "<>"),
-        some(message.recipients),
-        `<a href="/messages/${message.id}">${escape(message.subject || "(no subject)")}</a>${marks(message)}`,
-        size(message.sizeBytes),
-        `${escape(message.mailbox || "nobody")}<br><small>${escape(message.method)}, ${escape(message.tls || "clear text")}</small>`,
-      ]),
-    );
+    .map((message) => [
+      time(message.receivedAt),
+      doorBadge(message.door),
+      breakable(message.reversePath || "<>"),
+      some(message.recipients),
+      `<a href="/messages/${message.id}">${escape(message.subject || "(no subject)")}</a>${marks(message)}`,
+      size(message.sizeBytes),
+      `${breakable(message.mailbox || "nobody")}<br><small>${escape(message.method)}, ${escape(message.tls || "clear text")}</small>`,
+    ]);
   const more = messages.length > SHOWN ? `<p class="none">The newest ${SHOWN} of ${messages.length}; all of them are in the API.</p>` : "";
   return table(MESSAGE_HEAD, rows, otherwise) + more;
 }
@@ -94,19 +101,26 @@ export function marks(message: ReceivedMessage): string {
   ].join("");
 }
 
+const SECTIONS = ["/", "/sign-ins", "/faults"] as const;
+export type Section = (typeof SECTIONS)[number];
+
 /** The frame of every page. */
-export function layout(context: PageContext, title: string, content: string): string {
+export function layout(context: PageContext, section: Section, title: string, content: string): string {
   const { tenant, faults, clock, signIns } = context;
-  const on = faults.active().length;
-  const waiting = signIns.waiting().length;
   const count = (number: number): string => (number === 0 ? "" : ` <span class="count">${number}</span>`);
+  const names: Readonly<Record<Section, string>> = {
+    "/": "Mail",
+    "/sign-ins": `Sign-ins${count(signIns.waiting().length)}`,
+    "/faults": `Faults${count(faults.active().length)}`,
+  };
+  const links = SECTIONS.map((path) => `<a href="${path}"${path === section ? ' aria-current="true"' : ""}>${names[path]}</a>`);
   return `<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escape(title)} - stand-in for Microsoft 365</title>
 <link rel="stylesheet" href="/page.css"><script src="/page.js" defer></script></head>
 <body>
-<header><a class="home" href="/">Stand-in for Microsoft 365</a><nav><a href="/">Mail</a><a href="/sign-ins">Sign-ins${count(waiting)}</a><a href="/faults">Faults${count(on)}</a></nav>
-<span class="clock">${time(clock.now())} UTC <button data-advance="1m">+1 min</button> <button data-advance="1h">+1 h</button> <button data-advance="1d">+1 day</button></span></header>
+<header><a class="home" href="/">Stand-in for Microsoft 365</a><nav>${links.join("")}</nav>
+<span class="clock"><span>${time(clock.now())} UTC</span> <span><button data-advance="1m">+1 min</button> <button data-advance="1h">+1 h</button> <button data-advance="1d">+1 day</button></span></span></header>
 <main>
 <p class="lead">Tenant ${escape(tenant.domain)} with ${escape(tenant.domains.join(", "))}. Nothing here ever reaches Microsoft.</p>
 <p id="problem" role="alert" hidden></p>

@@ -2,7 +2,7 @@
 import type { ReceivedMessage } from "./mail-store.ts";
 import { ownsAddress } from "./tenant.ts";
 import type { TenantMailbox } from "./tenant.ts";
-import { doorBadge, escape, layout, marks, messageTable, row, size, table, time } from "./view-html.ts";
+import { doorBadge, escape, layout, marks, messageTable, size, table, time } from "./view-html.ts";
 import type { PageContext } from "./view-html.ts";
 
 /** Octets of a body that are shown; the file has all of it. */
@@ -16,6 +16,7 @@ export function renderMailbox(context: PageContext, mailbox: TenantMailbox): str
   const others = [...mailbox.aliases.map((alias) => `also ${alias}`), ...mailbox.sendAs.map((address) => `may send as ${address}`)];
   return layout(
     context,
+    "/",
     mailbox.address,
     `<h1>${escape(mailbox.address)}</h1>
 <p>${escape(others.join(", "))}</p>
@@ -41,16 +42,13 @@ export function renderMessage(context: PageContext, message: ReceivedMessage): s
     ["size", size(message.sizeBytes)],
     ["SHA-256", `<code>${message.contentSha256}</code>`],
   ];
-  const header = message.headers.map(({ name, value }) => row([escape(name), `<code>${escape(value)}</code>`]));
+  const header = message.headers.map(({ name, value }) => [escape(name), `<code>${escape(value)}</code>`]);
   return layout(
     context,
+    "/",
     message.subject || "Message",
     `<h1>${escape(message.subject || "(no subject)")}</h1>
-${table(
-  ["", ""],
-  facts.map(([name, value]) => row([name, value])),
-  "",
-)}
+${table(["", ""], facts, "")}
 <h2>Header</h2>
 ${table(["field", "value"], header, "It has no header.")}
 <h2>Text</h2>

@@ -1,6 +1,6 @@
 /** The first page of the view: what arrived, by which door, in which mailbox. Written on the server, readable without its script. */
 import { DOORS } from "./mail-store.ts";
-import { DOOR_NAMES, escape, layout, messageTable, row, table } from "./view-html.ts";
+import { DOOR_NAMES, escape, layout, messageTable, table } from "./view-html.ts";
 import type { PageContext } from "./view-html.ts";
 import { ownsAddress, smtpAuthState } from "./tenant.ts";
 
@@ -21,26 +21,27 @@ export function renderPage(context: PageContext, door?: string): string {
   const mailboxes = tenant.mailboxes.map((mailbox) => {
     const received = messages.filter((message) => message.internal.some((recipient) => ownsAddress(mailbox, recipient))).length;
     const sent = messages.filter((message) => message.inSentItems && ownsAddress(mailbox, message.mailbox)).length;
-    return row([
+    return [
       `<a href="/mailboxes/${encodeURIComponent(mailbox.address)}">${escape(mailbox.address)}</a>`,
       String(received),
       String(sent),
       smtpAuthState(tenant, mailbox),
       mailbox.basicAuth,
       mailbox.hosting === "licensed" ? "open" : "on premises",
-    ]);
+    ];
   });
   const outside = messages.filter((message) => message.external.length > 0).length;
   const shown = door === undefined ? messages : messages.filter((message) => message.door === door);
-  const addresses = services().map(([name, address]) => row([escape(name), `<code>${escape(address)}</code>`]));
+  const addresses = services().map(([name, address]) => [escape(name), `<code>${escape(address)}</code>`]);
   return layout(
     context,
+    "/",
     "Mail",
     `<div class="doors">${doors.join("")}</div>
 <h2>Arrived</h2>
 ${messageTable(shown, "Nothing has arrived yet.")}
 <h2>Mailboxes</h2>
-${table(["address", "received", "Sent Items", "SMTP AUTH", "passwords", "Graph"], [...mailboxes, row(["<i>Internet</i>", String(outside), "", "", "", ""])], "")}
+${table(["address", "received", "Sent Items", "SMTP AUTH", "passwords", "Graph"], [...mailboxes, ["<i>Internet</i>", String(outside), "", "", "", ""]], "")}
 <h2>Services</h2>
 ${table(["service", "address"], addresses, "")}
 <p>Breaches of protocol by clients: ${store.violations.length} (<a href="/api/violations">list</a>). <button data-reset>Forget all messages and faults</button></p>`,

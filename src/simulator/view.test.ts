@@ -12,6 +12,7 @@ import { startSimulator } from "./simulator.ts";
 import type { Simulator } from "./simulator.ts";
 import { findMailbox, makeTenant } from "./tenant.ts";
 import { DEFAULT_SIGN_IN, UserSignIns } from "./user-sign-ins.ts";
+import { renderFaults } from "./view-control-pages.ts";
 import { renderMailbox, renderMessage } from "./view-mail-pages.ts";
 import type { PageContext } from "./view-html.ts";
 import { renderPage } from "./view-page.ts";
@@ -240,6 +241,30 @@ test("the page lists what came by one door", () => {
 
   expect(renderPage(context, "submission")).toContain("by submission");
   expect(renderPage(context, "graph")).not.toContain("by submission");
+});
+
+test("where a row becomes a card each cell names its column, and the page that is shown is marked", () => {
+  const context = pageContext(stored("Subject: Scan 7\r\n\r\nx\r\n"));
+
+  expect(renderPage(context)).toMatch(
+    /<table class="cards">.*<td data-head="from">scanner@<wbr>contoso\.com<\/td>.*<td data-head="subject"><a /s,
+  );
+  expect(renderPage(context)).toContain('<a href="/" aria-current="true">Mail</a>');
+  expect(renderFaults(context)).toMatch(/<a href="\/">Mail<\/a>.*<a href="\/faults" aria-current="true">/);
+});
+
+test("what is looked for among the faults stands in the address, as text", async () => {
+  const { text } = await ask("GET", `/faults?find=${encodeURIComponent('mail "box"')}`);
+
+  expect(text).toContain('type="search" value="mail &#34;box&#34;"');
+  expect(text).toContain(`<span id="found" aria-live="polite">${FAULTS.length}</span>`);
+});
+
+test("a fault that comes one more time says once", () => {
+  const context = pageContext(new MailStore());
+  context.faults.set("mailbox-full", { count: 1 });
+
+  expect(renderFaults(context)).toMatch(/>once more<.*>0 times</s);
 });
 
 test("a mailbox has its Inbox and the Sent Items of those who sent", async () => {

@@ -121,7 +121,7 @@ function renderedPage(options: ViewOptions, url: URL, root: string, name: string
     case "":
       return renderPage(options, url.searchParams.get("door") ?? undefined);
     case "faults":
-      return renderFaults(options);
+      return renderFaults(options, url.searchParams.get("find") ?? undefined);
     case "sign-ins":
     case "devicelogin":
       return renderSignIns(options, root === "devicelogin");
