@@ -22,10 +22,12 @@ test("each picture is drawn over the one before, line by line, and leaves nothin
   expect(writes.slice(1, -1)).toEqual(["\u001b[Hwaiting 3\u001b[K\nopen\u001b[K\n\u001b[J", "\u001b[Hwaiting 2\u001b[K\n\u001b[J"]);
 });
 
-test("a picture higher than the terminal is cut, so that it does not scroll", async () => {
-  const [, picture] = await drawn(3, () => Promise.resolve(["a", "b", "c", "d"]));
+test("a picture higher than the terminal is cut, so that it does not scroll, and says how much is missing", async () => {
+  const [, picture] = await drawn(4, () => Promise.resolve(["a", "b", "c", "d"]));
+  const [, fitting] = await drawn(4, () => Promise.resolve(["a", "b", "c"]));
 
-  expect(picture).toBe("\u001b[Ha\u001b[K\nb\u001b[K\n\u001b[J");
+  expect(picture).toBe("\u001b[Ha\u001b[K\nb\u001b[K\n… 2 more lines\u001b[K\n\u001b[J");
+  expect(fitting).toBe("\u001b[Ha\u001b[K\nb\u001b[K\nc\u001b[K\n\u001b[J");
 });
 
 test("a relay that does not answer is said so, and asked again", async () => {

@@ -46,10 +46,17 @@ export async function watch(look: () => Promise<readonly string[]>, screen: Scre
   try {
     do {
       const lines = await look().catch((error: unknown) => [`postern: ${describeError(error)}`]);
-      const fitting = lines.slice(0, Math.max(1, screen.rows - 1));
+      const fitting = fit(lines, Math.max(1, screen.rows - 1));
       screen.write(`\u001b[H${fitting.map((line) => `${line}\u001b[K\n`).join("")}\u001b[J`);
     } while (!(await ended()));
   } finally {
     screen.write("\u001b[?7h");
   }
+}
+
+/** What is too much for the terminal is counted on the last line. */
+function fit(lines: readonly string[], most: number): readonly string[] {
+  if (lines.length <= most) return lines;
+  const shown = lines.slice(0, most - 1);
+  return [...shown, `… ${lines.length - shown.length} more lines`];
 }
