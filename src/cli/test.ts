@@ -123,6 +123,8 @@ export class Journal {
   #attempts = 0;
   #history = 0;
   #lane: string | undefined;
+  /** Seen, and not printed yet. */
+  readonly #steps: { readonly at: number; readonly lines: string[] }[] = [];
 
   constructor(config: Config, write: (...lines: readonly string[]) => void) {
     this.#config = config;
@@ -140,22 +142,17 @@ export class Journal {
     this.#step(acceptedAt, "accepted", `${queueId}, ${sizeBytes} octets from ${harmless(from)} to ${harmless(to)}`);
     const names = doors.map(({ name, misfit }) => (misfit === undefined ? name : `${name} (does not take it: ${misfit})`));
     this.#step(acceptedAt, "route", `${route}: ${names.join(", then ")}`);
+    this.#print();
   }
 
   /** What is new since the last look, in the order in which it happened. */
   look(view: MessageView): void {
     const [entry] = view.entries;
-    if (entry !== undefined && entry.lane !== this.#lane) {
-      this.#lane = entry.lane;
-      const { type = "" } = this.#config.upstreams[entry.lane] ?? {};
-      this.#step(entry.attempts === 0 ? entry.acceptedAt : entry.changedAt, "door", `${entry.lane} (${type})`);
-    }
-    for (const { at, what } of view.history.slice(this.#history)) this.#step(at, "note", harmless(what, 1000));
-    this.#history = view.history.length;
     for (const attempt of view.attempts.slice(this.#attempts)) {
       const { startedAt, delays, upstream, remote, tls, outcome, stage, reply, fault, upstreamId, note, remedy } = attempt;
       const place = remote === undefined ? upstream : `${upstream}, ${[remote, tls].filter(Boolean).join(", ")}`;
       const took = `${Math.round(delays.connectMs)} ms to connect, ${Math.round(delays.transmitMs)} ms to transmit`;
+      this.#enter(upstream, this.#lane === undefined && entry !== undefined ? entry.acceptedAt : startedAt);
       this.#step(startedAt, "attempt", `${attempt.number} by ${harmless(place)}`);
       this.#step(
         startedAt + delays.connectMs + delays.transmitMs,
@@ -169,6 +166,17 @@ export class Journal {
       if (remedy !== undefined) this.#more(`remedy: ${harmless(remedy, 1000)}`);
     }
     this.#attempts = view.attempts.length;
+    for (const { at, what } of view.history.slice(this.#history)) this.#step(at, "note", harmless(what, 1000));
+    this.#history = view.history.length;
+    if (entry !== undefined) this.#enter(entry.lane, entry.attempts === 0 ? entry.acceptedAt : entry.changedAt);
+    this.#print();
+  }
+
+  /** The door that it goes to, where that is another than before. */
+  #enter(lane: string, at: number): void {
+    if (lane === this.#lane) return;
+    this.#lane = lane;
+    this.#step(at, "door", `${lane} (${this.#config.upstreams[lane]?.type ?? ""})`);
   }
 
   ended(outcome: TestOutcome, entry: QueueEntry, door: UpstreamView | undefined): void {
@@ -179,6 +187,7 @@ export class Journal {
         paint("green", "delivered"),
         `${formatSeconds(entry.changedAt - entry.acceptedAt)} after it was accepted`,
       );
+      this.#print();
       return;
     }
     const reason = entry.reply === undefined ? entry.cause : formatReply(entry.reply);
@@ -186,25 +195,31 @@ export class Journal {
     if (outcome === "refused") {
       this.#step(entry.changedAt, paint("red", entry.state), `for good${why}`);
     } else {
-      const by = entry.heldBy === undefined ? "" : ` by ${entry.heldBy}`;
-      this.#step(Date.now(), paint("yellow", entry.state + by), `on ${entry.lane}${why}`);
+      const by = entry.heldBy === undefined ? "" : `by ${entry.heldBy}, `;
+      this.#step(Date.now(), paint("yellow", entry.state), `${by}on ${entry.lane}${why}`);
       if (entry.dueAt !== undefined && entry.state === "deferred") this.#more(`tried again in ${formatDuration(entry.dueAt - Date.now())}`);
-      if (door?.hold !== undefined)
-        this.#more(
-          `${door.name} is closed: ${harmless(door.hold.reply === undefined ? door.hold.cause : formatReply(door.hold.reply), 1000)}`,
-        );
+      const closed = door?.hold === undefined ? undefined : door.hold.reply === undefined ? door.hold.cause : formatReply(door.hold.reply);
+      if (door !== undefined && closed !== undefined)
+        this.#more(closed === reason ? `${door.name} is closed for that` : `${door.name} is closed: ${harmless(closed, 1000)}`);
       else if (door?.trouble !== undefined) this.#more(`${door.name} waits: ${harmless(door.trouble.cause, 1000)}`);
       if (door?.hold?.remedy !== undefined) this.#more(`remedy: ${harmless(door.hold.remedy, 1000)}`);
       this.#more(`it stays in the queue: postern queue show ${queueId} tells how it goes on, postern queue delete ${queueId} removes it`);
     }
+    this.#print();
   }
 
   #step(at: number, word: string, text: string): void {
-    this.#write(`${this.#time.format(at)}  ${padded(word)}  ${text}`);
+    this.#steps.push({ at, lines: [`${this.#time.format(at)}  ${padded(word)}  ${text}`] });
   }
 
+  /** A line that belongs to the last step. */
   #more(text: string): void {
-    this.#write(`${" ".repeat(14 + WORD_WIDTH + 2)}${text}`);
+    this.#steps.at(-1)?.lines.push(`${" ".repeat(14 + WORD_WIDTH + 2)}${text}`);
+  }
+
+  #print(): void {
+    this.#steps.sort((a, b) => a.at - b.at);
+    for (const { lines } of this.#steps.splice(0)) this.#write(...lines);
   }
 }
 

@@ -69,6 +69,41 @@ test("held: why, the remedy, and that it stays in the queue; exit code 75", asyn
   await contoso.expectSound();
 });
 
+test("held, for people: words in one column, and what is said of the mail is not said again of the door", async () => {
+  await start({ secret: WRONG_SECRET });
+
+  const { out } = await postern("--to", ANNA, "--wait", "2s");
+
+  expect(out).toMatch(
+    /^\S+ {2}held {8}by upstream, on scans: Entra: the client secret is wrong.*\n {26}scans is closed for that\n {26}remedy: /m,
+  );
+  expect(out.match(/AADSTS7000215/g)).toHaveLength(1);
+  await contoso.expectSound();
+});
+
+test("by the second door: both doors, their attempts and the move between them stand in the order of their times", async () => {
+  await start({ graph: {}, via: ["graph", "scans"] });
+  contoso.sim.faults.set("graph-access-denied");
+
+  const { code, out } = await postern("--to", ANNA);
+
+  const steps = [...out.matchAll(/^(?<time>\d\S+) {2}(?<word>\w+) +(?<first>\S+)/gm)].map(({ groups }) => groups ?? {});
+  const times = steps.map(({ time = "" }) => time);
+  expect(code).toBe(0);
+  expect(times).toEqual(times.toSorted());
+  expect(steps.slice(2).map(({ word, first }) => `${word} ${first}`)).toEqual([
+    "door graph",
+    "attempt 1",
+    "answer deferred",
+    "note moved",
+    "door scans",
+    "attempt 2",
+    "answer delivered",
+    expect.stringMatching(/^delivered /),
+  ]);
+  await contoso.expectSound(true);
+});
+
 test("by one upstream only, closed as it is: a repaired door is tried at once, the route's others are not used", async () => {
   await start({ graph: {}, via: ["graph", "scans"], secret: WRONG_SECRET });
   const broken = await postern("--to", ANNA, "--upstream", "scans", "--wait", "2s");
