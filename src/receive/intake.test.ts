@@ -6,7 +6,8 @@ import { Intake } from "./intake.ts";
 
 const RECEIVED = "Received: from printer ([192.0.2.1]);\r\n\tdate\r\n";
 const ADDED = `${RECEIVED}X-Postern-Id: ID\r\n`;
-const GOOD = "From: a@contoso.com\r\nDate: Mon, 5 Jan 2026 10:00:00 +0100\r\nMessage-ID: <1@contoso.com>\r\n";
+const REST = "Date: Mon, 5 Jan 2026 10:00:00 +0100\r\nMessage-ID: <1@contoso.com>\r\n";
+const GOOD = `From: a@contoso.com\r\n${REST}`;
 
 const facts: EditFacts = {
   queueId: "ID",
@@ -143,6 +144,18 @@ test("a UUCP line is dropped", () => {
     text: `${ADDED}X-Postern-Repaired: uucp-line-removed\r\n${GOOD}\r\nb\r\n`,
     repairs: ["uucp-line-removed"],
   });
+});
+
+test.each([
+  ["the first line", "a space", (from: string) => `${from}${REST}`, " "],
+  ["the first line", "a tab", (from: string) => `${from}${REST}`, "\t"],
+  ["a later line", "a space", (from: string) => `${REST}${from}`, " "],
+  ["a later line", "a tab", (from: string) => `${REST}${from}`, "\t"],
+])("a From field as %s with %s before its colon is a field: kept, and its address is judged", (_line, _blank, place, blank) => {
+  const mail = `${place(`From${blank}: Anna <anna@contoso.com>\r\n`)}\r\nb\r\n`;
+
+  expect(take(mail)).toMatchObject({ text: ADDED + mail, repairs: [], headerFrom: "anna@contoso.com" });
+  expect(take(`${place(`From${blank}: evil@example.org\r\n`)}\r\nb\r\n`).reply).toBe("550 5.7.1");
 });
 
 test.each([

@@ -178,7 +178,7 @@ export class Intake implements ContentConsumer {
       this.#finishHeader(start);
       return true;
     }
-    if (this.#lines === 1 && (startsWith(header, start, FROM_LINE) || startsWith(header, start, QUOTED_FROM_LINE))) {
+    if (this.#lines === 1 && isUucpLine(header, start, end)) {
       this.#headerLength = start;
       this.#lineStart = start;
       this.#lines = 0;
@@ -318,6 +318,12 @@ function headerTooLarge(limitBytes: number): Reply {
 
 function replaceNul(octets: Buffer): void {
   for (let at = octets.indexOf(0); at >= 0; at = octets.indexOf(0, at + 1)) octets[at] = 0x20;
+}
+
+/** `From ` with no colon after it: `From : a@b` is the field, as RFC 5322 §4.5 has it. */
+function isUucpLine(octets: Buffer, start: number, end: number): boolean {
+  if (!startsWith(octets, start, FROM_LINE) && !startsWith(octets, start, QUOTED_FROM_LINE)) return false;
+  return fieldNameLength(octets, start, end) === 0;
 }
 
 function startsWith(octets: Buffer, start: number, prefix: Buffer): boolean {
