@@ -162,6 +162,18 @@ describe("mail that an operator gives up", () => {
     expect(relay.queue.recipients().at(-1)).toMatchObject({ state: "held", heldBy: "upstream" });
   });
 
+  test("was in hand while another one's refusal closed the door: what was said to that one is not told of it", async () => {
+    const relay = new Relay();
+    relay.upstream.answer = (delivery) => facts(delivery, { refusal: refused("auth", "535 5.7.3 Authentication unsuccessful") });
+    relay.upstream.probeRefusal = fault("connect", "NO_STARTTLS");
+    await Promise.all(Array.from({ length: 20 }, () => relay.queue.accept({}, `${HEADER}\r\nbody\r\n`)));
+    await relay.start();
+    const untried = relay.queue.recipients().filter(({ attempts, state }) => attempts === 0 && state === "held");
+
+    expect(untried.length).toBeGreaterThan(0);
+    expect(untried.filter(({ reply }) => reply !== undefined)).toEqual([]);
+  });
+
   test.each(["operator", "sender", "corrupt"] as const)("may be held by %s", async (by) => {
     const relay = await new Relay().start();
     await relay.accept();

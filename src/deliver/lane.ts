@@ -584,7 +584,7 @@ export class Lane {
         return { kind: "moved", lane, dueAt: now, cause: shutBecause, passed: false };
       }
       return state.kind === "held" && !isSenderTrial
-        ? { kind: "held", by: "upstream", cause: state.hold.cause, reply: state.hold.reply }
+        ? { kind: "held", by: "upstream", cause: state.hold.cause }
         : { kind: "returned", dueAt: now + (waits?.get(index) ?? 0) };
     };
     this.#settling += 1;

@@ -93,6 +93,18 @@ describe("golden reports", () => {
     expectGolden("report-expired", buildReport({ ...FACTS, failures, remote: undefined }).content);
   });
 
+  test("what Graph said is an HTTP status, not SMTP", () => {
+    const failures = FACTS.failures.map((failure) => ({
+      ...failure,
+      reply: { code: 404, text: "ErrorInvalidUser: no", protocol: "http" as const },
+    }));
+
+    const text = buildReport({ ...FACTS, failures }).content.toString();
+
+    expect(text).toContain("\r\nDiagnostic-Code: X-HTTP; 404 ErrorInvalidUser: no\r\n");
+    expect(text).not.toContain("smtp;");
+  });
+
   test("given up by an operator before anything was tried, in French", () => {
     const { givenUpBy, askFirst } = WORDS.fr;
     const failures = [

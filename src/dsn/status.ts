@@ -72,9 +72,11 @@ function group({ recipient, remote, lastAttemptAt, retryUntil, queueId }: Status
   const action = recipient.kind === "delayed" ? "delayed" : "failed";
   const fields = [`Final-Recipient: ${typedAddress(recipient.address)}`, `Action: ${action}`, `Status: ${statusOf(recipient)}`];
   if (host !== undefined) fields.push(`Remote-MTA: dns; ${host}`);
-  if (recipient.reply !== undefined)
-    fields.push(fold(`Diagnostic-Code: smtp; ${asciiOnly(formatReply(recipient.reply)).slice(0, DIAGNOSTIC_CHARACTERS)}`));
-  else fields.push(fold(`Diagnostic-Code: X-Postern; ${asciiOnly(recipient.cause).slice(0, DIAGNOSTIC_CHARACTERS)}`));
+  if (recipient.reply !== undefined) {
+    // Types beyond those of RFC 3464 §2.3.6 begin with X-.
+    const type = recipient.reply.protocol === "http" ? "X-HTTP" : "smtp";
+    fields.push(fold(`Diagnostic-Code: ${type}; ${asciiOnly(formatReply(recipient.reply)).slice(0, DIAGNOSTIC_CHARACTERS)}`));
+  } else fields.push(fold(`Diagnostic-Code: X-Postern; ${asciiOnly(recipient.cause).slice(0, DIAGNOSTIC_CHARACTERS)}`));
   if (lastAttemptAt !== undefined) fields.push(`Last-Attempt-Date: ${mailDate(lastAttemptAt, timeZone)}`);
   if (retryUntil !== undefined) fields.push(`Will-Retry-Until: ${mailDate(retryUntil, timeZone)}`);
   if (queueId !== undefined) fields.push(`X-Postern-Id: ${queueId}`);

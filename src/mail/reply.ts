@@ -1,6 +1,6 @@
-/** One SMTP reply as a value: the code, the enhanced status code and the text travel together and cannot disagree. */
+/** One reply as a value: the code, the enhanced status code and the text travel together and cannot disagree. */
 
-/** A reply of an SMTP server, ours or the next hop's. RFC 5321 §4.2, RFC 3463. */
+/** A reply of a server, ours or the next hop's. RFC 5321 §4.2, RFC 3463. */
 export interface Reply {
   /** Three-digit code, 200 to 599. */
   readonly code: number;
@@ -8,6 +8,8 @@ export interface Reply {
   readonly enhanced?: string | undefined;
   /** The text of all lines without code and enhanced code, lines joined by a line feed. */
   readonly text: string;
+  /** Present where the code is an HTTP status (Graph); absent: SMTP. */
+  readonly protocol?: "http" | undefined;
 }
 
 const REPLY_LINE = /^(\d{3})[ -]?(.*)$/;

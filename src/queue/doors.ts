@@ -45,8 +45,9 @@ export function doors(store: Store, log: History): Doors {
   const save = store.prepare("INSERT INTO lane(name, hold) VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET hold = excluded.hold");
   const inLine = store.prepare("SELECT id FROM recipient INDEXED BY recipient_line WHERE lane = ? AND line = ?");
   const look = store.prepare("SELECT state, lane, line FROM recipient NOT INDEXED WHERE id = ?");
+  // What the next hop said when the door closed was said about another message, or about none.
   const close = store.prepare(
-    `UPDATE recipient SET state = ${HELD}, line = ${LINE_DOOR}, due = ?, held_by = ${BY_UPSTREAM}, held_since = ?, changed = ?, cause = ?, reply = ? WHERE id = ?`,
+    `UPDATE recipient SET state = ${HELD}, line = ${LINE_DOOR}, due = ?, held_by = ${BY_UPSTREAM}, held_since = ?, changed = ?, cause = ?, reply = NULL WHERE id = ?`,
   );
   const open = store.prepare(
     `UPDATE recipient SET state = ${QUEUED}, line = ${LINE_TIME}, due = ?, held_by = NULL, held_ms = held_ms + max(0, ? - held_since), held_since = NULL,
@@ -70,7 +71,6 @@ export function doors(store: Store, log: History): Doors {
     job.left ??= (inLine.all(lane.name, from) as unknown as [number][]).map(([id]) => id).toSorted((a, b) => b - a);
     let noted = -1;
     let moved = 0;
-    const said = lane.hold?.reply === undefined ? null : JSON.stringify(lane.hold.reply);
     for (let count = 0; count < SLICE; count++) {
       const id = job.left.pop();
       if (id === undefined) break;
@@ -83,7 +83,7 @@ export function doors(store: Store, log: History): Doors {
         store.enter(lane, QUEUED, LINE_TIME);
         store.due(lane, now);
       } else {
-        close.run(message, now, now, lane.hold.cause, said, id);
+        close.run(message, now, now, lane.hold.cause, id);
         store.enter(lane, HELD, LINE_DOOR);
       }
       moved++;

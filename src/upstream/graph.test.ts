@@ -115,7 +115,7 @@ describe("a message that Graph takes", () => {
     expect(graph.asked[0]?.headers["content-length"]).toBe(String(graph.asked[0]?.body.length));
     expect(sent(graph.asked[0])).toBe(Buffer.from(message.content.inMemory ?? []).toString("latin1"));
     expect(facts).toMatchObject({
-      accepted: { code: 202, text: "Accepted" },
+      accepted: { code: 202, text: "Accepted", protocol: "http" },
       upstreamId: "request-1",
       remote: `127.0.0.1:${graph.port} [127.0.0.1]`,
       tls: "TLSv1.3",
@@ -126,7 +126,12 @@ describe("a message that Graph takes", () => {
     expect(facts.refusal).toBeUndefined();
     expect(facts.note).toBeUndefined();
     expect(events.map(({ type }) => type)).toEqual(["upstream.connected", "upstream.replied", "upstream.auth.succeeded"]);
-    expect(events[1]).toEqual({ type: "upstream.replied", upstream: "graph", stage: "final", reply: { code: 202, text: "Accepted" } });
+    expect(events[1]).toEqual({
+      type: "upstream.replied",
+      upstream: "graph",
+      stage: "final",
+      reply: { code: 202, text: "Accepted", protocol: "http" },
+    });
   });
 
   test("four at a time of nearly 2,000 KiB arrive whole, and the next ones use their connections", async () => {

@@ -864,6 +864,18 @@ export function queueConformance(name: string, makePlace: () => Promise<QueuePla
         ]);
       });
 
+      test("what the next hop said when the door closed is not put down to mail that it never saw", async () => {
+        const { queue, clock } = await start();
+        await accept(queue);
+        const reply = { code: 535, enhanced: "5.7.3", text: "Authentication unsuccessful" };
+
+        await queue.holdLane(LANE, { ...holdOf(clock), reply });
+
+        expect(await queue.list({}, 9)).toMatchObject([{ state: "held", cause: "secret expired", reply: undefined }]);
+        expect((await firstWaiting(queue))?.recipients).toMatchObject([{ state: "held", reply: undefined }]);
+        expect((await queue.lanes())[0]?.hold).toMatchObject({ reply });
+      });
+
       test("opening it makes all it held due, tells of work, and counts the time", async () => {
         const { queue, clock } = await start();
         await accept(queue);

@@ -63,7 +63,9 @@ export const time = (description: string) => z.number().describe(`${description}
 export const list = <T extends z.ZodType>(item: T) => z.array(item).readonly();
 
 export const Reply = z
-  .strictObject({ code: z.int(), enhanced: z.string().optional(), text: z.string() })
-  .describe("A reply of a mail server: its code, its enhanced status code where it sent one, its text.");
+  .strictObject({ code: z.int(), enhanced: z.string().optional(), text: z.string(), protocol: z.literal("http").optional() })
+  .describe(
+    "A reply of a mail server: its code (an HTTP status where protocol says so), its enhanced status code where it sent one, its text.",
+  );
 
 export const State = z.enum(RECIPIENT_STATES).describe("State of a recipient.");

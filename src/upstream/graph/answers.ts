@@ -17,7 +17,7 @@ export function replyOf(answer: Answer): Reply {
   const error = errorOf(answer.body);
   const text =
     error === undefined ? (STATUS_CODES[answer.status] ?? "") : [error.code, error.message].filter((part) => part !== "").join(": ");
-  return { code: answer.status, text: text.slice(0, LONGEST_TEXT) };
+  return { code: answer.status, text: text.slice(0, LONGEST_TEXT), protocol: "http" };
 }
 
 /** Graph's id of the request, for a case at Microsoft's support. */
