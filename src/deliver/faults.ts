@@ -140,7 +140,7 @@ export const FAULTS: readonly FaultRow[] = [
     outcome: "hold",
     scope: "message",
     next: true,
-    cause: "the header names recipients that the device did not give to Postern, and Graph would send to them too",
+    cause: "the header names others than the recipients that go by this upstream, and Graph would send to them too",
     remedy: `Add an upstream that speaks SMTP to the route; ${LEAVES_BY_ITSELF}`,
   },
   {

@@ -78,7 +78,7 @@ export const FRENCH_FAULTS: Readonly<Record<string, Translation>> = {
     `Ajoutez SENDER à allow, si c'est une boîte dont l'application peut envoyer ; ${REPRIS}`,
   ],
   "header-recipients": [
-    "l'en-tête nomme des destinataires que l'appareil n'a pas donnés à Postern, et Graph leur enverrait aussi le message",
+    "l'en-tête nomme d'autres destinataires que ceux qui passent par cet upstream, et Graph leur enverrait aussi le message",
     `Ajoutez à la route un upstream qui parle SMTP ; ${REPRIS}`,
   ],
   "graph-not-taken": [
