@@ -53,6 +53,18 @@ test("the alarm is raised once and cleared once, whatever the case of the letter
   expect(senders.nextProbeAt).toBeUndefined();
 });
 
+test("what is quiet is looked after without an alarm; the next mail of the sender raises it", () => {
+  const { held: senders, events } = held();
+
+  senders.refused("erp@contoso.com", REFUSAL, 0, true);
+  const quiet = [...events];
+  senders.refused("erp@contoso.com", REFUSAL, 1);
+
+  expect(quiet).toEqual([]);
+  expect(senders.nextProbeAt).toBe(MINUTE);
+  expect(events).toMatchObject([{ type: "alert.raised", subject: "scans erp@contoso.com" }]);
+});
+
 test("a sender of which the queue had nothing is forgotten, unless it was met while the queue was asked", () => {
   const { held: senders } = held(["a@contoso.com", "b@contoso.com"]);
 

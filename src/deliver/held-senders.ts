@@ -59,14 +59,14 @@ export class HeldSenders {
     for (const sender of senders) this.#add(sender, now);
   }
 
-  /** Mail of a sender was held. The alarm is raised once for each. */
-  refused(reversePath: string, refusal: SenderRefusal, now: number): void {
+  /** Mail of a sender was held. The alarm is raised once for each, and not for what is `quiet`. */
+  refused(reversePath: string, refusal: SenderRefusal, now: number, quiet = false): void {
     const sender = reversePath.toLowerCase();
     const held = this.#add(sender, now);
     if (held === undefined) return;
     held.metAgain = true;
     held.meetings += 1;
-    if (held.alarmed) return;
+    if (held.alarmed || quiet) return;
     held.alarmed = true;
     this.#emit({
       type: "alert.raised",

@@ -557,7 +557,7 @@ export class Lane {
       this.#claims.delete(claim);
       for (const settlement of settled.settlements.values())
         if (settlement.kind === "deferred" || settlement.kind === "returned") this.#noteDue(settlement.dueAt);
-      this.#senders.notice(claim.message.reversePath, settled.events);
+      this.#senders.notice(claim.message, settled.events);
     } finally {
       this.#settling -= 1;
     }

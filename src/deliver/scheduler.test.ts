@@ -568,6 +568,18 @@ describe("mail held by its sender", () => {
     expect(relay.of("alert.cleared")).toEqual([{ type: "alert.cleared", alert: "sender.held", subject: "scans erp@contoso.com" }]);
   });
 
+  test("a test mail is held without an alarm: whoever sent it is told", async () => {
+    const relay = await new Relay(new FakeUpstream({ type: "direct-send", traits: { serves: "internal" } })).start();
+
+    await relay.accept({ origin: { listener: "", client: "", device: "" }, recipients: ["ben@fabrikam.com"] });
+    const told = relay.of("alert.raised");
+    await relay.accept({ recipients: ["ben@fabrikam.com"] });
+
+    expect(relay.of("recipient.held")).toHaveLength(2);
+    expect(told).toEqual([]);
+    expect(relay.of("alert.raised")).toMatchObject([{ text: expect.stringContaining("this upstream does not reach the recipient") }]);
+  });
+
   test("each sender is tried by itself, and at most one in ten seconds", async () => {
     const relay = await denied(["a@contoso.com", "b@contoso.com"]);
     relay.upstream.answer = (delivery) => facts(delivery, delivery.reversePath === "a@contoso.com" ? { refusal: SEND_AS_DENIED } : {});

@@ -1,5 +1,6 @@
 /** Trials of mail held by `sender` on one lane: one message of one sender at a time, and the first that is delivered takes the others along. */
 import type { PosternEvent } from "../mail/events.ts";
+import type { Envelope } from "../mail/message.ts";
 import type { Claim } from "../queue/queue.ts";
 import { LEASE_MS } from "./claims-in-hand.ts";
 import { HeldSenders, MOST_HELD_SENDERS } from "./held-senders.ts";
@@ -82,9 +83,11 @@ export class SenderTrials {
     this.#trial = undefined;
   }
 
-  /** Looks for what was just held by its sender, and raises the alarm for it. */
-  notice(reversePath: string, events: readonly PosternEvent[]): void {
+  /** Looks for what was just held by its sender, and raises the alarm for it. Whoever sends a test mail is told there what became of it. */
+  notice({ reversePath, kind, origin }: Envelope, events: readonly PosternEvent[]): void {
     const held = events.find((event) => event.type === "recipient.held" && event.heldBy === "sender");
-    if (held?.type === "recipient.held") this.#held.refused(reversePath, held, this.#options.clock.now());
+    if (held?.type !== "recipient.held") return;
+    const isTest = kind === "mail" && origin.listener === "";
+    this.#held.refused(reversePath, held, this.#options.clock.now(), isTest);
   }
 }
