@@ -10,7 +10,8 @@ export interface AlertWords {
   readonly still: (severity: string) => string;
   readonly several: (alerts: number) => string;
   readonly since: (date: string) => string;
-  readonly overAt: (date: string) => string;
+  /** Before what was the matter. */
+  readonly was: (since: string, until: string) => string;
   readonly andMore: (alerts: number) => string;
   readonly closing: string;
   /** What each kind of alert means, in a sentence. */
@@ -24,7 +25,7 @@ const EN: AlertWords = {
   still: (severity) => `still ${severity}`,
   several: (alerts) => `${alerts} alerts`,
   since: (date) => `Since ${date}.`,
-  overAt: (date) => `Over since ${date}.`,
+  was: (since, until) => `It is over. From ${since} until ${until} it was:`,
   andMore: (alerts) => `and ${alerts} more.`,
   closing: "What is open now, and what to do about it: postern status",
   kinds: {
@@ -61,7 +62,7 @@ const FR: AlertWords = {
   still: (severity) => `toujours ${severity}`,
   several: (alerts) => `${alerts} alertes`,
   since: (date) => `Depuis le ${date}.`,
-  overAt: (date) => `Terminé le ${date}.`,
+  was: (since, until) => `Terminé. Du ${since} au ${until}, il en était ainsi :`,
   andMore: (alerts) => `et ${alerts} ${alerts === 1 ? "autre" : "autres"}.`,
   closing: "Ce qui est ouvert en ce moment, et que faire : postern status",
   kinds: {

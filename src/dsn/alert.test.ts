@@ -59,11 +59,43 @@ test.each([
     ],
     "[critical] 2 alerts: upstream.held a, upstream.held b",
   ],
+  [
+    "what is open alone, with its severity",
+    [
+      { ...HELD, subject: "a" },
+      { ...HELD, subject: "b", state: "cleared" },
+      { ...HELD, alert: "budget.low", subject: "c", severity: "warning" },
+      { ...HELD, subject: "a", state: "cleared" },
+    ],
+    "[warning] budget.low c",
+  ],
   ["what lasts", [{ ...HELD, state: "repeated", severity: "warning" }], "[still warning] upstream.held scans"],
   ["what is over, though it began in the same mail", [HELD, { ...HELD, state: "cleared" }], "[over] upstream.held scans"],
   ["foreign letters without their accents", [{ ...HELD, subject: "scans é\r\nBcc: x 日本" }], "[critical] upstream.held scans e Bcc: x ?"],
 ] as const)("the subject names %s", (_what, alerts, subject) => {
   expect(build(alerts).content.toString()).toContain(`\r\nSubject: ${subject} (relay.contoso.com)\r\n`);
+});
+
+test("what is over is told once, after what is open, as what was", async () => {
+  const over: AlertFacts = { ...HELD, state: "cleared", at: AT + 60_000 };
+  const mail = build([HELD, over, { ...HELD, alert: "budget.low", severity: "warning", text: "10 left", remedy: undefined }]);
+  const { text = "" } = await simpleParser(mail.content);
+
+  expect(mail.content.toString()).not.toContain("Importance:");
+  expect(text).toBe(`This is the mail relay relay.contoso.com.
+
+[warning] budget.low scans
+  Little is left of a day's recipients.
+  10 left
+  Since Mon, 05 Jan 2026 09:00:00 +0000.
+
+[over] upstream.held scans
+  It is over. From Mon, 05 Jan 2026 09:00:00 +0000 until Mon, 05 Jan 2026
+  09:01:00 +0000 it was:
+    upstream scans is held: 535 5.7.3 Bcc: x@evil.example
+
+What is open now, and what to do about it: postern status
+`);
 });
 
 test("hundreds of alerts are one mail with the first fifty and a number, and a subject of bounded length", async () => {
@@ -80,7 +112,7 @@ test("French is French, with an ASCII subject, and every kind of alert has its s
   const parsed = await simpleParser(mail.content);
 
   expect(mail.eightBit).toBe(false);
-  expect(parsed.subject).toBe("[critique] 2 alertes: upstream.held scans, disk.low queue (relay.contoso.com)");
+  expect(parsed.subject).toBe("[critique] upstream.held scans (relay.contoso.com)");
   expect(parsed.text).toContain("Une sortie est fermée par un défaut à réparer.");
   expect(parsed.text).toContain("Que faire : renew the secret");
   for (const { kinds } of Object.values(ALERT_WORDS))

@@ -32,13 +32,14 @@ const RANK = ["info", "warning", "critical"] as const;
 
 /** Writes the mail. Its reverse-path must be null, so that nothing ever answers it. */
 export function buildAlertMail(facts: AlertMailFacts): Report {
-  const { queueId, hostname, language, from, to, now, timeZone, alerts } = facts;
+  const { queueId, hostname, language, from, to, now, timeZone } = facts;
   const messageId = `<${queueId}@${hostname}>`;
+  const alerts = lastOfEach(facts.alerts);
   const isCritical = alerts.some(({ state, severity }) => state !== "cleared" && severity === "critical");
   const header = [
     `From: ${displayName(WORDS[language].relayName(hostname))} <${oneLine(from)}>`,
     `To: ${to.map((address) => `<${oneLine(address)}>`).join(",\r\n ")}`,
-    `Subject: ${subjectOf(facts)}`,
+    `Subject: ${subjectOf({ ...facts, alerts })}`,
     `Date: ${mailDate(now, timeZone)}`,
     `Message-ID: ${messageId}`,
     "Auto-Submitted: auto-generated",
@@ -47,19 +48,26 @@ export function buildAlertMail(facts: AlertMailFacts): Report {
     `X-Postern-Loop: ${hostname}`,
     "MIME-Version: 1.0",
   ];
-  const text = `${header.join("\r\n")}\r\n${encodedPart("text/plain", Buffer.from(bodyOf(facts)), true)}`;
+  const text = `${header.join("\r\n")}\r\n${encodedPart("text/plain", Buffer.from(bodyOf({ ...facts, alerts })), true)}`;
   return { content: Buffer.from(text), messageId, eightBit: !isAscii(text) };
 }
 
-/** `[critical] upstream.held scans (relay.contoso.com)`. */
+/** What is known last of each alert, those that are open first: what began and ended in the meantime is over, and told once. */
+function lastOfEach(alerts: readonly AlertFacts[]): AlertFacts[] {
+  const last = [...new Map(alerts.map((one) => [`${one.alert} ${one.subject}`, one])).values()];
+  return [...last.filter(isOpen), ...last.filter((one) => !isOpen(one))];
+}
+
+function isOpen({ state }: AlertFacts): boolean {
+  return state !== "cleared";
+}
+
+/** `[critical] upstream.held scans (relay.contoso.com)`: of what is open; of what is over where nothing is. */
 function subjectOf({ alerts, language, hostname }: AlertMailFacts): string {
   const words = ALERT_WORDS[language];
-  // What began and ended is over, and named once.
-  const last = new Map(alerts.map((one) => [`${one.alert} ${one.subject}`, one]));
-  const names = [...last.keys()];
-  const worst = [...last.values()]
-    .filter(({ state }) => state !== "cleared")
-    .toSorted((a, b) => RANK.indexOf(b.severity) - RANK.indexOf(a.severity))[0];
+  const open = alerts.filter(isOpen);
+  const names = (open.length > 0 ? open : alerts).map(({ alert, subject }) => `${alert} ${subject}`);
+  const worst = open.toSorted((a, b) => RANK.indexOf(b.severity) - RANK.indexOf(a.severity))[0];
   const how = worst === undefined ? words.over : names.length === 1 ? howOf(worst, language) : words.severities[worst.severity];
   const what = names.length === 1 ? (names[0] ?? "") : `${words.several(names.length)}: ${names.join(", ")}`;
   const plain = ascii(`[${how}] ${what}`);
@@ -85,15 +93,17 @@ function bodyOf({ alerts, hostname, language, timeZone }: AlertMailFacts): strin
   const words = ALERT_WORDS[language];
   const { date, whatToDo } = WORDS[language];
   const blocks = alerts.slice(0, MOST_LISTED).map((one) => {
-    const { state, alert, subject, text, remedy, since, at } = one;
+    const { alert, subject, text, remedy, since, at } = one;
     const kind = words.kinds[alert];
-    const isOver = state === "cleared";
+    const head = wrapped(`[${howOf(one, language)}] ${alert} ${subject}`);
+    if (!isOpen(one))
+      return [head, wrapped(words.was(date(since, timeZone), date(at, timeZone)), "  "), wrapped(text, "    ")].join("\r\n");
     return [
-      wrapped(`[${howOf(one, language)}] ${alert} ${subject}`),
+      head,
       ...(kind === undefined ? [] : [wrapped(kind, "  ")]),
       wrapped(text, "  "),
-      ...(remedy === undefined || isOver ? [] : [wrapped(whatToDo(remedy), "  ")]),
-      wrapped(isOver ? words.overAt(date(at, timeZone)) : words.since(date(since, timeZone)), "  "),
+      ...(remedy === undefined ? [] : [wrapped(whatToDo(remedy), "  ")]),
+      wrapped(words.since(date(since, timeZone)), "  "),
     ].join("\r\n");
   });
   const left = alerts.length - MOST_LISTED;
