@@ -83,6 +83,21 @@ test("a refusal comes with what lets it through", async () => {
   );
 });
 
+test("a size beyond the limit is refused as a size, without an arrow at a door", async () => {
+  const { code, out } = await explain(...FLOOR, "--to", "anna@contoso.com", "--size", "100MiB");
+
+  expect(code).toBe(77);
+  expect(out).toMatch(/^sender +accepted as printer@contoso\.com$/m);
+  expect(out).toMatch(/^size +refused: 552 5\.3\.4 /m);
+  expect(out).not.toContain("->");
+});
+
+test("a user that the listener does not ask for is not dropped in silence", async () => {
+  expect((await explain(...FLOOR, "--to", "anna@contoso.com", "--user", "sap")).out).toMatch(
+    /^user +sap counts for nothing here: listener printers takes no sign-in$/m,
+  );
+});
+
 test.each([
   [["--ip", "printer", "--from", "a", "--to", "b"], "--ip"],
   [[...FLOOR, "--to", "a b"], "--to"],

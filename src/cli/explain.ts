@@ -49,7 +49,7 @@ export async function explainCommand(options: GlobalOptions, given: ExplainOptio
     const board = doors === undefined ? undefined : boardOf(doors);
     const explanation = await explain(request, { config, upstreams, board, admit: admission.admit });
     if (options.json) printJson({ ...explanation, upstreams: doors ?? null });
-    else print(...render(explanation, doors));
+    else print(...render(explanation, doors, { user: request.user, auth: config.listeners[explanation.listener]?.auth ?? "none" }));
     return explanation.accepted ? 0 : POSTERN_ERRORS.E_POLICY.exitCode;
   } finally {
     admission.stop();
@@ -136,8 +136,14 @@ const ADMITTED: Readonly<Record<NonNullable<Explanation["admittedBy"]>, string>>
   user: "as the user signs in",
 };
 
-function render(explanation: Explanation, doors: readonly UpstreamView[] | undefined): string[] {
-  const { address, listener, client, admittedBy, sender, recipients, sizeLimitBytes } = explanation;
+/** What the listener makes of the user that was asked about. */
+interface Asked {
+  readonly user: string | undefined;
+  readonly auth: "none" | "offered" | "required";
+}
+
+function render(explanation: Explanation, doors: readonly UpstreamView[] | undefined, asked: Asked): string[] {
+  const { address, listener, client, admittedBy, sender, recipients, sizeRefusal, sizeLimitBytes } = explanation;
   if (client === undefined)
     return renderPairs([
       ["device", address],
@@ -146,7 +152,9 @@ function render(explanation: Explanation, doors: readonly UpstreamView[] | undef
       // Nobody's device, rather than one that has to sign in first.
       ...(explanation.refusal?.startsWith("554 ") === true
         ? [["remedy", `postern devices allow ${address} --client NAME, or put its network into clients.NAME.networks`] as const]
-        : []),
+        : explanation.refusal?.startsWith("530 ") === true
+          ? [["remedy", "this listener wants a sign-in: name the user with --user"] as const]
+          : []),
     ]);
   const name = (text: string | undefined): string => (text === "" ? "<>" : harmless(text ?? ""));
   const becomes = sender.replaces === undefined ? "" : `, in place of ${name(sender.replaces === "" ? "none" : sender.replaces)}`;
@@ -154,12 +162,14 @@ function render(explanation: Explanation, doors: readonly UpstreamView[] | undef
     ["device", address],
     ["listener", listener],
     ["client", `${client}, ${admittedBy === undefined ? "" : ADMITTED[admittedBy]}`],
+    ...userLine(explanation, asked),
     [
       "sender",
       sender.refusal === undefined ? `${paint("green", "accepted")} as ${name(sender.sender)}${becomes}` : refusedText(sender.refusal),
     ],
     ...remedyFor(sender.refusal, client, "senders").map((remedy) => ["remedy", remedy] as const),
-    ...(sizeLimitBytes === undefined ? [] : [["size", `up to ${formatSize(sizeLimitBytes)}`] as const]),
+    ...(sizeRefusal === undefined ? [] : [["size", refusedText(sizeRefusal)] as const]),
+    ...(sizeLimitBytes === undefined || sizeRefusal !== undefined ? [] : [["size", `up to ${formatSize(sizeLimitBytes)}`] as const]),
   ]);
   for (const recipient of recipients) {
     lines.push("", ...renderRecipient(recipient, doors));
@@ -174,6 +184,13 @@ function remedyFor(refusal: string | undefined, client: string, rule: "senders" 
   return refusal?.startsWith("550 5.7.1 ") === true
     ? [`add it to clients.${client}.${rule}, then postern reload; or correct it in the device`]
     : [];
+}
+
+function userLine({ listener, user }: Explanation, asked: Asked): (readonly [string, string])[] {
+  if (user !== undefined) return [["user", harmless(user)]];
+  if (asked.user === undefined) return [];
+  const why = asked.auth === "none" ? `listener ${listener} takes no sign-in` : "may not sign in from this address";
+  return [["user", `${harmless(asked.user)} ${paint("yellow", "counts for nothing here")}: ${why}`]];
 }
 
 function refusedText(reply: string | undefined): string {

@@ -19,6 +19,7 @@ listeners:
 clients:
   sap: { networks: [10.40.0.1], users: [sap], listeners: [apps], recipients: any }
   floor: { networks: [10.20.0.0/16], listeners: [printers] }
+  pos: { users: [pos], listeners: [apps] }
   erp: { networks: [10.30.1.5], recipients: any, max_message_size: 10MiB }
 upstreams:
   inside: { type: smart-host, host: a.example }
@@ -26,6 +27,7 @@ upstreams:
   scans: { type: smart-host, host: c.example }
 users:
   batch: { password_hash: "scrypt$ln=15,r=8,p=1$F/j8ZBAgAGNcN8+ZzLgqkA$+I7fUHTXtc0wKmqdooGlEjk4AknPAZ/0irmnUD27pD0" }
+  pos: { password_hash: "scrypt$ln=15,r=8,p=1$F/j8ZBAgAGNcN8+ZzLgqkA$+I7fUHTXtc0wKmqdooGlEjk4AknPAZ/0irmnUD27pD0" }
   sap: { password_hash: "scrypt$ln=15,r=8,p=1$F/j8ZBAgAGNcN8+ZzLgqkA$+I7fUHTXtc0wKmqdooGlEjk4AknPAZ/0irmnUD27pD0" }
 routes:
   - { name: night, match: { user: batch }, via: [scans] }
@@ -58,7 +60,7 @@ beforeAll(async () => {
 afterAll(async () => rm(directory, { recursive: true }));
 
 const nobody = async (): Promise<undefined> => undefined;
-function ask(request: Partial<ExplainRequest>, board?: DoorBoard): Promise<Explanation> {
+function ask(request: Partial<ExplainRequest>, board?: DoorBoard, by = config): Promise<Explanation> {
   return explain(
     {
       ip: "10.20.3.4",
@@ -69,7 +71,7 @@ function ask(request: Partial<ExplainRequest>, board?: DoorBoard): Promise<Expla
       user: undefined,
       ...request,
     },
-    { config, upstreams, board, admit: nobody },
+    { config: by, upstreams, board, admit: nobody },
   );
 }
 
@@ -101,6 +103,31 @@ test("where users sign in, the user decides too", async () => {
     refusal: expect.stringMatching(/^535 /),
   });
   expect(await ask({ listener, ip: "10.30.1.5", user: "batch" })).toMatchObject({ accepted: true, client: "erp" });
+});
+
+test("without a listener it is the first that lets the user in; where none does, the address counts alone", async () => {
+  expect(await ask({ ip: "10.40.0.1", user: "sap" })).toMatchObject({ listener: "apps", client: "sap", user: "sap", accepted: true });
+  expect(await ask({ ip: "10.30.1.5", user: "batch" })).toMatchObject({ listener: "apps", client: "erp", user: "batch" });
+  const floor = await ask({ user: "batch" });
+  expect(floor).toMatchObject({ listener: "printers", client: "floor", user: undefined, accepted: true });
+  expect(ways(floor)).toEqual(["anna@contoso.com: default [small], scans"]);
+});
+
+test("a stranger is told what a listener without sign-in says, wherever that stands; with a user what that one is answered", async () => {
+  const { printers, submission, apps } = config.listeners;
+  const turned = { ...config, listeners: { apps, printers, submission } } as Config;
+
+  for (const one of [config, turned]) {
+    const stranger = await ask({ ip: "192.0.2.9" }, undefined, one);
+    expect(stranger).toMatchObject({ listener: "printers", refusal: expect.stringMatching(/^554 /) });
+  }
+  expect(await ask({ ip: "192.0.2.9", user: "pos" })).toMatchObject({
+    listener: "apps",
+    client: "pos",
+    admittedBy: "user",
+    accepted: true,
+  });
+  expect(await ask({ ip: "192.0.2.9", user: "sap" })).toMatchObject({ listener: "apps", refusal: expect.stringMatching(/^535 /) });
 });
 
 test("the listener decides which clients there are; IPv4 in IPv6 is IPv4", async () => {
@@ -142,7 +169,7 @@ test("each recipient has its verdict, its route and its doors", async () => {
   const floor = await ask({ to: ["anna@contoso.com", "x@fabrikam.example"] });
   expect(ways(floor)[1]).toMatch(/^x@fabrikam\.example: 550 5\.7\.1 /);
   expect(floor.accepted).toBe(false);
-  expect(ways(await ask({ user: "batch" }))).toEqual(["anna@contoso.com: night [scans]"]);
+  expect(ways(await ask({ ip: "10.30.1.5", user: "batch" }))).toEqual(["anna@contoso.com: night [scans]"]);
 });
 
 test("the size passes doors by, and over the largest of them it is refused", async () => {
@@ -150,7 +177,16 @@ test("the size passes doors by, and over the largest of them it is refused", asy
   const over = await ask({ sizeBytes: 25_000_000 });
   expect(over).toMatchObject({ accepted: false, sizeLimitBytes: 20_000_000 });
   expect(over.recipients[0]?.refusal).toBe("552 5.3.4 Message is larger than the limit of 20000000 bytes");
-  expect((await ask({ ip: "10.30.1.5", sizeBytes: 11_000_000 })).sender.refusal).toMatch(/^552 5\.3\.4 /);
+  // An arrow at a door that does not take it would be a lie.
+  expect(over.recipients[0]?.doors.map(({ name, misfit, chosen }) => [name, misfit, chosen])).toEqual([
+    ["small", "size", false],
+    ["scans", "size", false],
+  ]);
+  expect(await ask({ ip: "10.30.1.5", sizeBytes: 11_000_000 })).toMatchObject({
+    accepted: false,
+    sender: { refusal: undefined },
+    sizeRefusal: expect.stringMatching(/^552 5\.3\.4 /),
+  });
 });
 
 test("a door that is closed now is passed by", async () => {

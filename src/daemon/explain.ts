@@ -28,7 +28,7 @@ export interface ExplainRequest {
   readonly to: readonly string[];
   /** Octets; undefined: as good as none. */
   readonly sizeBytes: number | undefined;
-  /** undefined: the first that lets the address in. */
+  /** undefined: the first that lets the user in, else the address. */
   readonly listener: string | undefined;
   readonly user: string | undefined;
 }
@@ -71,6 +71,8 @@ export interface Explanation {
   readonly address: string;
   readonly listener: string;
   readonly client: string | undefined;
+  /** Who signed in; undefined where nobody was asked for, or the listener does not let this one in. */
+  readonly user: string | undefined;
   /** How the address is let in: by the client's networks, an operator's word, learning, a name, or only because somebody signs in. */
   readonly admittedBy: "network" | "user" | Admission["how"] | undefined;
   /** The greeting where it is refused, or what MAIL is answered before somebody signed in. */
@@ -82,6 +84,8 @@ export interface Explanation {
     readonly replaces: string | undefined;
     readonly refusal: string | undefined;
   };
+  /** What MAIL is answered where it names a size that is not taken. */
+  readonly sizeRefusal: string | undefined;
   /** The largest message that is taken from this client to these recipients, octets. */
   readonly sizeLimitBytes: number | undefined;
   readonly recipients: readonly ExplainedRecipient[];
@@ -101,20 +105,22 @@ export async function explain(request: ExplainRequest, sources: ExplainSources):
       address,
       listener,
       client: undefined,
+      user: undefined,
       admittedBy: undefined,
       refusal,
       sender: nothing,
+      sizeRefusal: undefined,
       sizeLimitBytes: undefined,
       recipients: [],
     };
   }
-  const { client, listener, admittedBy } = found;
+  const { client, listener, admittedBy, user } = found;
   const own = { own: config.organization.domains, first: config.organization.domains[0] };
-  const about = { address, listener, client: client.name, admittedBy, refusal: undefined };
+  const about = { address, listener, client: client.name, user, admittedBy, refusal: undefined };
   const verdict = judgeSender(request.from === "" ? "" : canonicalAddress(request.from), client, own);
   if (verdict.kind === "refused") {
     const sender = { ...nothing, refusal: formatReply(verdict.reply) };
-    return { ...about, accepted: false, sender, sizeLimitBytes: undefined, recipients: [] };
+    return { ...about, accepted: false, sender, sizeRefusal: undefined, sizeLimitBytes: undefined, recipients: [] };
   }
 
   const router = buildRouter(config, sources.upstreams, sources.board);
@@ -127,7 +133,7 @@ export async function explain(request: ExplainRequest, sources: ExplainSources):
   const oversize = (limitBytes: number): Reply | undefined =>
     sizeBytes !== undefined && sizeBytes > limitBytes ? tooLarge(limitBytes) : undefined;
   const atMail = oversize(limitOf([]));
-  const envelope = envelopeOf(request, listener, client, verdict.sender, accepted);
+  const envelope = envelopeOf({ ...request, user }, listener, client, verdict.sender, accepted);
   const recipients = judged.map(({ given, verdict: its }): ExplainedRecipient => {
     if (its.kind === "refused") {
       return { given, recipient: undefined, refusal: formatReply(its.reply), route: undefined, doors: [] };
@@ -146,7 +152,7 @@ export async function explain(request: ExplainRequest, sources: ExplainSources):
         type: config.upstreams[door]?.type ?? "",
         misfit,
         sendsAs: sendsAs(envelope, sources.upstreams.get(door), config.organization.domains),
-        chosen: door === chosen,
+        chosen: door === chosen && misfit === undefined && tooLargeHere === undefined,
       })),
     };
   });
@@ -157,8 +163,9 @@ export async function explain(request: ExplainRequest, sources: ExplainSources):
       given: request.from,
       sender: verdict.sender,
       replaces: verdict.original,
-      refusal: atMail === undefined ? undefined : formatReply(atMail),
+      refusal: undefined,
     },
+    sizeRefusal: atMail === undefined ? undefined : formatReply(atMail),
     sizeLimitBytes: limitOf(accepted),
     recipients,
   };
@@ -172,11 +179,13 @@ interface FoundClient {
   readonly listener: string;
   readonly client: ClientOptions | undefined;
   readonly admittedBy: Explanation["admittedBy"];
+  /** Who signed in. */
+  readonly user?: string | undefined;
   /** Where the connection is taken, but nothing before somebody signed in. */
   readonly refusal?: Reply | undefined;
 }
 
-/** The client on the wanted listener, else on the first that lets the address, or its user, in. */
+/** The client on the wanted listener, else on the first that lets the user in, else on the first that lets the address in. */
 async function findClient(
   address: string,
   { listener: wanted, user }: ExplainRequest,
@@ -184,23 +193,30 @@ async function findClient(
 ): Promise<FoundClient> {
   const clients = buildClients(config);
   const names = wanted === undefined ? Object.keys(config.listeners) : [wanted];
-  const directories = names.map((name) => new Directory(name, config.listeners[name]?.auth ?? "none", clients));
+  const places = names.map((listener) => ({
+    listener,
+    directory: new Directory(listener, config.listeners[listener]?.auth ?? "none", clients),
+  }));
+  const isKnown = places.some(({ directory }) => directory.find(address) !== undefined);
   const found: FoundClient[] = [];
-  for (const [index, directory] of directories.entries()) {
-    const listener = names[index] ?? "";
+  for (const { listener, directory } of places) {
     const client = directory.find(address);
-    if (client !== undefined) found.push(entered(directory, { listener, client, admittedBy: "network" }, user));
+    // Those that an operator or a name lets in are asked for only where no network does.
+    const admission = isKnown ? undefined : await admit(address, listener);
+    const admitted = client ?? (admission === undefined ? undefined : directory.named(admission.client));
+    const admittedBy = client === undefined ? admission?.how : "network";
+    found.push(entered(directory, { listener, client: admitted, admittedBy }, user));
   }
-  const known = found.length > 0;
-  for (const [index, directory] of directories.entries()) {
-    if (known) break;
-    const listener = names[index] ?? "";
-    const admission = await admit(address, listener);
-    const client = admission === undefined ? undefined : directory.named(admission.client);
-    found.push(entered(directory, { listener, client, admittedBy: admission?.how }, user));
-  }
-  const best = found.find(({ client }) => client !== undefined) ?? found.find(({ refusal }) => refusal !== undefined);
-  return best ?? found[0] ?? { listener: names[0] ?? "", client: undefined, admittedBy: undefined };
+  const nobody = { listener: names[0] ?? "", client: undefined, admittedBy: undefined };
+  return (
+    found.find((place) => place.user !== undefined) ??
+    found.find(({ client }) => client !== undefined) ??
+    // A stranger without a user is shown the door where nobody signs in, if there is such a listener.
+    (isKnown || user !== undefined ? undefined : found.find(({ refusal }) => refusal === undefined)) ??
+    found.find(({ refusal }) => refusal !== undefined) ??
+    found[0] ??
+    nobody
+  );
 }
 
 /** What an address is on a listener once its user, if there is one, signed in. */
@@ -208,7 +224,8 @@ function entered(directory: Directory, place: FoundClient, user: string | undefi
   const standing = directory.standing(place.client);
   if ("refused" in standing) return { ...place, client: undefined, admittedBy: undefined };
   const signedIn = user === undefined ? undefined : standing.signIn?.clientOf(user);
-  if (signedIn !== undefined) return { ...place, client: signedIn, admittedBy: signedIn === place.client ? place.admittedBy : "user" };
+  if (signedIn !== undefined)
+    return { ...place, client: signedIn, user, admittedBy: signedIn === place.client ? place.admittedBy : "user" };
   if (standing.client !== undefined) return { ...place, client: standing.client };
   const refusal = user === undefined ? REPLIES.authRequired : REPLIES.authFailed;
   return { ...place, client: undefined, admittedBy: undefined, refusal };
