@@ -68,7 +68,8 @@ interface Question {
  *
  * @throws PosternError E_USAGE
  */
-export function readQuestion(words: readonly string[], now: number, timeZone: string): Question {
+export function readQuestion(given: readonly string[], now: number, timeZone: string): Question {
+  const words = given.flatMap(timeInQuotes);
   const times = words.filter(isWhen);
   const span = times.length === 0 ? undefined : spanOf(times, now, timeZone);
   if (times.length > 0 && span === undefined)
@@ -88,6 +89,12 @@ export function readQuestion(words: readonly string[], now: number, timeZone: st
     else set("text", word);
   }
   return { queueId, query };
+}
+
+/** `"2026-12-01 09:14:00"`, as lists print it, is the two words that it is made of. */
+function timeInQuotes(word: string): string[] {
+  const parts = word.trim().split(/\s+/);
+  return parts.length > 1 && parts.every(isWhen) ? parts : [word];
 }
 
 const NAMES = {
