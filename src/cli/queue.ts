@@ -12,7 +12,7 @@ import type { QueueOptions } from "./queue-filter.ts";
 import { readQueueId, toFilter } from "./queue-filter.ts";
 import { shownPreview } from "./preview/preview.ts";
 import { renderPreview } from "./preview/render.ts";
-import { queueSource, toQuery } from "./queue-source.ts";
+import { checkUpstream, queueSource, toQuery } from "./queue-source.ts";
 import { paintState, renderMessage } from "./message-view.ts";
 import { findPlaces } from "./settings.ts";
 import { renderTranscripts, transcriptsOf } from "./transcripts.ts";
@@ -27,7 +27,9 @@ export async function listCommand(options: GlobalOptions, given: QueueOptions & 
   if (limit < 1 || limit > MOST_LISTED) throw new PosternError("E_USAGE", `--limit: expected a number from 1 to ${MOST_LISTED}`);
   const filter = toFilter([], given, Date.now());
   const places = await findPlaces(options.config);
-  const entries = await queueSource(places).list(filter.states === undefined ? { ...filter, states: WAITING_STATES } : filter, limit);
+  const source = queueSource(places);
+  await checkUpstream(options.config, source, given.upstream);
+  const entries = await source.list(filter.states === undefined ? { ...filter, states: WAITING_STATES } : filter, limit);
   if (options.json) printJson({ entries });
   else if (entries.length === 0) print("nothing found");
   else {
@@ -108,6 +110,7 @@ export async function actCommand(
   if (everything && !given.all) throw new PosternError("E_USAGE", `queue ${verb}: give queue ids or filters, or --all for the whole queue`);
   if (!everything && given.all) throw new PosternError("E_USAGE", `queue ${verb}: --all stands alone, without queue ids or filters`);
   const places = await findPlaces(options.config);
+  await checkUpstream(options.config, queueSource(places), given.upstream);
   const asks = needsConfirmation(verb, everything, process.stdin.isTTY);
   if (asks && given.yes !== true && !(await confirmed(places, verb, filter)))
     throw new PosternError("E_USAGE", `nothing was ${PAST[verb]}`);
