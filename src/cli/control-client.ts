@@ -36,7 +36,7 @@ export function openControlClient(socketPath: string): ControlClient {
 }
 
 /** True for the fault that says that no daemon is there; not for one that a daemon told of. */
-export function isUnavailable(error: unknown): boolean {
+export function isUnavailable(error: unknown): error is PosternError {
   return error instanceof PosternError && error.code === "E_UNAVAILABLE" && error.cause !== undefined;
 }
 
@@ -124,7 +124,11 @@ function explain(error: NodeJS.ErrnoException, socketPath: string): Error {
     case "ENOENT":
     case "ENOTDIR":
     case "ECONNREFUSED":
-      return new PosternError("E_UNAVAILABLE", `the daemon is not running (no answer on ${socketPath})`, { cause: error });
+      return new PosternError(
+        "E_UNAVAILABLE",
+        `the daemon is not running (no answer on ${socketPath}): start it with systemctl start postern or postern run`,
+        { cause: error },
+      );
     case "EACCES":
     case "EPERM":
       return new PosternError("E_POLICY", `no permission to open ${socketPath}; run this as root or as the user of the daemon`, {

@@ -186,7 +186,8 @@ async function startDaemon(): Promise<void> {
     queue: {
       list: (filter) => {
         filters.push(filter);
-        return Promise.resolve(filter.ids === undefined || filter.ids.includes(ID) ? [ENTRY] : []);
+        const { ids, lane } = filter;
+        return Promise.resolve((ids?.includes(ID) ?? true) && (lane ?? ENTRY.lane) === ENTRY.lane ? [ENTRY] : []);
       },
       show: (id) => Promise.resolve(id === ID ? MESSAGE : undefined),
       find: () => Promise.resolve([]),
@@ -338,12 +339,25 @@ describe("with a daemon", () => {
     const outcome = await postern(["queue", "list", "--config", config, "--upstream", "scans"]);
 
     expect(outcome).toMatchObject({ code: 0, stderr: "" });
-    expect(filters).toEqual([{ lane: "scans", states: ["queued", "delivering", "deferred", "held"] }]);
+    expect(filters.at(-1)).toEqual({ lane: "scans", states: ["queued", "delivering", "deferred", "held"] });
     expect(outcome.stdout).toContain(
       `${ID}  2026-01-05 10:00:00  4.0 KiB  held (upstream)  scans     10.20.0.7  scan@contoso.com  anna\\x1b[31m@contoso.com`,
     );
     expect(outcome.stdout).toContain("535 5.7.3 Authentication unsuccessful");
   });
+
+  test.each([["list"], ["retry"], ["delete", "--yes"]])(
+    "queue %s: an upstream that is nowhere is named, and nothing is done",
+    async (...args) => {
+      await startDaemon();
+
+      const { code, stderr } = await postern(["queue", ...args, "--config", config, "--upstream", "insied"]);
+
+      expect(code).toBe(64);
+      expect(stderr).toBe('postern: --upstream: "insied" is neither in the configuration nor in the queue; did you mean inside?\n');
+      expect(acts).toEqual([]);
+    },
+  );
 
   test("queue list --json gives the entries as they are", async () => {
     await startDaemon();
@@ -467,6 +481,31 @@ describe("with a daemon", () => {
 });
 
 describe("without a daemon", () => {
+  test.each([[["status"]], [["test", "--to", "anna@contoso.com"]], [["test", "--alert"]], [["reload"]], [["events"]]])(
+    "%j says how to start it",
+    async (args) => {
+      const { code, stderr } = await postern([...args, "--config", config]);
+
+      expect(code).toBe(69);
+      expect(stderr).toMatch(
+        /^postern: the daemon is not running [^\n]*: start it with systemctl start postern or postern run(; [^\n]*)?\n$/,
+      );
+    },
+  );
+
+  test("a queue that was never there is no fault of the disk", async () => {
+    for (const args of [
+      ["queue", "list"],
+      ["trace", "9:14"],
+    ]) {
+      const { code, stderr } = await postern([...args, "--config", config]);
+
+      expect(code).toBe(69);
+      expect(stderr).toContain("the relay was never started with this data_dir");
+      expect(stderr).not.toContain("ENOENT");
+    }
+  });
+
   test.each([[["status"]], [["queue", "retry", ID]], [["queue", "bounce", ID, "--yes"]], [["queue", "delete", ID, "--yes"]]])(
     "%j exits 69 and says so",
     async (args) => {

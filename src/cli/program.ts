@@ -170,7 +170,7 @@ function addExplainCommand(program: Command, globals: () => GlobalOptions, finis
     .requiredOption("--from <address>", 'the sender of the envelope; "<>" for none')
     .requiredOption("--to <addresses...>", "recipients")
     .option("--size <size>", "size of the message: 35MiB, or octets")
-    .option("--listener <name>", "the listener it comes to (default: the first that lets the address in)")
+    .option("--listener <name>", "the listener it comes to (default: the first that lets the user in, else the address)")
     .option("--user <name>", "the user that signed in")
     .addHelpText("after", "\nExit code: 0 when the sender and every recipient would be accepted, 77 when one would be refused.")
     .action(async (options: ExplainOptions) => finish(await (await import("./explain.ts")).explainCommand(globals(), options)));

@@ -15,8 +15,8 @@ process.on("exit", () => process.stderr.write(process.moduleLoadList.map((name) 
 `;
 
 test.each([
-  [["queue", "list"], /no answer|cannot be read/],
-  [["trace", "9:14"], /no answer|cannot be read/],
+  [["queue", "list"], /never started with this data_dir/],
+  [["trace", "9:14"], /never started with this data_dir/],
   [["status"], /not running/],
   [["devices", "show", "10.20.3.7"], /no device/],
 ])("postern %j loads neither the schema of the configuration nor an HTTP library", async (words, fault) => {

@@ -32,8 +32,7 @@ export async function askStatus(socketPath: string): Promise<StatusView> {
     return (await openControlClient(socketPath).get("/api/v1/status")) as StatusView;
   } catch (error) {
     if (!isUnavailable(error)) throw error;
-    const hint = "start it with systemctl start postern or postern run; postern queue list works without it";
-    throw new PosternError("E_UNAVAILABLE", `the daemon is not running (no answer on ${socketPath}): ${hint}`, { cause: error });
+    throw new PosternError("E_UNAVAILABLE", `${error.message}; postern queue list works without it`, { cause: error });
   }
 }
 

@@ -357,6 +357,12 @@ export async function openQueueReader(directory: string): Promise<QueueReader> {
     };
   } catch (error) {
     if (error instanceof PosternError) throw error;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT")
+      throw new PosternError(
+        "E_UNAVAILABLE",
+        `there is no queue in ${directory}: the relay was never started with this data_dir; start it with systemctl start postern or postern run`,
+        { cause: error },
+      );
     throw new PosternError("E_UNAVAILABLE", `the queue at ${path} cannot be read: ${describeError(error)}`, { cause: error });
   }
 }

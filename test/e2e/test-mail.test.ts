@@ -141,7 +141,7 @@ test("without the daemon: 69, and what to do", async () => {
   const { code, err } = await postern("--to", ANNA);
 
   expect(code).toBe(69);
-  expect(err).toMatch(/^postern: the daemon is not running .*\n$/);
+  expect(err).toMatch(/^postern: the daemon is not running .*: start it with systemctl start postern or postern run\n$/);
 });
 
 /** The ways of telling alerts: a webhook and a syslog server that take everything, and mail. */
