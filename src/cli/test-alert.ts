@@ -17,6 +17,7 @@ interface Line {
   readonly way: string;
   readonly outcome: TestOutcome | "taken" | "not taken";
   readonly text: string;
+  readonly remedy?: string | undefined;
 }
 
 const COLOURS = { taken: "green", delivered: "green", waiting: "yellow", refused: "red", "not taken": "red" } as const;
@@ -41,7 +42,11 @@ export async function testAlertCommand(options: GlobalOptions, given: TestOption
     );
   const lines = (await Promise.all(ways.map(async (one) => await linesOf(client, one, waitMs)))).flat();
   if (options.json) printJson({ ways, results: lines });
-  else for (const { way, outcome, text } of lines) print(`${way.padEnd(7)}  ${paint(COLOURS[outcome], outcome)}: ${harmless(text, 1000)}`);
+  else
+    for (const { way, outcome, text, remedy } of lines) {
+      print(`${way.padEnd(7)}  ${paint(COLOURS[outcome], outcome)}: ${harmless(text, 1000)}`);
+      if (remedy !== undefined) print(`         remedy: ${harmless(remedy, 1000)}`);
+    }
   const codes = lines.map(({ outcome }) => exitCodeOf(outcome));
   return [EXIT_CODES.refused, EXIT_CODES.waiting].find((code) => codes.includes(code)) ?? 0;
 }
@@ -52,7 +57,7 @@ function exitCodeOf(outcome: Line["outcome"]): number {
 }
 
 async function linesOf(client: ControlClient, { way, carried }: WayTested, waitMs: number): Promise<Line[]> {
-  if (!carried.taken) return [{ way, outcome: "not taken", text: carried.cause }];
+  if (!carried.taken) return [{ way, outcome: "not taken", text: carried.cause, remedy: carried.remedy }];
   if (carried.queueId === undefined) return [{ way, outcome: "taken", text: carried.note ?? "" }];
   return await follow(client, way, carried.queueId, waitMs);
 }

@@ -380,11 +380,12 @@ export type PosternEvent =
   | { readonly type: "alert.cleared"; readonly alert: string; readonly subject: string }
   /** A notice was taken: by the webhook's receiver, the syslog server, or as a mail by our queue. */
   | { readonly type: "alert.notified"; readonly way: AlertWay; readonly alert: string; readonly subject: string; readonly state: string }
-  /** A notice was not taken; it is tried again. Never an address or a secret. */
+  /** A notice was not taken; it is tried again. Never a secret, and of an address host and port at most. */
   | {
       readonly type: "alert.notify.failed";
       readonly way: AlertWay;
       readonly cause: string;
+      readonly remedy?: string | undefined;
       readonly failures: number;
       readonly waiting: number;
       /** It was said within the hour. */

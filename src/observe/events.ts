@@ -342,7 +342,7 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
   "alert.notify.failed": {
     when: "Notices are not taken by `way`; they wait and are tried again. At most once an hour.",
     level: (event) => (event.isRepeated ? "none" : "warn"),
-    fields: ({ way, cause, failures, waiting }) => ({ way, cause, failures, waiting }),
+    fields: ({ way, cause, remedy, failures, waiting }) => ({ way, cause, remedy, failures, waiting }),
     count: (event, metrics) => metrics.count("alert_notices_total", 1, event.way, "failed"),
   },
   "alert.notify.dropped": {

@@ -260,7 +260,15 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
   },
   "alert.cleared": { type: "alert.cleared", alert: "upstream-held", subject: "scans" },
   "alert.notified": { type: "alert.notified", way: "webhook", alert: "upstream.held", subject: "scans", state: "raised" },
-  "alert.notify.failed": { type: "alert.notify.failed", way: "webhook", cause: "HTTP 503", failures: 2, waiting: 1, isRepeated: false },
+  "alert.notify.failed": {
+    type: "alert.notify.failed",
+    way: "webhook",
+    cause: "HTTP 404",
+    remedy: "x",
+    failures: 2,
+    waiting: 1,
+    isRepeated: false,
+  },
   "alert.notify.dropped": {
     type: "alert.notify.dropped",
     way: "syslog",

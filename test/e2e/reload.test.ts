@@ -259,7 +259,7 @@ test("what waits for a syslog server that is gone goes to the one that a reload 
   await syslog.close();
 
   expect(faulty.code).toBe(78);
-  expect(failed).toMatchObject({ level: "warn", way: "syslog", cause: "ECONNREFUSED", waiting: 1 });
+  expect(failed).toMatchObject({ level: "warn", way: "syslog", cause: `ECONNREFUSED (127.0.0.1:${dead})`, waiting: 1 });
   expect(repaired).toMatchObject({ code: 0, stdout: "in force now: alerts.syslog.address\n" });
   expect(raised).toMatch(/^<20>1 \S+Z relay\.contoso\.com postern \d+ alert\.raised \[postern@32473 alert="config\.reload" /);
   expect(cleared).toMatch(/^<21>1 /);

@@ -23,7 +23,7 @@ const Carried = z.union([
     note: z.string().optional().describe("What the proof is worth, or where it goes on."),
     queueId: z.string().optional().describe("The message that it became."),
   }),
-  z.strictObject({ taken: z.literal(false), cause: z.string(), refused: z.boolean().optional() }),
+  z.strictObject({ taken: z.literal(false), cause: z.string(), remedy: z.string().optional(), refused: z.boolean().optional() }),
 ]);
 
 export const ALERT_ROUTES: readonly Route[] = [

@@ -61,8 +61,9 @@ export type Carried =
     }
   | {
       readonly taken: false;
-      /** Without addresses and secrets. */
+      /** Without secrets: of an address its host and port at most. */
       readonly cause: string;
+      readonly remedy?: string | undefined;
       /** The receiver answered, and does not want this one. */
       readonly refused?: boolean | undefined;
     };

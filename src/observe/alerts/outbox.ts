@@ -117,7 +117,10 @@ export class Outbox {
     const { way, emit } = this.#options;
     const { alert, state } = notice;
     if (carried.taken) emit({ type: "alert.notified", way, alert: alert.alert, subject: alert.subject, state });
-    else emit({ type: "alert.notify.failed", way, cause: carried.cause, failures: 1, waiting: this.#owed.length, isRepeated: false });
+    else {
+      const { cause, remedy } = carried;
+      emit({ type: "alert.notify.failed", way, cause, remedy, failures: 1, waiting: this.#owed.length, isRepeated: false });
+    }
     return carried;
   }
 
@@ -180,13 +183,13 @@ export class Outbox {
     }
   }
 
-  #failed(batch: readonly Owed[], { cause, refused }: Extract<Carried, { taken: false }>, { pace }: Carrier): void {
+  #failed(batch: readonly Owed[], { cause, remedy, refused }: Extract<Carried, { taken: false }>, { pace }: Carrier): void {
     const { way, clock, emit } = this.#options;
     this.#failures += 1;
     const now = clock.monotonic();
     const isRepeated = now - this.#loggedAt < LOG_AGAIN_MS;
     if (!isRepeated) this.#loggedAt = now;
-    emit({ type: "alert.notify.failed", way, cause, failures: this.#failures, waiting: this.#owed.length, isRepeated });
+    emit({ type: "alert.notify.failed", way, cause, remedy, failures: this.#failures, waiting: this.#owed.length, isRepeated });
     for (const owed of batch) {
       const place = this.#owed.indexOf(owed);
       if (place >= 0 && refused === true && owed.attempts >= MOST_REFUSALS) this.#drop(place, cause);

@@ -14,6 +14,7 @@ import type { Carried, Owed } from "./alert.ts";
 import type { Carrier } from "./outbox.ts";
 import { levelOf, syslogMessage, syslogText } from "./syslog-message.ts";
 import type { SyslogSource } from "./syslog-message.ts";
+import { unreached } from "./unreached.ts";
 
 /** Where the server is. */
 export type SyslogAddress =
@@ -57,7 +58,8 @@ async function send({ notice }: Owed, options: SyslogOptions): Promise<Carried> 
     const closed = await stream(framed(message), address.transport === "tcp" ? () => connect(where) : await secured(where, await ca()));
     return { taken: true, note: closed ? "read and closed by the server" : "sent; the server did not close the connection" };
   } catch (error) {
-    return { taken: false, cause: codeOf(error) };
+    const place = address.transport === "unix" ? undefined : `${address.host}:${address.port}`;
+    return { taken: false, ...unreached(codeOf(error), place, "alerts.syslog.address") };
   }
 }
 

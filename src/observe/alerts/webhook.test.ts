@@ -153,21 +153,22 @@ test("tries again with growing waits, in order and under the same id, and says s
   const failed = { type: "alert.notify.failed", way: "webhook", waiting: 2 };
   expect(events.filter(({ type }) => type === "alert.notify.failed")).toEqual([
     { ...failed, cause: "HTTP 503", failures: 1, isRepeated: false },
-    { ...failed, cause: "HTTP 302", failures: 2, isRepeated: true },
+    { ...failed, cause: "HTTP 302", remedy: expect.stringMatching(/^Redirects are not followed/), failures: 2, isRepeated: true },
   ]);
   expect(JSON.stringify(events)).not.toContain("canary");
 });
 
 test.each([
-  ["http://127.0.0.1:1/canary~path", "ECONNREFUSED"],
-  ["http://relay.example/canary~path", "URL: expected https://…, or http:// to this machine"],
-  ["canary~path", "URL: expected https://…, or http:// to this machine"],
-])("a failure names neither address nor secret: %s", async (address, cause) => {
+  ["http://127.0.0.1:1/canary~path", "ECONNREFUSED (127.0.0.1:1)", expect.stringContaining("alerts.webhook.url")],
+  ["http://relay.example/canary~path", "URL: expected https://…, or http:// to this machine", undefined],
+  ["canary~path", "URL: expected https://…, or http:// to this machine", undefined],
+])("a failure names host and port, never the rest of the address, which is a secret: %s", async (address, cause, remedy) => {
   const { webhook, seen, events } = sender({ address });
   webhook.start();
   webhook.notify(NOTICE);
   await seen("alert.notify.failed");
-  expect(events).toEqual([{ type: "alert.notify.failed", way: "webhook", cause, failures: 1, waiting: 1, isRepeated: false }]);
+  expect(events).toEqual([{ type: "alert.notify.failed", way: "webhook", cause, remedy, failures: 1, waiting: 1, isRepeated: false }]);
+  expect(JSON.stringify(events)).not.toContain("canary");
 });
 
 test("trusts a private authority, and nobody whose certificate does not lead to it", async () => {
