@@ -235,6 +235,15 @@ test.each([
   expect(take(mail)).toMatchObject({ text: ADDED + mail, repairs: [] });
 });
 
+test("Bcc goes from signed mail too: hidden recipients matter more than a signature over it", () => {
+  const signature = "DKIM-Signature: v=1; d=contoso.com; h=from:bcc\r\n";
+
+  const taken = take(`${signature}${GOOD}Bcc: boss@contoso.com\r\n\r\nbody\r\n`);
+
+  expect(taken).toMatchObject({ repairs: ["bcc-removed"], signed: true });
+  expect(taken.text).not.toContain("boss@");
+});
+
 test("the original of a replaced sender is kept, never as raw octets", () => {
   expect(take(`${GOOD}\r\n`, { originalSender: "root@nas.local" }).text).toContain("\r\nX-Postern-Original-Sender: root@nas.local\r\n");
   expect(take(`${GOOD}\r\n`, { originalSender: "r\u00fc\u0416@nas" }).text).toMatch(
