@@ -38,6 +38,12 @@ export function isNonAscii(address: string): boolean {
   return /[\u0080-\u{10ffff}]/u.test(address);
 }
 
+/** True when the address can stand between `<` and `>` and mean itself there: brackets only in a quoted local part, no control character anywhere. */
+export function isWritable(address: string): boolean {
+  if (address === "" || /[\u0000-\u001f\u007f]/.test(address)) return false;
+  return !/[<>]/.test(address.replace(/^"(?:[^"\\]|\\.)*"@/, ""));
+}
+
 /**
  * Whether a domain belongs to the organization: exactly one of `domains`, or below one written `*.contoso.com`.
  *

@@ -176,6 +176,20 @@ describe("recipients in the header", () => {
     expect(sent(graph.asked[0])).toBe(`${head(fields)}${added}\r\nhello\r\n`);
   });
 
+  test("that cannot be written are refused alone, brackets within quotes can be", async () => {
+    const { graph, door } = await scene();
+    const recipients = ["a>b@contoso.com", '"a>b"@contoso.com', "a@contoso.com\r\nX: y"];
+
+    const facts = await door.attempt(mail({ head: head(""), recipients }), never);
+    const none = await door.attempt(mail({ head: head(""), recipients: ["a>b@contoso.com"] }), never);
+
+    expect(sent(graph.asked[0])).toBe(`${head("")}Bcc: "a>b"@contoso.com\r\n\r\nhello\r\n`);
+    expect(facts.accepted?.code).toBe(202);
+    expect(facts.recipients.map(({ refusal }) => refusal?.fault?.code)).toEqual(["INVALID_ADDRESS", undefined, "INVALID_ADDRESS"]);
+    expect(none.refusal?.fault?.code).toBe("INVALID_ADDRESS");
+    expect(graph.asked).toHaveLength(1);
+  });
+
   test("undisclosed recipients leave with the field that names nobody", async () => {
     const { graph, door } = await scene();
 

@@ -394,7 +394,7 @@ test("an address that would break the command is never sent", async () => {
 
   const facts = await upstream.attempt(mail({ recipients: ["a@contoso.com>\r\nRCPT TO:<evil@example.com"] }), never);
 
-  expect(facts.refusal?.fault?.code).toBe("INVALID_ADDRESS");
+  expect(facts.recipients[0]?.refusal?.fault?.code).toBe("INVALID_ADDRESS");
   expect(hop.sessions[0]?.received().toString()).not.toContain("evil");
 });
 

@@ -4,6 +4,7 @@
  * Recipients that the header does not name are added as Bcc, which Exchange takes out of every copy but the one in Sent Items. A header that
  * names anybody else is a case for another door; where there is none, those go from the header.
  */
+import { isWritable } from "../../mail/address.ts";
 import { addressEntries, addressKey, formatAddressList, headerAddress, keepEntries, parseAddressList } from "../../mime/addresses.ts";
 import type { AddressEntry, AddressItem } from "../../mime/addresses.ts";
 import { foldedLines } from "../../mime/words.ts";
@@ -15,8 +16,6 @@ import type { Refusal } from "../upstream.ts";
 const RECIPIENT_FIELDS: ReadonlySet<string> = new Set(["to", "cc", "bcc"]);
 /** Addresses that a note or a fault names before it only counts. */
 const MOST_NAMED = 5;
-/** What would end the address or the field before its time. */
-const UNWRITABLE = /[\u0000-\u001f\u007f<>]/;
 
 interface ReadField {
   readonly field: HeaderField;
@@ -24,20 +23,23 @@ interface ReadField {
   readonly entries: readonly AddressEntry[];
 }
 
+/** What becomes of a recipient that is named in no field; the others are sent to. */
+export const UNWRITABLE = faultAt("rcpt", "INVALID_ADDRESS", "a recipient cannot be written in a header field");
+
 /**
  * Changes `header` where it has to be changed.
  *
- * @param recipients - of this delivery
+ * @param all - recipients of this delivery; those that cannot be written are left out
  * @param mayRemove - no other door is left, so that header recipients outside the delivery are taken out
  * @returns what was removed, in one sentence, for the history; undefined when nothing was
  */
 export function nameRecipients(
   header: HeaderBlock,
-  recipients: readonly string[],
+  all: readonly string[],
   mayRemove: boolean,
 ): Refusal | { readonly note: string | undefined } {
-  const unwritable = recipients.find((recipient) => recipient === "" || UNWRITABLE.test(recipient));
-  if (unwritable !== undefined) return faultAt("rcpt", "INVALID_ADDRESS", "a recipient cannot be written in a header field");
+  const recipients = all.filter(isWritable);
+  if (recipients.length === 0) return UNWRITABLE;
   const wanted = new Map(recipients.map((recipient) => [addressKey(recipient), recipient]));
   const isWanted = (address: string): boolean => wanted.has(addressKey(address));
   const fields = header.fields

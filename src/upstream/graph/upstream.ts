@@ -1,4 +1,5 @@
 /** A way out by Microsoft Graph: `POST /users/{mailbox}/sendMail` with the message as base64 MIME. */
+import { isWritable } from "../../mail/address.ts";
 import { describeError, PosternError } from "../../mail/errors.ts";
 import type { Emit } from "../../mail/events.ts";
 import type { TranscriptKeeper } from "../../mail/transcript.ts";
@@ -17,6 +18,7 @@ import type { GraphExchange, GraphHttp, GraphRequest } from "./http.ts";
 import { base64Length, base64Pieces } from "./mime-body.ts";
 import { prepare, tooLarge } from "./prepare.ts";
 import type { Prepared, PrepareRules } from "./prepare.ts";
+import { UNWRITABLE } from "./recipients.ts";
 import { TokenRequests } from "./requests.ts";
 import type { Asked, AskedRequest } from "./requests.ts";
 import { findInSentItems } from "./sent-items.ts";
@@ -277,7 +279,9 @@ export class GraphUpstream implements Upstream {
       transmitMs: Math.max(0, now - readyAt),
       refusal,
       accepted,
-      recipients: delivery.recipients.map((address) => ({ address })),
+      recipients: delivery.recipients.map((address) =>
+        refusal !== undefined || isWritable(address) ? { address } : { address, refusal: UNWRITABLE },
+      ),
       upstreamId,
       ambiguous,
       note,

@@ -72,11 +72,11 @@ function settings(over: Partial<SessionOptions> = {}): SessionOptions {
   };
 }
 
-function deliveryTo(recipients: readonly string[]): Delivery {
+function deliveryTo(recipients: readonly string[], reversePath = "scan@contoso.com"): Delivery {
   const content = Buffer.from("hello\r\n");
   return {
     queueId: "01",
-    reversePath: "scan@contoso.com",
+    reversePath,
     recipients,
     smtpUtf8: false,
     eightBit: false,
@@ -90,13 +90,18 @@ function deliveryTo(recipients: readonly string[]): Delivery {
   };
 }
 
-async function transact(recipients: readonly string[], answers: [string, readonly string[]][], pipelining = true): Promise<Outcome> {
+async function transact(
+  recipients: readonly string[],
+  answers: [string, readonly string[]][],
+  pipelining = true,
+  reversePath?: string,
+): Promise<Outcome> {
   const events: PosternEvent[] = [];
   const hop = new FakeHop([["EHLO relay.contoso.com\r\n", [pipelining ? "250-fake\r\n250 PIPELINING\r\n" : "250 fake\r\n"]], ...answers]);
   const replies = new ReplyReader("fake", (event) => events.push(event));
   const connection = new SmtpConnection(hop as unknown as Socket, settings({ replies }), false);
   expect(await connection.start()).toBeUndefined();
-  const facts = await connection.transact(deliveryTo(recipients));
+  const facts = await connection.transact(deliveryTo(recipients, reversePath));
   const { usable } = connection;
   connection.close();
   return { facts, heard: hop.heard, events, usable };
@@ -220,16 +225,52 @@ test("what is said after the final reply ends the connection, and takes nothing 
   expect(usable).toBe(false);
 });
 
-test.each(["a@b.example>\r\nRCPT TO:<evil@example.com", "a\u0000@b.example", "", "<a@b.example>"])(
-  "an address that would change the command is never sent: %j",
+test.each(["a@b.example>\r\nRCPT TO:<evil@example.com", "a\u0000@b.example", "", "<a@b.example>", '"a"@b.example>', '"a\\">b"@c.example>'])(
+  "a recipient that would change the command is never sent, and the others are: %j",
   async (address) => {
-    const { facts, heard, usable } = await transact(["a@contoso.com", address], []);
+    const { facts, heard } = await transact(
+      [address, "a@contoso.com"],
+      [
+        ["DATA\r\n", ["250 ok\r\n250 ok\r\n354 go\r\n"]],
+        ["\r\n.\r\n", ["250 2.0.0 taken\r\n"]],
+      ],
+    );
+    const alone = await transact([address], []);
 
-    expect(facts.refusal?.fault?.code).toBe("INVALID_ADDRESS");
-    expect(heard).toBe("EHLO relay.contoso.com\r\n");
-    expect(usable).toBe(true);
+    expect(heard).toContain("\r\nMAIL FROM:<scan@contoso.com>\r\nRCPT TO:<a@contoso.com>\r\nDATA\r\n");
+    expect(facts.accepted?.code).toBe(250);
+    expect(facts.recipients.map((one) => one.refusal?.fault?.code)).toEqual(["INVALID_ADDRESS", undefined]);
+    expect(alone.facts.recipients.map((one) => one.refusal?.fault?.code)).toEqual(["INVALID_ADDRESS"]);
+    expect(alone.heard).toBe("EHLO relay.contoso.com\r\n");
+    expect(alone.usable).toBe(true);
   },
 );
+
+test("a sender that would change the command is the whole message's fault", async () => {
+  const { facts, heard, usable } = await transact(["a@contoso.com"], [], true, "a@b.example>\r\nRCPT TO:<evil@example.com");
+
+  expect(facts).toMatchObject({
+    refusal: { stage: "mail", fault: { code: "INVALID_ADDRESS" } },
+    recipients: [{ address: "a@contoso.com" }],
+  });
+  expect(heard).toBe("EHLO relay.contoso.com\r\n");
+  expect(usable).toBe(true);
+});
+
+test("brackets within quotes are written as they are", async () => {
+  const { facts, heard } = await transact(
+    ['"a>b"@x.example', '"<a\\""@x.example'],
+    [
+      ["DATA\r\n", ["250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n"]],
+      ["\r\n.\r\n", ["250 2.0.0 taken\r\n"]],
+    ],
+    true,
+    '"s>"@contoso.com',
+  );
+
+  expect(facts.accepted?.code).toBe(250);
+  expect(heard).toContain('MAIL FROM:<"s>"@contoso.com>\r\nRCPT TO:<"a>b"@x.example>\r\nRCPT TO:<"<a\\""@x.example>\r\nDATA\r\n');
+});
 
 test.each(["plain", "TLS"])(
   "%s: once the session stands, replies and the end come without memory of their own for each read",

@@ -3,15 +3,16 @@
  *
  * Messages are sent here and not by nodemailer: what its `send` does for each reply and message costs more than the system calls.
  */
+import { isNonAscii } from "../../mail/address.ts";
 import { describeError, PosternError } from "../../mail/errors.ts";
 import { Dialogue } from "../dialogue.ts";
 import type { Delivery, Refusal, Stage } from "../upstream.ts";
 import { DotStuffer, wireForm } from "./content.ts";
-import { alphabetOf, mailCommand, rcptCommand } from "./envelope.ts";
+import { isPlain, mailCommand, rcptCommand } from "./envelope.ts";
 import { faultAt, noReply } from "./fault.ts";
 import { isContinued } from "./replies.ts";
 import { SmtpSession } from "./session.ts";
-import { nameableInAscii, noneNameable, notOffered, Transaction } from "./transaction.ts";
+import { nameable, noneNameable, notOffered, Transaction } from "./transaction.ts";
 import type { TransactionFacts } from "./transaction.ts";
 
 /** Replies to a message are a few lines; this only stops a peer that never ends one. */
@@ -34,14 +35,13 @@ export class SmtpConnection extends SmtpSession {
     this.dialogue = isRecorded?.() === true ? (this.dialogue ?? new Dialogue(clock)) : undefined;
     this.dialogue?.begin();
     const offers = this.offers;
-    const alphabet = alphabetOf(delivery);
-    let tried: readonly string[] | undefined = delivery.recipients;
-    if (alphabet !== "plain") {
-      if (alphabet === "unwritable")
-        return notOffered(delivery, faultAt("mail", "INVALID_ADDRESS", "an address cannot be written in a command"));
-      if (!offers.smtpUtf8) tried = nameableInAscii(delivery);
-      if (tried === undefined)
-        return notOffered(delivery, faultAt("mail", "NO_SMTPUTF8", "the server does not take addresses beyond ASCII"));
+    let tried = delivery.recipients;
+    let international = false;
+    if (!isPlain(delivery)) {
+      const named = nameable(delivery, offers.smtpUtf8);
+      if ("stage" in named) return notOffered(delivery, named);
+      tried = named;
+      international = [delivery.reversePath, ...tried].some(isNonAscii);
     }
     if (tried.length === 0) return noneNameable(delivery);
     if (offers.largest > 0 && delivery.sizeBytes > offers.largest) {
@@ -56,13 +56,13 @@ export class SmtpConnection extends SmtpSession {
       };
       this.#transaction = transaction;
       this.expectReply("mail", this.settings.timeouts.commandMs);
-      let commands = mailCommand(delivery, alphabet === "international" && offers.smtpUtf8, offers);
+      let commands = mailCommand(delivery, international, offers);
       if (offers.pipelining) {
         for (const recipient of tried) commands += rcptCommand(recipient);
         commands += "DATA\r\n";
       }
       this.dialogue?.sent(commands);
-      this._socket.write(commands, alphabet === "plain" ? "latin1" : "utf8");
+      this._socket.write(commands, international ? "utf8" : "latin1");
     });
   }
 

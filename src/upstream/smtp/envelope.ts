@@ -1,5 +1,4 @@
 /** MAIL and RCPT as they are written on the wire, with the extensions that the server offers. */
-import { isNonAscii } from "../../mail/address.ts";
 import type { Delivery } from "../upstream.ts";
 
 /** What a server offered at EHLO, as far as it matters to a transaction. */
@@ -14,25 +13,12 @@ export interface Offers {
 
 /** What most addresses look like: nothing about them needs a closer look. */
 const PLAIN = /^[!-;=?-~]+$/;
-/** What would end the address or the command before its time. */
-const BREAKING = /[\u0000-\u001f\u007f<>]/;
 
-/** `plain`: ASCII; `international`: some address needs SMTPUTF8; `unwritable`: some address would change the command it stands in. */
-export type Alphabet = "plain" | "international" | "unwritable";
-
-/** What the addresses of an envelope are made of. */
-export function alphabetOf(delivery: Delivery): Alphabet {
-  let alphabet: Alphabet = "plain";
-  if (delivery.reversePath !== "" && !PLAIN.test(delivery.reversePath)) {
-    if (BREAKING.test(delivery.reversePath)) return "unwritable";
-    if (isNonAscii(delivery.reversePath)) alphabet = "international";
-  }
-  for (const recipient of delivery.recipients) {
-    if (PLAIN.test(recipient)) continue;
-    if (recipient === "" || BREAKING.test(recipient)) return "unwritable";
-    if (isNonAscii(recipient)) alphabet = "international";
-  }
-  return alphabet;
+/** Whether every address of an envelope can be told to any server as it is. */
+export function isPlain({ reversePath, recipients }: Delivery): boolean {
+  if (reversePath !== "" && !PLAIN.test(reversePath)) return false;
+  for (const recipient of recipients) if (!PLAIN.test(recipient)) return false;
+  return true;
 }
 
 /** `MAIL FROM:<…>` with its parameters and line end. RFC 5321 §4.1.1.2, RFC 1870, RFC 6152, RFC 6531. */

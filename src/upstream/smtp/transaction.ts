@@ -1,5 +1,5 @@
 /** One message's transaction: the replies to it as they came, and the facts that they make. */
-import { isNonAscii } from "../../mail/address.ts";
+import { isNonAscii, isWritable } from "../../mail/address.ts";
 import { formatReply } from "../../mail/reply.ts";
 import type { Reply } from "../../mail/reply.ts";
 import type { Delivery, RecipientFact, Refusal, Stage } from "../upstream.ts";
@@ -115,18 +115,21 @@ export class Transaction {
     const { delivery, tried, rcpts } = this;
     let next = 0;
     return delivery.recipients.map((address) => {
-      if (tried[next] !== address) return { address, refusal: UNNAMEABLE };
+      if (tried[next] !== address) return { address, refusal: whyUnnameable(address) };
       const reply = rcpts[next++];
       return reply === undefined || isPositive(reply) ? { address } : { address, refusal: { stage: "rcpt", reply } };
     });
   }
 }
 
-const UNNAMEABLE = faultAt("rcpt", "NO_SMTPUTF8", "the server does not take addresses beyond ASCII");
+const BEYOND_ASCII = faultAt("rcpt", "NO_SMTPUTF8", "the server does not take addresses beyond ASCII");
+const UNWRITABLE = faultAt("rcpt", "INVALID_ADDRESS", "an address cannot be written in a command");
 
-/** Recipients that can be named to a server without SMTPUTF8; undefined when the sender cannot. */
-export function nameableInAscii(delivery: Delivery): readonly string[] | undefined {
-  return isNonAscii(delivery.reversePath) ? undefined : delivery.recipients.filter((one) => !isNonAscii(one));
+/** Recipients that can be named to the server; when the sender cannot, why. */
+export function nameable({ reversePath, recipients }: Delivery, smtpUtf8: boolean): readonly string[] | Refusal {
+  if (reversePath !== "" && !isWritable(reversePath)) return { ...UNWRITABLE, stage: "mail" };
+  if (!smtpUtf8 && isNonAscii(reversePath)) return { ...BEYOND_ASCII, stage: "mail" };
+  return recipients.filter((one) => isWritable(one) && (smtpUtf8 || !isNonAscii(one)));
 }
 
 /** Facts of a message that was not offered at all; the connection stands as it stood. */
@@ -137,8 +140,13 @@ export function notOffered(delivery: Delivery, refusal: Refusal): TransactionFac
 
 /** The same, for the recipients' sake. */
 export function noneNameable(delivery: Delivery): TransactionFacts {
-  const recipients = delivery.recipients.map((address) => ({ address, refusal: UNNAMEABLE }));
+  const recipients = delivery.recipients.map((address) => ({ address, refusal: whyUnnameable(address) }));
   return { recipients, refusal: undefined, accepted: undefined, ambiguous: false, reuse: "yes", stale: false };
+}
+
+/** Of a recipient that is not named to the server. */
+function whyUnnameable(address: string): Refusal {
+  return isWritable(address) ? BEYOND_ASCII : UNWRITABLE;
 }
 
 /** 2xx. */
