@@ -102,15 +102,32 @@ describe("one attempt", () => {
     expect(door.kind).toBe("works");
   });
 
-  test("recipients over the next hop's count follow at once, but not in a loop", () => {
-    const refusal = refused("rcpt", "452 4.5.3 Too many recipients");
+  test.each([
+    "452 4.5.3 Too many recipients",
+    "451 4.5.3 Error: too many recipients",
+    "452 too many recipients",
+    "552 5.5.3 Maximum reached",
+    "550 5.5.3 Too many recipients",
+    "552 Too many recipients",
+    "554 Too many rcpts",
+  ])("recipients over the next hop's count follow at once, but not in a loop: %s", (wire) => {
+    const refusal = refused("rcpt", wire);
 
-    const some = judge(facts(delivery, { recipients: [{ address: TO[0] ?? "" }, { address: TO[1] ?? "", refusal }] }), TO, MICROSOFT);
+    const some = judge(facts(delivery, { recipients: [{ address: TO[0] ?? "" }, { address: TO[1] ?? "", refusal }] }), TO, SMART_HOST);
     const { accepted: _, ...none } = facts(delivery, { recipients: TO.map((address) => ({ address, refusal })) });
 
     expect(some.verdicts[1]).toMatchObject({ kind: "retry", waitMs: 0 });
-    expect(judge(none, TO, MICROSOFT).verdicts[1]).toMatchObject({ kind: "retry", waitMs: undefined });
+    expect(judge(none, TO, SMART_HOST).verdicts[1]).toMatchObject({ kind: "retry", waitMs: undefined });
   });
+
+  test.each(["552 Mailbox full", "552 5.2.2 Mailbox full", "550 5.1.1 Too many unknown recipients"])(
+    "a refusal for another reason bounces, though others were taken: %s",
+    (wire) => {
+      const recipients = [{ address: TO[0] ?? "" }, { address: TO[1] ?? "", refusal: refused("rcpt", wire) }];
+
+      expect(judge(facts(delivery, { recipients }), TO, SMART_HOST).verdicts[1]?.kind).toBe("bounce");
+    },
+  );
 
   test("an answer lost after the final dot is ambiguous, even when we broke it off ourselves", () => {
     const { verdicts } = judge(facts(delivery, { ambiguous: true, refusal: fault("final", "ABORTED") }), TO, MICROSOFT);

@@ -1,6 +1,15 @@
 /** Replies about recipients. One that is unknown or refused for itself bounces; one that this door may not serve goes to the next door. */
 import { LEAVES_BY_ITSELF, MINUTES, type AnswerRow } from "../meaning.ts";
 
+/** RFC 5321 §4.5.3.1.10: a 5yz that says so means 452. */
+const TOO_MANY: Pick<AnswerRow, "outcome" | "scope" | "waitMs" | "cause" | "remedy"> = {
+  outcome: "retry",
+  scope: "recipient",
+  waitMs: 0,
+  cause: "more recipients than the next hop takes in one go; the rest follows at once",
+  remedy: "Lower limits.recipients_per_message of the upstream",
+};
+
 export const RECIPIENTS: readonly AnswerRow[] = [
   {
     id: "recipient-malformed",
@@ -32,15 +41,26 @@ export const RECIPIENTS: readonly AnswerRow[] = [
     catalogue: ["37a"],
     from: "any",
     stages: ["rcpt"],
-    codes: [452],
-    enhanced: /^4\.5\.3$/,
+    enhanced: /^[45]\.5\.3$/,
     words: /^(?!.*ATTR38)/,
-    outcome: "retry",
-    scope: "recipient",
-    waitMs: 0,
-    cause: "more recipients than the next hop takes in one go; the rest follows at once",
-    remedy: "Lower limits.recipients_per_message of the upstream",
-    examples: [["rcpt", "452 4.5.3 Too many recipients"]],
+    ...TOO_MANY,
+    examples: [
+      ["rcpt", "452 4.5.3 Too many recipients"],
+      ["rcpt", "552 5.5.3 Too many recipients"],
+    ],
+  },
+  {
+    id: "too-many-recipients-worded",
+    from: "any",
+    stages: ["rcpt"],
+    // A 552 that says something else, a full mailbox for instance, means that.
+    codes: [452, 550, 552, 554],
+    words: /\btoo many (?:recipients|rcpts?)\b/i,
+    ...TOO_MANY,
+    examples: [
+      ["rcpt", "452 too many recipients"],
+      ["rcpt", "552 Too many recipients"],
+    ],
   },
   {
     id: "several-regions",

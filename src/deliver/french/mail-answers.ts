@@ -112,16 +112,19 @@ const IDENTITE: Readonly<Record<string, Translation>> = {
   ],
 };
 
+const TROP_DE_DESTINATAIRES: Translation = [
+  "plus de destinataires que le serveur suivant n'en prend à la fois ; le reste suit aussitôt",
+  "Abaissez limits.recipients_per_message de l'upstream",
+];
+
 const DESTINATAIRES: Readonly<Record<string, Translation>> = {
   "recipient-malformed": ["l'adresse est mal formée", "Corrigez l'adresse dans l'appareil"],
   "sender-reputation": [
     "Microsoft n'accepte encore que peu de destinataires de notre adresse",
     "Rien : cela passe quand l'adresse devient connue. Un connecteur l'évite",
   ],
-  "too-many-recipients": [
-    "plus de destinataires que le serveur suivant n'en prend à la fois ; le reste suit aussitôt",
-    "Abaissez limits.recipients_per_message de l'upstream",
-  ],
+  "too-many-recipients": TROP_DE_DESTINATAIRES,
+  "too-many-recipients-worded": TROP_DE_DESTINATAIRES,
   "several-regions": ["ce destinataire est dans une autre région que le premier ; il suit aussitôt dans un autre envoi", "Rien"],
   "recipient-not-here": [
     "Direct Send n'atteint pas ce destinataire : l'adresse n'existe pas, ou son domaine n'est pas celui de l'organisation",
