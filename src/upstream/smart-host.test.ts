@@ -533,14 +533,39 @@ describe("TLS", () => {
     expect(hop.sessions[0]?.commands).toEqual(["EHLO relay.contoso.com"]);
   });
 
-  test("required: a refusal of STARTTLS keeps its words", async () => {
-    const { upstream } = await scene(
-      { tls: good, replies: { starttls: "454 4.7.0 TLS not available" } },
-      { tls: "required", ca: [authority.ca] },
-    );
+  const REFUSALS = [
+    { reply: "454 4.7.0 TLS not available" },
+    { reply: "421 4.7.0 TLS not available" },
+    { reply: "421 4.7.0 TLS not available", drop: "close" },
+    { reply: "502 5.5.1 Not implemented", drop: "close" },
+    { reply: "502 5.5.1 Not implemented", drop: "reset" },
+  ] as const;
 
-    expect((await upstream.attempt(mail(), never)).refusal).toMatchObject({ stage: "starttls", reply: { code: 454, enhanced: "4.7.0" } });
+  test.each(REFUSALS)("required: a refusal of STARTTLS keeps its words: $reply, then $drop", async (starttls) => {
+    const { upstream } = await scene({ tls: good, replies: { starttls } }, { tls: "required", ca: [authority.ca] });
+    const code = Number(starttls.reply.slice(0, 3));
+
+    expect((await upstream.attempt(mail(), never)).refusal).toMatchObject({ stage: "starttls", reply: { code } });
   });
+
+  test.each(REFUSALS)(
+    "opportunistic: where STARTTLS is refused it goes plain, on a connection of its own: $reply, then $drop",
+    async (starttls) => {
+      const { hop, upstream, events } = await scene({ tls: good, replies: { starttls } }, { tls: "opportunistic" });
+
+      const facts = await upstream.attempt(mail(), never);
+
+      expect(facts).toMatchObject({ accepted: { code: 250 }, tls: undefined });
+      expect(hop.sessions.map(({ commands }) => commands.includes("STARTTLS"))).toEqual([true, false]);
+      expect(events).toContainEqual(
+        expect.objectContaining({
+          type: "upstream.replied",
+          stage: "starttls",
+          reply: expect.objectContaining({ code: Number(starttls.reply.slice(0, 3)) }),
+        }),
+      );
+    },
+  );
 
   test("replies slipped in after the answer to STARTTLS are not believed", async () => {
     const { hop, upstream } = await scene(

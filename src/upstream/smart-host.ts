@@ -16,7 +16,7 @@ import type { SenderPolicy, Upstream, UpstreamLimits } from "./upstream.ts";
 
 /**
  * - `none`: never TLS.
- * - `opportunistic`: TLS where offered, whatever the certificate; plain where it is not offered or the handshake fails.
+ * - `opportunistic`: TLS where offered, whatever the certificate; plain where it is not offered, is refused, or the handshake fails.
  * - `required`: STARTTLS with a verified chain and name, or nothing is sent.
  * - `implicit`: TLS from the first octet, verified.
  *

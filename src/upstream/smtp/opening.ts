@@ -128,7 +128,7 @@ export class ConnectionOpener {
     const opened = await this.#greet(place, signal, startTls, watch);
     if (startTls !== "opportunistic" || opened instanceof SmtpConnection) return opened;
     if (opened.stage !== "starttls" || opened.fault?.code === "ABORTED") return opened;
-    // TLS was offered and does not work: opportunistic means plain is better than nothing.
+    // TLS was offered, and is refused or does not work: opportunistic means plain is better than nothing.
     return await this.#greet(place, signal, "none", watch);
   }
 

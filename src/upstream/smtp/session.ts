@@ -372,6 +372,8 @@ export class SmtpSession extends LibraryConnection {
 
   override _actionSTARTTLS(reply: string): void {
     this.#note(reply);
+    // Where TLS is not required the library would go on, on a connection that the server may be closing: who opens it tries again without.
+    if (!reply.startsWith("2")) return this.fail(refusalFrom("starttls", reply));
     super._actionSTARTTLS(reply);
   }
 }
