@@ -1,4 +1,5 @@
-import { request } from "node:http";
+import { once } from "node:events";
+import { request, type IncomingMessage } from "node:http";
 import { createServer, connect } from "node:net";
 import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -242,6 +243,28 @@ describe("the queue", () => {
     expect(queue.asked).toEqual([]);
   });
 
+  test.each([
+    ["limit=-1", 'limit: expected a whole number from 1 to 1000, not "-1"'],
+    ["limit=abc", 'limit: expected a whole number from 1 to 1000, not "abc"'],
+    ["limit=0", 'limit: expected a whole number from 1 to 1000, not "0"'],
+    ["id=short", 'id.0: expected a queue id (26 letters and digits), not "short"'],
+  ])("%s is told what was given and what is expected", async (query, message) => {
+    const { socket } = await start();
+
+    expect(await ask(socket, `/api/v1/queue?${query}`)).toMatchObject({ body: { error: { message } } });
+  });
+
+  test("what an act lacks is missing, and what is of another kind is said to be", async () => {
+    const { socket } = await start();
+    const told = async (body: unknown) => await ask(socket, "/api/v1/test", JSON.stringify(body));
+
+    expect(await told({ by: "kim" })).toMatchObject({ body: { error: { message: expect.stringMatching(/^to: missing; expected /) } } });
+    expect(await told({ by: "kim", to: 5 })).toMatchObject({
+      body: { error: { message: expect.stringMatching(/^to: expected .*, not 5$/) } },
+    });
+    expect(await told({ by: "kim", to: ["x"] })).toMatchObject({ body: { error: { message: expect.stringMatching(/, not this list$/) } } });
+  });
+
   test("an unknown message is a 404", async () => {
     const { socket } = await start();
 
@@ -284,6 +307,18 @@ describe("the queue", () => {
 
     expect(await ask(socket, "/api/v1/queue/delete", body)).toMatchObject({ status });
     expect(queue.asked).toEqual([]);
+  });
+
+  test("a body that is announced as too large is refused before it comes", async () => {
+    const { socket } = await start();
+    const headers = { "content-type": "application/json", "content-length": 1_000_000_000 };
+    const outgoing = request({ socketPath: socket, path: "/api/v1/queue/delete", method: "POST", headers });
+    outgoing.write("{");
+
+    const [answer] = (await once(outgoing, "response")) as [IncomingMessage];
+    outgoing.on("error", () => undefined).destroy();
+
+    expect(answer.statusCode).toBe(413);
   });
 
   test("a form of a web page is refused", async () => {

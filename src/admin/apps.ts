@@ -16,6 +16,8 @@ import type { AdminSources, Operator } from "./sources.ts";
 /** Name of who asks by the control socket on routes where nobody has to say so. */
 const SOMEBODY: Operator = { name: "control socket", declared: true };
 const MOST_NAME = 200;
+/** Characters of a value that are shown. */
+const MOST_SHOWN = 60;
 
 /**
  * Makes the application.
@@ -82,12 +84,26 @@ function checked(schema: z.ZodObject, value: unknown): unknown {
   const [issue] = result.error.issues;
   if (issue?.code === "unrecognized_keys") throw unknownKey(issue.keys[0] ?? "");
   const [key = "body"] = issue?.path ?? [];
-  const missing = issue?.code === "invalid_type" && issue.input === undefined;
-  throw new RequestFault(
-    400,
-    String(key),
-    `${issue?.path.map(String).join(".") ?? ""}: ${missing ? "missing; " : ""}${issue?.message ?? "wrong"}`,
+  const given = valueAt(value, issue?.path ?? []);
+  const wanted = issue?.message ?? "wrong";
+  const said = given === undefined ? `missing; ${wanted}` : `${wanted}${not(given)}`;
+  throw new RequestFault(400, String(key), `${issue?.path.map(String).join(".") ?? ""}: ${said}`);
+}
+
+/** What was given there. A list in a query is one text. */
+function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce(
+    (value, part) => (typeof value === "object" && value !== null ? (value as Record<PropertyKey, unknown>)[part] : value),
+    root,
   );
+}
+
+/** What was given, in short. */
+function not(given: unknown): string {
+  if (given === null) return ", not null";
+  if (typeof given === "object") return Array.isArray(given) ? ", not this list" : ", not an object";
+  const text = JSON.stringify(given);
+  return text.length <= MOST_SHOWN ? `, not ${text}` : `, not ${text.slice(0, MOST_SHOWN)}…`;
 }
 
 function unknownKey(key: string): RequestFault {

@@ -8,11 +8,13 @@ export async function readJsonObject(request: Request): Promise<Record<string, u
   if (!/^application\/json\b/i.test(request.headers.get("content-type") ?? "")) {
     throw new RequestFault(415, "content_type", "expected Content-Type application/json");
   }
+  const tooLarge = new RequestFault(413, "too_large", `a body may have at most ${MOST_BODY_BYTES} octets`);
+  if (Number(request.headers.get("content-length") ?? 0) > MOST_BODY_BYTES) throw tooLarge;
   const parts: Uint8Array[] = [];
   let length = 0;
   for await (const part of request.body ?? []) {
     length += part.byteLength;
-    if (length > MOST_BODY_BYTES) throw new RequestFault(413, "too_large", `a body may have at most ${MOST_BODY_BYTES} octets`);
+    if (length > MOST_BODY_BYTES) throw tooLarge;
     parts.push(part);
   }
   let value: unknown;
