@@ -89,18 +89,26 @@ export class Acceptor {
   /**
    * Binds all endpoints; those that another listener has bound are only looked up, for `takeOver`.
    *
+   * @param makeWay - closes what keeps an endpoint from being bound where the relay itself gives that up; false when that is nothing
    * @throws the error of the first that cannot be bound
    */
-  async start(inherited: readonly BoundSocket[] = []): Promise<void> {
+  async start(inherited: readonly BoundSocket[], makeWay: (error: unknown) => Promise<boolean>): Promise<void> {
     for (const endpoint of this.#context.listener.endpoints) {
       const known = inherited.find((socket) => isDeepStrictEqual(socket.endpoint, endpoint));
-      this.#bound.push(known ?? (await this.#bind(endpoint)));
+      this.#bound.push(known ?? (await this.#bind(endpoint, makeWay)));
     }
   }
 
-  async #bind(endpoint: Endpoint): Promise<BoundSocket> {
+  async #bind(endpoint: Endpoint, makeWay: (error: unknown) => Promise<boolean>): Promise<BoundSocket> {
     const server = createServer({ allowHalfOpen: true, noDelay: true, highWaterMark: 64 * 1024 }, (socket) => bound.owner.#accept(socket));
-    const bound: BoundSocket = { endpoint, server, address: await bind(server, endpoint), owner: this };
+    let address: AddressInfo;
+    try {
+      address = await bind(server, endpoint);
+    } catch (error) {
+      if (!(await makeWay(error))) throw error;
+      address = await bind(server, endpoint);
+    }
+    const bound: BoundSocket = { endpoint, server, address, owner: this };
     return bound;
   }
 
@@ -314,6 +322,11 @@ export class Acceptor {
 
 function ignore(): void {
   // The close event follows.
+}
+
+/** Binds what was closed where it was. @throws the error of the bind */
+export async function bindAgain({ server, endpoint, address }: BoundSocket): Promise<void> {
+  await bind(server, { ...endpoint, port: address.port });
 }
 
 async function bind(server: Server, endpoint: Endpoint): Promise<AddressInfo> {

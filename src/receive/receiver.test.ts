@@ -18,6 +18,16 @@ interface Relay {
   event<N extends EventName>(name: N): Promise<EventOf<N>>;
 }
 
+const FLOOR: ClientOptions = {
+  name: "floor",
+  networks: ["127.0.0.1"],
+  senders: ["internal"],
+  recipients: ["internal"],
+  fallbackSender: "scans@contoso.com",
+  maxMessageSizeBytes: 1_000_000,
+  priority: "normal",
+};
+
 const running: Receiver[] = [];
 afterEach(async () => {
   await Promise.all(running.splice(0).map((receiver) => receiver.stop(0)));
@@ -40,13 +50,7 @@ async function startRelay(
     listeners: [{ name: "printers", endpoints: [{ host: "127.0.0.1", port: 0 }], tls: { mode: "none" } }],
     clients: [
       {
-        name: "floor",
-        networks: ["127.0.0.1"],
-        senders: ["internal"],
-        recipients: ["internal"],
-        fallbackSender: "scans@contoso.com",
-        maxMessageSizeBytes: 1_000_000,
-        priority: "normal",
+        ...FLOOR,
         ...options.client,
       },
     ],
@@ -547,6 +551,56 @@ test("a port that is taken is an error that names the listener, and nothing stay
 
   await expect(other.start()).rejects.toThrow(
     new RegExp(`listener taken cannot be bound: .*EADDRINUSE.*; another program listens there: ss -ltnp 'sport = :\\d+' names it$`),
+  );
+});
+
+const ALL_OF = { domains: { own: ["contoso.com"], first: "contoso.com" }, clients: [FLOOR] };
+const listenerAt = (name: string, ...endpoints: { readonly host?: string; readonly port: number }[]) => ({
+  name,
+  endpoints,
+  tls: { mode: "none" as const },
+});
+
+test.each([undefined, "0.0.0.0"])(
+  "a listener is widened from one address to every one on its port (%s), and back; sessions go on",
+  async (host) => {
+    const relay = await startRelay();
+    const { port } = relay;
+    await using early = await open(relay);
+    const wide = listenerAt("printers", host === undefined ? { port } : { host, port });
+
+    await relay.receiver.update({ ...ALL_OF, listeners: [wide] });
+    await using elsewhere = await LineClient.open(port, "127.0.0.1", "127.0.0.5");
+    const greeting = await elsewhere.reply();
+    await relay.receiver.update({ ...ALL_OF, listeners: [listenerAt("printers", { host: "127.0.0.1", port })] });
+
+    await using late = await open(relay);
+    expect(greeting).toMatch(/^220 /);
+    expect(await early.say("NOOP")).toMatch(/^250 /);
+    expect(await late.say("NOOP")).toMatch(/^250 /);
+    await expect(LineClient.open(port, "127.0.0.1", "127.0.0.5")).rejects.toMatchObject({ code: "ECONNREFUSED" });
+    expect(relay.events.flatMap((event) => (event.type === "listener.closed" ? [event.address] : []))).toEqual(["127.0.0.1", host ?? "::"]);
+  },
+);
+
+test("an address that was closed for one that cannot be bound after all is bound again", async () => {
+  const [relay, other] = [await startRelay(), await startRelay()];
+  const { port } = relay;
+  const listeners = [listenerAt("printers", { port }), listenerAt("taken", { host: "127.0.0.1", port: other.port })];
+
+  await expect(relay.receiver.update({ ...ALL_OF, listeners })).rejects.toThrow(/listener taken cannot be bound: .*another program/);
+
+  await using client = await open(relay);
+  expect(await client.say("NOOP")).toMatch(/^250 /);
+  expect(relay.receiver.addresses()).toEqual([{ listener: "printers", address: "127.0.0.1", port }]);
+});
+
+test("an address of the relay itself is not called another program", async () => {
+  const relay = await startRelay();
+  const kept = listenerAt("printers", { host: "127.0.0.1", port: 0 });
+
+  await expect(relay.receiver.update({ ...ALL_OF, listeners: [kept, listenerAt("all", { port: relay.port })] })).rejects.toThrow(
+    new RegExp(`listener all cannot be bound: .*EADDRINUSE.*; the relay itself listens at 127\\.0\\.0\\.1:${relay.port}$`),
   );
 });
 

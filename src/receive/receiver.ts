@@ -1,9 +1,10 @@
 /** The receiving stage: listeners to accepted mail in the queue. Start it, stop it; everything else comes as events. */
 import { randomInt } from "node:crypto";
 import type { AddressInfo } from "node:net";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { bindRemedy } from "../platform/bind-remedy.ts";
-import { Acceptor, type BoundSocket } from "./accept.ts";
+import { Acceptor, bindAgain, type BoundSocket } from "./accept.ts";
 import { makeContext, type SharedContext } from "./contexts.ts";
 import { DEFAULT_LIMITS } from "./options.ts";
 import type { Certificates, ClientOptions, ListenerOptions, ReceiverOptions, ReceiverSettings } from "./options.ts";
@@ -56,7 +57,7 @@ export interface Receiver {
   present(listener: string, certificates: Certificates): void;
   /**
    * Takes up a reload. Connections from now on find the new clients and listeners; open sessions go on as they began. An address that a listener keeps
-   * stays bound throughout.
+   * stays bound throughout; one that stands in the way of another on its port is closed just before.
    *
    * @throws Error for networks that cannot be read or are listed twice on a listener, a certificate that does not fit, and an address that cannot be
    *   bound; nothing has changed then
@@ -109,7 +110,7 @@ class ReceivingStage implements Receiver {
   }
 
   async start(): Promise<void> {
-    await startAll(this.#acceptors, []);
+    await startAll(this.#acceptors, [], []);
     for (const acceptor of this.#acceptors) acceptor.takeOver();
     this.#inspect();
   }
@@ -158,6 +159,7 @@ class ReceivingStage implements Receiver {
     await startAll(
       fresh,
       leaving.flatMap((acceptor) => acceptor.sockets),
+      [...kept.keys()].flatMap((acceptor) => acceptor.sockets),
     );
     // From here on nothing fails.
     const { listeners, limits, domains, sizeLimit, timeZone, logSubjects } = settings;
@@ -185,17 +187,49 @@ class ReceivingStage implements Receiver {
   }
 }
 
-/** Binds what is not bound yet. When one cannot be bound, those bound before are closed again. */
-async function startAll(acceptors: readonly Acceptor[], inherited: readonly BoundSocket[]): Promise<void> {
+/** Binds what is not bound yet. When one cannot be bound, those bound before are closed again, and what was closed for them is bound again. */
+async function startAll(acceptors: readonly Acceptor[], leaving: readonly BoundSocket[], staying: readonly BoundSocket[]): Promise<void> {
+  const wanted = acceptors.flatMap(({ listener }) => listener.endpoints);
+  const going = leaving.filter(({ endpoint }) => !wanted.some((other) => isDeepStrictEqual(other, endpoint)));
+  const gone: BoundSocket[] = [];
+  // From every address to one of them, or back: the port is free only once the other one is.
+  const makeWay = async (error: unknown): Promise<boolean> => {
+    const found = inTheWay(error, going).filter((socket) => !gone.includes(socket));
+    for (const socket of found) socket.server.close();
+    gone.push(...found);
+    await nextTurn();
+    return found.length > 0;
+  };
   for (const acceptor of acceptors) {
     try {
-      await acceptor.start(inherited);
+      await acceptor.start(leaving, makeWay);
     } catch (error) {
+      const own = [...staying, ...leaving.filter((socket) => !going.includes(socket)), ...acceptors.flatMap(({ sockets }) => sockets)];
+      const [blocking] = inTheWay(error, own);
       for (const other of acceptors) other.stop();
-      const cause = error instanceof Error ? error.message : String(error);
-      throw new Error(`listener ${acceptor.listener.name} cannot be bound: ${cause}${bindRemedy(error)}`, { cause: error });
+      await nextTurn();
+      let cause = error instanceof Error ? error.message : String(error);
+      cause += blocking === undefined ? bindRemedy(error) : `; the relay itself listens at ${placeOf(blocking)}`;
+      for (const socket of gone)
+        await bindAgain(socket).catch(() => (cause += `; ${placeOf(socket)}, closed for it, is lost until a restart`));
+      throw new Error(`listener ${acceptor.listener.name} cannot be bound: ${cause}`, { cause: error });
     }
   }
+}
+
+/** Which of these keep the address from being bound that the error is about. */
+function inTheWay(error: unknown, sockets: readonly BoundSocket[]): BoundSocket[] {
+  const { code, address: wanted = "", port } = error as NodeJS.ErrnoException & { readonly address?: string; readonly port?: number };
+  if (code !== "EADDRINUSE") return [];
+  return sockets.filter(
+    ({ address }) => address.port === port && (address.address === wanted || EVERY.has(wanted) || EVERY.has(address.address)),
+  );
+}
+
+const EVERY: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
+
+function placeOf({ address: { address, family, port } }: BoundSocket): string {
+  return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 /** Short names of sessions for logs: different in each process, in order within it. */
