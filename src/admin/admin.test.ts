@@ -162,32 +162,6 @@ describe("the control socket", () => {
     expect((await stat(socket)).isFile()).toBe(true);
   });
 
-  test("a taken port is a fault of the configuration, and nothing stays bound", async () => {
-    const taken = createServer();
-    await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
-    const address = taken.address();
-    const port = typeof address === "object" && address !== null ? address.port : 0;
-
-    const starting = startAdmin({
-      listen: [{ host: "127.0.0.1", port, api: true }],
-      controlSocket: undefined,
-      queue,
-      devices: NO_DEVICES,
-      ...NO_OPERATIONS,
-      status: () => Promise.reject(new Error("not asked")),
-      ready: () => ready,
-      metricsText: () => Promise.resolve(""),
-      version: VERSION,
-      emit: () => {},
-    });
-
-    await expect(starting).rejects.toMatchObject({
-      code: "E_CONFIG",
-      message: `cannot listen on 127.0.0.1:${port}: EADDRINUSE; another program listens there: ss -ltnp 'sport = :${port}' names it`,
-    });
-    await new Promise((resolve) => taken.close(resolve));
-  });
-
   test("closing ends connections and removes the socket", async () => {
     const { socket } = await start();
     const idle = connect(socket);

@@ -2,17 +2,17 @@
 import { request, type IncomingHttpHeaders } from "node:http";
 import { connect, type Socket } from "node:net";
 import { writeFile } from "node:fs/promises";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { NO_DEVICES } from "../../test/fakes/no-devices.ts";
 import { NO_OPERATIONS } from "../../test/fakes/no-operations.ts";
 import { tempDir, type TempDir } from "../../test/support/temp-dir.ts";
 import { tokenFilePath } from "../access/token-file.ts";
 import type { Role } from "../access/token.ts";
 import { Tokens } from "../access/tokens.ts";
-import type { EventOf, PosternEvent } from "../mail/events.ts";
+import type { Emit, EventOf, PosternEvent } from "../mail/events.ts";
 import { ManualClock } from "../platform/clock.ts";
 import type { MessageView, OperatorAct } from "../queue/queue.ts";
-import { EventFeed, startAdmin, type Admin, type StatusView } from "./admin.ts";
+import { EventFeed, startAdmin, type Admin, type AdminPlace, type StatusView } from "./admin.ts";
 
 const ID = "01JD8ZQ3V5W6X7Y8Z9A0B1C2D3";
 
@@ -528,6 +528,69 @@ describe("other places while it runs", () => {
   });
 });
 
+describe("an address that is not free at the start", () => {
+  const told: PosternEvent[] = [];
+  const free = async (taken: number): Promise<void> => {
+    const owner = occupying.find(({ addresses }) => addresses[0]?.port === taken);
+    await owner?.close();
+  };
+  const toldOf = (type: PosternEvent["type"]): Promise<unknown> =>
+    vi.waitFor(() => expect(told.map((event) => event.type)).toContain(type));
+  beforeEach(() => void told.splice(0));
+
+  test("is an alert that says who has it, and is tried every 15 seconds until it is bound", async () => {
+    const { port } = await occupied();
+
+    const other = await startAnother([{ host: "127.0.0.1", port, api: true }], (event) => void told.push(event));
+    const before = [...other.addresses];
+    const raised = told.splice(0);
+    clock.advance(15_000);
+    await toldOf("alert.raised");
+    told.splice(0);
+    await free(port);
+    await vi.waitFor(() => expect(clock.pending).toBeGreaterThan(0));
+    clock.advance(15_000);
+    await toldOf("alert.cleared");
+
+    expect(before).toEqual([]);
+    expect(raised).toEqual([
+      {
+        type: "alert.raised",
+        alert: "admin.unbound",
+        subject: "admin.listen",
+        text: `admin.listen: cannot listen on 127.0.0.1:${port}: EADDRINUSE; another program listens there: ss -ltnp 'sport = :${port}' names it`,
+        remedy: expect.stringContaining("Mail goes on"),
+      },
+    ]);
+    expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200);
+    expect(other.addresses).toMatchObject([{ port }]);
+  });
+
+  test("of no interface is told with how to see those that are there", async () => {
+    await startAnother([{ host: "192.0.2.1", port: 9125, api: false }], (event) => void told.push(event));
+
+    expect(told).toMatchObject([
+      { subject: "metrics.listen", text: expect.stringContaining("EADDRNOTAVAIL; no interface of this machine") },
+    ]);
+  });
+
+  test("does not keep other changes from a reload, and is forgotten with the place", async () => {
+    const { port } = await occupied();
+    const unbound = { host: "127.0.0.1", port, api: true };
+    const other = await startAnother([unbound], (event) => void told.push(event));
+
+    (await other.prepare([unbound, { host: "127.0.0.1", port: 0, api: false }])).apply();
+    const beside = [...other.addresses];
+    const refused = other.prepare([unbound, { host: "127.0.0.1", port: admin.addresses[0]?.port ?? 0, api: false }]);
+    await expect(refused).rejects.toMatchObject({ code: "E_CONFIG" });
+    (await other.prepare([{ host: "127.0.0.1", port: 0, api: true }])).apply();
+
+    expect(beside).toHaveLength(1);
+    expect(told.at(-1)).toEqual({ type: "alert.cleared", alert: "admin.unbound", subject: "admin.listen" });
+    expect(other.addresses).toHaveLength(1);
+  });
+});
+
 const occupying: Admin[] = [];
 afterEach(async () => {
   for (const other of occupying.splice(0)) await other.close();
@@ -535,9 +598,14 @@ afterEach(async () => {
 
 /** A port that somebody else has. */
 async function occupied(): Promise<{ port: number }> {
+  const other = await startAnother([{ host: "127.0.0.1", port: 0, api: false }]);
+  return { port: other.addresses[0]?.port ?? 0 };
+}
+
+async function startAnother(listen: readonly AdminPlace[], emit: Emit = () => {}): Promise<Admin> {
   const other = await startAdmin({
     ...NO_OPERATIONS,
-    listen: [{ host: "127.0.0.1", port: 0, api: false }],
+    listen,
     controlSocket: undefined,
     queue: {
       list: () => Promise.resolve([]),
@@ -551,8 +619,9 @@ async function occupied(): Promise<{ port: number }> {
     ready: () => ({ ok: true, reasons: [] }),
     metricsText: () => Promise.resolve(""),
     version: { postern: "0", node: "0", sqlite: "0" },
-    emit: () => {},
+    clock,
+    emit,
   });
   occupying.push(other);
-  return { port: other.addresses[0]?.port ?? 0 };
+  return other;
 }

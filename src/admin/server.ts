@@ -41,7 +41,7 @@ export interface PlacesToBe {
 }
 
 export interface Admin {
-  /** Where `listen` was bound, in the same order. */
+  /** Where `listen` is bound, in the same order, without what is not bound yet. */
   readonly addresses: readonly AddressInfo[];
   /**
    * Binds what is new among other places.
@@ -55,13 +55,18 @@ export interface Admin {
   close(): Promise<void>;
 }
 
+/** The alert about a place that was not free at the start. */
+const ALERT = "admin.unbound";
+/** How long until it is tried again. */
+const AGAIN_MS = 15_000;
+
 /** Requests under way on a place that a reload took away may go on for so long. */
 const GRACE_MS = 30_000;
 
 /**
- * Starts the listeners and the control socket.
+ * Starts the listeners and the control socket. A place that cannot be bound keeps no mail out: it is an alert, and is tried again until it works.
  *
- * @throws PosternError E_CONFIG when an address cannot be bound, E_UNAVAILABLE when another daemon holds the control socket
+ * @throws PosternError E_CONFIG when the control socket cannot be bound, E_UNAVAILABLE when another daemon holds it
  */
 export async function startAdmin(options: AdminOptions): Promise<Admin> {
   const server = new AdminServer(options);
@@ -77,7 +82,8 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
 /** A place in use. */
 interface Used {
   readonly place: AdminPlace;
-  readonly bound: Bound;
+  /** undefined: not bound yet; it is tried again. */
+  readonly bound: Bound | undefined;
   readonly front: Front;
 }
 
@@ -90,6 +96,10 @@ class AdminServer implements Admin {
   #socket: Bound | undefined;
   /** What ends when the requests under way there have ended. */
   readonly #leaving = new Set<Bound>();
+  #cancel: (() => void) | undefined;
+  /** The attempts under way to bind what was not free. */
+  #trying: Promise<void> = Promise.resolve();
+  #closed = false;
 
   constructor(sources: AdminSources) {
     this.#sources = sources;
@@ -98,7 +108,14 @@ class AdminServer implements Admin {
   }
 
   async start(listen: readonly AdminPlace[], controlSocket: string | undefined): Promise<void> {
-    (await this.prepare(listen)).apply();
+    for (const place of listen) {
+      const front = new Front(this.#answerAt(place), place.tls);
+      this.#used = [...this.#used, { place, bound: await this.#bind(place, front), front }];
+    }
+    // What an earlier process could not bind may be bound by now, or wanted no more.
+    const unbound = this.#used.filter(({ bound }) => bound === undefined).map(({ place }) => keyNameOf(place));
+    for (const { alert, subject } of this.#sources.alerts.list()) if (alert === ALERT && !unbound.includes(subject)) this.#over(subject);
+    this.#plan();
     if (controlSocket === undefined) return;
     await prepareControlSocket(controlSocket);
     this.#socket = await Bound.listen(
@@ -113,7 +130,53 @@ class AdminServer implements Admin {
   }
 
   get addresses(): readonly AddressInfo[] {
-    return this.#used.flatMap(({ bound }) => bound.address ?? []);
+    return this.#used.flatMap(({ bound }) => bound?.address ?? []);
+  }
+
+  /** Binds a place, or raises the alert that it cannot be. */
+  async #bind(place: AdminPlace, front: Front): Promise<Bound | undefined> {
+    const key = keyNameOf(place);
+    try {
+      return await Bound.listen(place, front);
+    } catch (error) {
+      const what = place.api ? "the API and monitoring do not answer there" : "monitoring does not answer there";
+      this.#sources.emit({
+        type: "alert.raised",
+        alert: ALERT,
+        subject: key,
+        text: `${key}: ${describeError(error)}`,
+        remedy: `Free the address, or correct ${key} and type postern reload. Mail goes on; ${what} until it can be bound: that is tried every ${AGAIN_MS / 1000} seconds`,
+      });
+      return undefined;
+    }
+  }
+
+  #over(key: string): void {
+    this.#sources.emit({ type: "alert.cleared", alert: ALERT, subject: key });
+  }
+
+  #plan(): void {
+    this.#cancel?.();
+    if (this.#closed || this.#used.every(({ bound }) => bound !== undefined)) return;
+    this.#cancel = this.#sources.clock.after(AGAIN_MS, () => {
+      this.#trying = this.#bindRest().finally(() => this.#plan());
+    });
+  }
+
+  async #bindRest(): Promise<void> {
+    for (const { place, front } of this.#used.filter(({ bound }) => bound === undefined)) {
+      const bound = await this.#bind(place, front);
+      if (bound === undefined) continue;
+      // A reload may have given the place another front meanwhile, or taken it away.
+      const now = this.#used.find((used) => used.bound === undefined && keyOf(used.place) === keyOf(place));
+      if (now === undefined || this.#closed) {
+        await bound.close();
+        continue;
+      }
+      bound.handTo(now.front);
+      this.#used = this.#used.map((used) => (used === now ? { ...now, bound } : used));
+      this.#over(keyNameOf(place));
+    }
   }
 
   async prepare(listen: readonly AdminPlace[]): Promise<PlacesToBe> {
@@ -131,13 +194,14 @@ class AdminServer implements Admin {
         const staying = this.#used.find((used) => keyOf(used.place) === keyOf(place));
         // From every address to one of them, or back: the port is free only once the other one is.
         for (const used of going) {
-          if (used.bound.address?.port !== place.port) continue;
+          if (used.bound?.address?.port !== place.port) continue;
           stopped.set(used, place.port);
           await used.bound.stop();
         }
         const front = new Front(this.#answerAt(place), place.tls);
-        const bound = staying?.bound ?? (await Bound.listen(place, front));
-        if (staying === undefined) fresh.push(bound);
+        // One that is not bound yet is tried again as before.
+        const bound = staying === undefined ? await Bound.listen(place, front) : staying.bound;
+        if (staying === undefined && bound !== undefined) fresh.push(bound);
         next.push({ place, bound, front });
       }
     } catch (error) {
@@ -150,7 +214,7 @@ class AdminServer implements Admin {
   async #bindAgain({ place, bound, front }: Used, port: number): Promise<void> {
     const again = await Bound.listen({ host: place.host, port }, front);
     this.#leave(bound);
-    this.#used = this.#used.map((used) => (used.bound === bound ? { place, bound: again, front } : used));
+    this.#used = this.#used.map((used) => (used.front === front ? { place, bound: again, front } : used));
   }
 
   present(tls: SecureContextOptions): void {
@@ -158,23 +222,34 @@ class AdminServer implements Admin {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancel?.();
+    await this.#trying;
     await this.#sources.events.close();
-    const all = [...this.#used.map(({ bound }) => bound), ...this.#leaving, ...(this.#socket === undefined ? [] : [this.#socket])];
+    const all = [...this.#used.map(({ bound }) => bound), ...this.#leaving, this.#socket].filter((bound) => bound !== undefined);
     await Promise.all(all.map((bound) => bound.close()));
     for (const { front } of this.#used) front.close();
   }
 
   #apply(next: readonly Used[]): void {
     const before = this.#used;
-    this.#used = next;
-    for (const { bound, front } of next) bound.handTo(front);
-    for (const { bound, front } of before) {
+    // It may have been bound since it was looked at.
+    this.#used = next.map((used) => ({
+      ...used,
+      bound: used.bound ?? before.find(({ place }) => keyOf(place) === keyOf(used.place))?.bound,
+    }));
+    for (const { bound, front } of this.#used) bound?.handTo(front);
+    for (const { place, bound, front } of before) {
       front.retire();
-      if (!next.some((used) => used.bound === bound)) this.#leave(bound);
+      if (this.#used.some((used) => keyOf(used.place) === keyOf(place))) continue;
+      if (bound === undefined) this.#over(keyNameOf(place));
+      this.#leave(bound);
     }
+    this.#plan();
   }
 
-  #leave(bound: Bound): void {
+  #leave(bound: Bound | undefined): void {
+    if (bound === undefined) return;
     this.#leaving.add(bound);
     const end = async (): Promise<void> => {
       await bound.close();
@@ -197,6 +272,11 @@ class AdminServer implements Admin {
 
 function keyOf({ host, port }: AdminPlace): string {
   return `${host ?? "*"} ${port}`;
+}
+
+/** The key of the configuration that names it. */
+function keyNameOf({ api }: AdminPlace): string {
+  return api ? "admin.listen" : "metrics.listen";
 }
 
 /** The libraries and the application come with the first command: memory that a relay nobody asks does without. */

@@ -89,7 +89,7 @@ export interface Daemon {
 /**
  * Starts everything. When it resolves every listener is bound and the queue commits.
  *
- * @throws PosternError E_CONFIG for a listener that cannot be bound or a certificate that does not fit, E_SPOOL_* for the queue,
+ * @throws PosternError E_CONFIG for a listener or a control socket that cannot be bound or a certificate that does not fit, E_SPOOL_* for the queue,
  *   E_UNAVAILABLE when another daemon uses the same data_dir; nothing is left running then
  */
 export async function startDaemon(config: Config, options: DaemonOptions): Promise<Daemon> {

@@ -112,7 +112,33 @@ test("a data_dir that nobody can write to is one line with what to do, and no cr
   expect(ended.code).toBe(ended.stderr.includes("EROFS") ? 69 : 78);
 });
 
-test("a busy port is one line and exit 78", async () => {
+test("a busy port of the API or of monitoring keeps no mail out: it is an alert until the port is free", async () => {
+  await using folder = await tempDir();
+  const [first, second] = [createServer().listen(0, "127.0.0.1"), createServer().listen(0, "127.0.0.1")];
+  await Promise.all([once(first, "listening"), once(second, "listening")]);
+  const [api, metrics] = [first, second].map((server) => (server.address() as { port: number }).port);
+  const files = await writeConfig(folder.path, 25, {
+    admin: { listen: `127.0.0.1:${api}` },
+    metrics: { listen: `127.0.0.1:${metrics}` },
+  });
+
+  await using relay = await run(files);
+  await submit(relay.port, JOB);
+  const open = await postern(files.configFile, "status", "--json");
+  first.close();
+  second.close();
+  await relay.waitForEvent("alert.cleared");
+  const health = await fetch(`http://127.0.0.1:${api}/readyz`);
+
+  const { alerts } = JSON.parse(open.stdout) as { alerts: { alert: string; subject: string; text: string }[] };
+  expect(alerts.filter(({ alert }) => alert === "admin.unbound").map(({ subject, text }) => [subject, text])).toEqual([
+    ["admin.listen", expect.stringContaining(`EADDRINUSE; another program listens there: ss -ltnp 'sport = :${api}' names it`)],
+    ["metrics.listen", expect.stringContaining(`127.0.0.1:${metrics}: EADDRINUSE`)],
+  ]);
+  expect(health.status).toBe(200);
+}, 60_000);
+
+test("a busy port of a listener is one line and exit 78", async () => {
   await using folder = await tempDir();
   const other = createServer().listen(0, "127.0.0.1");
   await once(other, "listening");

@@ -100,6 +100,7 @@ export const ALERTS: Readonly<Record<string, AlertKind>> = {
   "config.reload": { severity: "warning", ends: "owner" },
   "devices.file": { severity: "warning", ends: "time" },
   "tokens.file": { severity: "warning", ends: "owner" },
+  "admin.unbound": { severity: "warning", ends: "owner" },
   "spool.failed": { severity: "critical", ends: "time" },
   "queue.old": { severity: "warning", ends: "look" },
   "disk.low": { severity: "critical", ends: "look" },
