@@ -57,6 +57,8 @@ export interface StatusView {
   readonly listeners: readonly ListenerView[];
   readonly queue: Omit<QueueStatistics, "lanes">;
   readonly upstreams: readonly UpstreamView[];
+  /** In the order in which they are tried; of each its upstreams in theirs. */
+  readonly routes: readonly { readonly name: string; readonly via: readonly string[] }[];
   /** What needs a person, the oldest first. */
   readonly alerts: readonly OpenAlert[];
   readonly residentBytes: number;

@@ -143,6 +143,7 @@ const STATUS: StatusView = {
       lastError: { at: ACCEPTED, text: "535 5.7.3 Authentication unsuccessful" },
     },
   ],
+  routes: [{ name: "default", via: ["scans"] }],
   residentBytes: 80 * 2 ** 20,
 };
 

@@ -85,6 +85,7 @@ export class View {
         slowed: slowed.get(name),
         credentialExpiresAt,
       })),
+      routes: config.routes.map(({ name, via }) => ({ name, via })),
       alerts: alerts.list(),
       residentBytes: process.memoryUsage.rss(),
     };

@@ -63,6 +63,7 @@ const Status = z
       freeBytes: z.number(),
     }),
     upstreams: list(Upstream),
+    routes: list(z.strictObject({ name: z.string(), via: list(z.string()).describe("Its upstreams, in order.") })),
     alerts: list(Alert),
     residentBytes: z.number(),
   })
