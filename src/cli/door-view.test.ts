@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { UpstreamView } from "../admin/views.ts";
 import { paceOf, renderWhy } from "./door-view.ts";
+import { renderUpstreams } from "./upstreams.ts";
 
 const minute = (remaining: number) => ({ limit: "messages_per_minute", most: 30, remaining, doors: ["scans"] }) as const;
 const day = (remaining: number) => ({ limit: "recipients_per_day", most: 9500, remaining, doors: ["scans"] }) as const;
@@ -28,4 +29,11 @@ test("a door that is held does not speak of its limits", () => {
 
   expect(renderWhy(upstream, "UTC", 0).join()).not.toContain("turn");
   expect(renderWhy({ ...upstream, trouble: undefined }, "UTC", 0)).toEqual(["", "scans", expect.stringContaining("3 wait for their turn")]);
+});
+
+test.each(["UTC", "America/New_York", "Pacific/Kiritimati"])("a secret ends on the day of the configuration, in %s too", (zone) => {
+  const ends = Date.parse("2026-12-10T00:00:00Z") + 86_400_000;
+  const upstream = { name: "scans", type: "graph", host: "h", port: 443, waiting: 0, budgets: [], credentialExpiresAt: ends };
+
+  expect(renderUpstreams([upstream as unknown as UpstreamView], zone, 0).join()).toMatch(/ 2026-12-10$/);
 });

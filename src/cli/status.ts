@@ -2,6 +2,7 @@
 import { controlSocketPath } from "../admin/control-socket.ts";
 import type { StatusView, UpstreamView } from "../admin/views.ts";
 import { PosternError } from "../mail/errors.ts";
+import { lastDayOf } from "../platform/zone.ts";
 import { isUnavailable, openControlClient } from "./control-client.ts";
 import { DOOR_COLOURS, LIMIT_WORDS, renderWhy, stateOf } from "./door-view.ts";
 import type { GlobalOptions } from "./options.ts";
@@ -74,7 +75,7 @@ function renderStatus(status: StatusView, timeZone: string, now: number): string
         upstream.type,
         formatEndpoint(upstream.host, upstream.port),
         String(upstream.waiting),
-        renderDoor(upstream, timeZone),
+        renderDoor(upstream),
       ]),
     ),
     ...status.upstreams.flatMap((upstream) => renderShut(upstream, status.alerts, timeZone, now)),
@@ -118,10 +119,10 @@ export function renderBudgets(upstreams: readonly UpstreamView[]): string[] {
 }
 
 /** The state in a word; what is behind it stands below the table. */
-function renderDoor(upstream: UpstreamView, timeZone: string): string {
+function renderDoor(upstream: UpstreamView): string {
   const state = stateOf(upstream);
   const { credentialExpiresAt } = upstream;
-  const ends = credentialExpiresAt === undefined ? "" : `, credential ends ${formatTime(credentialExpiresAt - 1, timeZone).slice(0, 10)}`;
+  const ends = credentialExpiresAt === undefined ? "" : `, credential ends ${lastDayOf(credentialExpiresAt)}`;
   return `${paint(DOOR_COLOURS[state], state)}${ends}`;
 }
 

@@ -1,11 +1,12 @@
 /** `postern upstreams`: the ways out, each with what keeps it from sending, what is left of its budget, and its last error. */
 import { controlSocketPath } from "../admin/control-socket.ts";
 import type { UpstreamView } from "../admin/views.ts";
+import { lastDayOf } from "../platform/zone.ts";
 import { DOOR_COLOURS, renderWhy, stateOf } from "./door-view.ts";
 import type { GlobalOptions } from "./options.ts";
 import { findPlaces } from "./settings.ts";
 import { askStatus, formatEndpoint, renderBudgets } from "./status.ts";
-import { formatTime, paint, print, printJson, renderTable } from "./table.ts";
+import { paint, print, printJson, renderTable } from "./table.ts";
 import { pause, terminalScreen, watch } from "./watch.ts";
 
 export interface UpstreamsOptions {
@@ -37,7 +38,7 @@ export function renderUpstreams(upstreams: readonly UpstreamView[], timeZone: st
     upstreams.map((upstream) => {
       const { name, type, host, port, waiting, credentialExpiresAt } = upstream;
       const state = stateOf(upstream);
-      const ends = credentialExpiresAt === undefined ? "" : formatTime(credentialExpiresAt - 1, timeZone).slice(0, 10);
+      const ends = credentialExpiresAt === undefined ? "" : lastDayOf(credentialExpiresAt);
       return [name, type, formatEndpoint(host, port), paint(DOOR_COLOURS[state], state), String(waiting), ends];
     }),
   );

@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { readTokenFile, tokenFilePath } from "../access/token-file.ts";
 import { describeError, PosternError } from "../mail/errors.ts";
 import { readPkcs12 } from "../platform/pkcs12.ts";
+import { lastDayOf } from "../platform/zone.ts";
 import { isWebhookAddress } from "../platform/webhook-address.ts";
 import { chainFault } from "./chain.ts";
 import type {
@@ -313,7 +314,7 @@ class Check {
 
   #dates(subject: Subject, certificate: X509Certificate): void {
     if (certificate.validFromDate.getTime() > this.#now)
-      this.#warn(subject, `the certificate is not valid before ${day(certificate.validFromDate.getTime())}`);
+      this.#warn(subject, `the certificate is not valid before ${certificate.validFromDate.toISOString().slice(0, 10)}`);
     this.#end(subject, "the certificate", certificate.validToDate.getTime());
   }
 
@@ -349,8 +350,8 @@ class Check {
 
   #end(subject: Subject, what: string, end: number): void {
     const expired: Subject = { ...subject, severity: subject.expired ?? "warning" };
-    if (end < this.#now) this.#add(expired, `${what} expired on ${day(end - 1)}: renew it`);
-    else if (end - this.#now < NEAR_MS) this.#warn(subject, `${what} expires on ${day(end - 1)}: renew it`);
+    if (end < this.#now) this.#add(expired, `${what} expired on ${lastDayOf(end)}: renew it`);
+    else if (end - this.#now < NEAR_MS) this.#warn(subject, `${what} expires on ${lastDayOf(end)}: renew it`);
   }
 }
 
@@ -378,8 +379,4 @@ function parseCertificate(pem: string): X509Certificate | undefined {
   } catch {
     return undefined;
   }
-}
-
-function day(ms: number): string {
-  return new Date(ms).toISOString().slice(0, 10);
 }

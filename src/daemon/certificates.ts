@@ -10,6 +10,7 @@ import { secretReader } from "../config/secret.ts";
 import { describeError, PosternError } from "../mail/errors.ts";
 import type { Emit } from "../mail/events.ts";
 import type { Clock } from "../platform/clock.ts";
+import { lastDayOf } from "../platform/zone.ts";
 import { ensureSelfMadeCertificate, listenerAddresses } from "../receive/certificate.ts";
 import type { CertificatePair, Certificates, Receiver } from "../receive/receiver.ts";
 import { certificatesExpireAt, certificatesFault } from "../receive/tls.ts";
@@ -179,7 +180,7 @@ export class ListenerCertificates {
       this.#emit({
         type: "alert.raised",
         ...about,
-        text: `the certificate of ${whose(entry)} expired on ${new Date(entry.expiresAt).toISOString().slice(0, 10)}; it is still shown`,
+        text: `the certificate of ${whose(entry)} expired on ${lastDayOf(entry.expiresAt)}; it is still shown`,
         remedy: "renew it and put it in the same files: it is taken from there without a restart",
       });
   }

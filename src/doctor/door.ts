@@ -2,6 +2,7 @@
 import type { ConnectorConfig, DirectSendConfig, GraphConfig, SmtpAuthConfig, UpstreamConfig } from "../config/config.ts";
 import { judgeRefusal, type Finding, type JudgeContext } from "../deliver/judge.ts";
 import { formatReply } from "../mail/reply.ts";
+import { lastDayOf } from "../platform/zone.ts";
 import type { Diagnosis, Refusal, RecipientFact } from "../upstream/upstream.ts";
 import type { DoctorFinding, Verdict } from "./finding.ts";
 import { afterAWhile, openPort } from "./remedies.ts";
@@ -120,7 +121,7 @@ function tlsFinding(door: DoorSubject, { tls, certificate }: Diagnosis): DoctorF
   const its =
     certificate === undefined
       ? ""
-      : `, certificate for ${namesOf(certificate.names)} by ${certificate.issuer.slice(0, 200)} until ${day(certificate.endsAt)}`;
+      : `, certificate for ${namesOf(certificate.names)} by ${certificate.issuer.slice(0, 200)} until ${lastDayOf(certificate.endsAt)}`;
   if (certificate?.verified === true) return said(door, "tls", "ok", `${tls}${its}, chain and name are valid`);
   return said(
     door,
@@ -129,10 +130,6 @@ function tlsFinding(door: DoorSubject, { tls, certificate }: Diagnosis): DoctorF
     `${tls}${its}; the certificate is not verified here`,
     "Set tls: required on the upstream, with ca: where the host has a certificate of your own authority",
   );
-}
-
-function day(ms: number): string {
-  return new Date(ms).toISOString().slice(0, 10);
 }
 
 // ---- token, AUTH -----------------------------------------------------------------------------------------------------------

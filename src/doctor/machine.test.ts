@@ -46,6 +46,7 @@ test("a clock that nothing can be compared with is not tested", () => {
 test.each([
   [NOW + 31 * DAY, "ok", "ends on 2026-02-05, in 31 days"],
   [NOW + 36 * 3_600_000, "warning", "ends on 2026-01-06, in 1 day"],
+  [Date.UTC(2026, 11, 11), "ok", "ends on 2026-12-10, in 339 days"],
   [NOW - 1, "fault", "ended on 2026-01-05"],
 ])("what ends at %i: %s", (endsAt, verdict, evidence) => {
   const finding = expiryFinding("expiry", "scans", "the secret", endsAt, NOW, "Make a new one");

@@ -1,4 +1,5 @@
 /** The machine that the relay runs on: its disk, its clock, the dates of what it shows and uses. */
+import { lastDayOf } from "../platform/zone.ts";
 import type { DoctorFinding } from "./finding.ts";
 
 const DAY_MS = 86_400_000;
@@ -63,7 +64,7 @@ export function clockFinding(answer: DateAnswer | undefined): DoctorFinding {
 
 /** When something ends. */
 export function expiryFinding(id: string, subject: string, what: string, endsAt: number, now: number, remedy: string): DoctorFinding {
-  const day = new Date(endsAt).toISOString().slice(0, 10);
+  const day = lastDayOf(endsAt);
   if (endsAt <= now) return { id, subject, verdict: "fault", evidence: `${what} ended on ${day}`, remedy };
   const left = Math.floor((endsAt - now) / DAY_MS);
   const evidence = `${what} ends on ${day}, in ${left} ${left === 1 ? "day" : "days"}`;

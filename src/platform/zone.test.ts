@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { dayOf, momentOf } from "./zone.ts";
+import { dayOf, lastDayOf, momentOf } from "./zone.ts";
 
 const iso = (local: string, zone: string): string => new Date(momentOf(local, zone)).toISOString();
 
@@ -27,4 +27,13 @@ describe("a time on the wall", () => {
 test("the day of a moment is the one on the wall", () => {
   expect(dayOf(Date.parse("2026-12-01T23:30:00Z"), "Europe/Paris")).toBe("2026-12-02");
   expect(dayOf(Date.parse("2026-12-01T03:30:00Z"), "America/New_York")).toBe("2026-11-30");
+});
+
+test.each([
+  ["a secret that ends with its day", "2026-12-11T00:00:00Z", "2026-12-10"],
+  ["a certificate that ends at midnight", "2025-02-01T00:00:00Z", "2025-01-31"],
+  ["a certificate that ends a second before", "2025-01-31T23:59:59Z", "2025-01-31"],
+  ["a certificate that ends by day", "2025-02-01T09:00:00Z", "2025-02-01"],
+])("the last day of %s", (_, endsAt, day) => {
+  expect(lastDayOf(Date.parse(endsAt))).toBe(day);
 });

@@ -40,6 +40,14 @@ export function dayOf(ms: number, timeZone: string): string {
   return new Date(ms + offsetAt(ms, timeZone)).toISOString().slice(0, 10);
 }
 
+/**
+ * The last day, in UTC, of what ends at a moment: of a secret whose `expires` is 2026-12-10, which ends with that day, 2026-12-10; of a certificate
+ * that ends at midnight the day before. The same wherever it is told, whatever the zone.
+ */
+export function lastDayOf(endsAt: number): string {
+  return new Date(endsAt - 1).toISOString().slice(0, 10);
+}
+
 /** Where a configuration names no zone. */
 export function systemTimeZone(): string {
   return new Intl.DateTimeFormat().resolvedOptions().timeZone;
