@@ -158,7 +158,7 @@ function judgeContext({ name, type, traits, mailbox }: Upstream, { organization 
   };
 }
 
-/** When the secret or certificate ends; undefined where that is not known, or was found out the hard way already. */
+/** When the secret, certificate or sign-in ends; undefined where that is not known, or was found out the hard way already. */
 function credentialFinding(
   { name, credentialExpiresAt }: Upstream,
   own: UpstreamConfig,
@@ -166,11 +166,23 @@ function credentialFinding(
   now: number,
 ): DoctorFinding | undefined {
   if (credentialExpiresAt === undefined) return undefined;
-  const isSecret = "credential" in own && own.credential !== undefined && "expires" in own.credential;
-  const remedy = isSecret
-    ? "Make a new secret at Entra admin center > App registrations > the application > Certificates & secrets, put its value in the secret's file, and correct expires:"
-    : "Put a new certificate and key in the files that the upstream names; upload it to the application where that signs in with it";
-  const expiry = expiryFinding("expiry", name, isSecret ? "the secret" : "the certificate", credentialExpiresAt, now, remedy);
+  const credential = "credential" in own ? own.credential : undefined;
+  const isSecret = credential !== undefined && "expires" in credential;
+  const [what, remedy] =
+    credential?.type === "device-code"
+      ? ["the sign-in, which the relay renews by itself,", `Sign in anew: postern auth login ${name}`]
+      : credential?.type === "password"
+        ? ["the password", "Set a new password, put it in the password's file, and correct expires:"]
+        : isSecret
+          ? [
+              "the secret",
+              "Make a new secret at Entra admin center > App registrations > the application > Certificates & secrets, put its value in the secret's file, and correct expires:",
+            ]
+          : [
+              "the certificate",
+              "Put a new certificate and key in the files that the upstream names; upload it to the application where that signs in with it",
+            ];
+  const expiry = expiryFinding("expiry", name, what, credentialExpiresAt, now, remedy);
   if (expiry.verdict !== "fault") return expiry;
   const of = (verdict: DoctorFinding["verdict"], ...ids: readonly string[]): boolean =>
     findings.some((finding) => finding.verdict === verdict && ids.includes(finding.id));

@@ -187,7 +187,7 @@ export interface Upstream {
    * failed that the next one does not need. Never rejects.
    */
   diagnose?(trial: Trial, signal: AbortSignal): Promise<Diagnosis>;
-  /** When the secret or certificate ends, where that is known. */
+  /** When the secret, certificate or sign-in ends, where that is known. */
   readonly credentialExpiresAt: number | undefined;
   /** Says QUIT on idle connections and ends those in use. */
   close(): Promise<void>;

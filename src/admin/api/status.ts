@@ -32,7 +32,7 @@ const Upstream = z
       .strictObject({ cause: z.string(), resumeAt: time("When it is tried again; absent: now.").optional() })
       .optional()
       .describe("Present while nothing goes out for a fault that passes."),
-    credentialExpiresAt: time("End of its secret or certificate.").optional(),
+    credentialExpiresAt: time("End of its secret, certificate or sign-in.").optional(),
     lastError: z.strictObject({ at: time("When."), text: z.string() }).optional(),
     budgets: list(
       z.strictObject({

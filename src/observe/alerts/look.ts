@@ -1,5 +1,6 @@
 /** The periodic look at how things stand: a pure function from figures to what is the matter. */
 import { PROGRAM_REPLACED } from "../../platform/program.ts";
+import { lastDayOf } from "../../platform/zone.ts";
 import type { Condition, Severity } from "./alert.ts";
 
 const HOUR_MS = 3_600_000;
@@ -66,8 +67,8 @@ export function look(snapshot: Snapshot, isOpen: (alert: string, subject: string
       ending(now, expiresAt, {
         alert: "credential.expiring",
         subject: upstream,
-        what: `the secret or certificate of upstream ${upstream}`,
-        remedy: "Make a new one, put it into its file and its last day into the configuration; docs/microsoft-365.md shows where",
+        what: `the secret, certificate or sign-in of upstream ${upstream}`,
+        remedy: `Make a new one, put it into its file and its last day into the configuration; docs/microsoft-365.md shows where. A sign-in: postern auth login ${upstream}`,
       }),
     ),
     ...certificates.map(({ name, expiresAt }) =>
@@ -143,7 +144,7 @@ function ending(now: number, expiresAt: number | undefined, { alert, subject, wh
   const leftMs = expiresAt - now;
   if (leftMs > NOTICE_MS) return undefined;
   const severity: Severity = leftMs <= DAY_MS ? "critical" : leftMs <= 7 * DAY_MS ? "warning" : "info";
-  const on = new Date(expiresAt).toISOString().slice(0, 10);
+  const on = lastDayOf(expiresAt);
   const text = leftMs <= 0 ? `${what} ended on ${on}` : `${what} ends on ${on}, in ${inWords(leftMs)}`;
   return { alert, subject, text, remedy, severity };
 }
