@@ -437,3 +437,22 @@ describe("with a password", () => {
     expect(upstream.credentialExpiresAt).toBe(1_900_000_000_000);
   });
 });
+
+test("a look at a door whose host takes the connection and says nothing finds the sign-in sound", async () => {
+  const { hop, upstream, entra } = await scene({ replies: { greeting: { silent: true } } });
+  const giveUp = new AbortController();
+
+  const looking = upstream.diagnose?.({ reversePath: "scanner@contoso.com", recipients: [] }, giveUp.signal);
+  await vi.waitFor(() => {
+    expect(hop.sessions).toHaveLength(1);
+    expect(entra.asked).toHaveLength(1);
+  });
+  giveUp.abort();
+  const found = await looking;
+
+  expect(found?.stages).toEqual([
+    { stage: "connect" },
+    { stage: "greeting", refusal: expect.objectContaining({ fault: expect.objectContaining({ code: "ABORTED" }) }) },
+    { stage: "token" },
+  ]);
+});

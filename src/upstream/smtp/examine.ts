@@ -33,6 +33,8 @@ export async function examine(
       ({ host, port, address }) => `${host}:${port}${address === undefined || address === host ? "" : ` [${address}]`}`,
     );
 
+  // Not only after a connection: a secret can be wrong as well. And at the same time: a host that swallows packets must not use up its time.
+  const signingIn = signIn?.fresh === undefined ? signIn?.login(signal) : signIn.fresh(signal);
   const connection = await opener.connect(signal, () => undefined);
   if (connection instanceof SmtpConnection) {
     for (const stage of OF_CONNECTION) if (stage !== "starttls" || connection.tlsVersion !== undefined) stages.push({ stage });
@@ -45,8 +47,7 @@ export async function examine(
     stages.push({ stage: connection.stage, refusal: connection });
   }
 
-  // Not only after a connection: a secret can be wrong as well.
-  const login = signIn?.fresh === undefined ? await signIn?.login(signal) : await signIn.fresh(signal);
+  const login = await signingIn;
   if (login !== undefined && "stage" in login) {
     stages.push({ stage: "token", refusal: login });
   } else if (login !== undefined && "token" in login) {
