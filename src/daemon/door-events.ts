@@ -1,5 +1,5 @@
 /** What doors tell of connections and sign-ins, with what they do not know themselves: what an administrator can do about it, and whose mailbox it is. */
-import { judgeRefusal } from "../deliver/judge.ts";
+import { contextOf, judgeRefusal } from "../deliver/judge.ts";
 import type { Emit, EventOf } from "../mail/events.ts";
 import { STAGES, type Upstream } from "../upstream/upstream.ts";
 
@@ -23,9 +23,8 @@ export function explained(emit: Emit, door: () => Upstream | undefined): Emit {
 
 type Failed = EventOf<"upstream.auth.failed"> | EventOf<"upstream.connect.failed">;
 
-function remedyOf({ stage: name, reply, fault }: Failed, { name: upstream, type, mailbox, traits }: Upstream): string | undefined {
+function remedyOf({ stage: name, reply, fault }: Failed, upstream: Upstream): string | undefined {
   const stage = STAGES.find((one) => one === name);
   if (stage === undefined || (reply ?? fault) === undefined) return undefined;
-  const context = { upstream, type, microsoft: traits.microsoft, mailbox, sender: "", isInternal: () => true };
-  return judgeRefusal({ stage, reply, fault }, context).remedy;
+  return judgeRefusal({ stage, reply, fault }, contextOf(upstream, { sender: "", isInternal: () => true })).remedy;
 }

@@ -13,7 +13,7 @@ import type {
   UpstreamConfig,
   UpstreamLimitsConfig,
 } from "../config/config.ts";
-import { secretReader } from "../config/secret.ts";
+import { describeSecret, secretReader } from "../config/secret.ts";
 import { describeError } from "../mail/errors.ts";
 import type { Emit } from "../mail/events.ts";
 import type { TranscriptKeeper } from "../mail/transcript.ts";
@@ -226,7 +226,7 @@ function limitsOf(limits: UpstreamLimitsConfig): UpstreamLimits {
 }
 
 function passwordOf({ username, password, expires }: PasswordCredential): PasswordLogin {
-  return { type: "password", username, password: secretReader(password), expiresAt: expires };
+  return { type: "password", username, password: secretReader(password), place: describeSecret(password), expiresAt: expires };
 }
 
 /**

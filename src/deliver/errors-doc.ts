@@ -2,7 +2,7 @@
 import { ANSWER_THEMES, ELSEWHERE } from "./answers.ts";
 import { ENTRA } from "./entra.ts";
 import { FAULTS } from "./faults.ts";
-import { heldAfterMs, type AnswerRow, type Meaning, type Outcome, type Scope } from "./meaning.ts";
+import { heldAfterMs, type AnswerRow, type FaultRow, type Meaning, type Outcome, type Scope } from "./meaning.ts";
 
 const DOOR = { retry: "upstream paused, tried again", slow: "upstream slowed down", hold: "upstream held, alarm" };
 const MAILBOX = "where each sender has a mailbox of its own: ";
@@ -76,7 +76,7 @@ function elsewhereTable(): string[] {
 const OPENING = `# What the answers of the next hop mean
 
 Generated from the tables in \`src/deliver/\` (\`answers/\`, \`faults.ts\`, \`entra.ts\`); do not edit. \`MAILBOX\` is the upstream's mailbox, \`SENDER\` the sender of the
-message, \`UPSTREAM\` the upstream's name. *No.* is the number in our catalogue of Microsoft's replies, 1 to 86; a letter tells several meanings of one number apart.
+message, \`UPSTREAM\` the upstream's name, \`AUTHORITY\` host and port of its sign-in service, \`PASSWORD-PLACE\` where its password is. *No.* is the number in our catalogue of Microsoft's replies, 1 to 86; a letter tells several meanings of one number apart.
 
 Held mail is kept and leaves by itself once the fault is repaired: an upstream and each held sender are tried again after 1, 2, 4 … minutes, at the latest after
 \`retry.max\`. \`postern queue release\` lets mail held by \`sender\` go at once. Nothing is bounced for a fault of the upstream.
@@ -98,8 +98,13 @@ Held mail is kept and leaves by itself once the fault is repaired: an upstream a
 
 /** The whole page as Markdown, ending in a line feed. */
 export function renderErrorsPage(): string {
-  const coded = (row: { readonly codes: readonly string[] }): string =>
-    row.codes.map((code) => `\`${code === "AADSTS" ? "any other" : code}\``).join(" ");
+  const coded = ({ codes, stages, doors }: FaultRow): string => {
+    const named = codes.map((code) => `\`${code === "AADSTS" ? "any other" : code}\``).join(" ");
+    const only = [stages === undefined ? "" : `at ${stages.join(", ")}`, doors === undefined ? "" : `by ${doors.join(", ")}`].filter(
+      Boolean,
+    );
+    return only.length === 0 ? named : `${named} *only ${only.join(" ")}*`;
+  };
   const lines = [
     OPENING,
     ...ANSWER_THEMES.flatMap(({ title, rows }) => ["", `## ${title}`, ""].concat(answerTable(rows))),

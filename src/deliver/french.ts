@@ -16,5 +16,5 @@ export function translated(recipient: FailedRecipient, placeholders: Placeholder
   const [cause, remedy] = french;
   // `(ECONNREFUSED: 192.0.2.1:587)` at the end of a fault's cause.
   const detail = recipient.reply === undefined ? (/ \([A-Za-z_]\w*: .*\)$/s.exec(recipient.cause)?.[0] ?? "") : "";
-  return { ...recipient, cause: `${cause}${detail}`, remedy: filledIn(remedy, placeholders) };
+  return { ...recipient, cause: `${filledIn(cause, placeholders)}${detail}`, remedy: filledIn(remedy, placeholders) };
 }

@@ -17,15 +17,42 @@ const TO = ["a@contoso.com", "b@contoso.com"];
 const delivery = { recipients: TO };
 
 describe("faults", () => {
-  test.each([...FAULTS, ...ENTRA.slice(0, -1)].flatMap((row) => row.codes.map((code) => [code, row] as const)))(
-    "%s is judged by its row",
-    (code, row) => {
-      const finding = judgeRefusal(fault("connect", code, "detail"), MICROSOFT);
+  const ROWS = [...FAULTS, ...ENTRA.slice(0, -1)].flatMap((row) => row.codes.map((code) => [code, row.id, row] as const));
+  test.each(ROWS)("%s is judged by the row %s", (code, id, { stages = ["connect"], doors = ["smtp-auth"] }) => {
+    for (const stage of stages) {
+      const finding = judgeRefusal(fault(stage, code, "detail"), { ...MICROSOFT, type: doors[0] ?? "smtp-auth" });
 
-      expect(finding.id).toBe(row.id);
+      expect(finding.id).toBe(id);
       expect(finding.cause).toContain(code);
-    },
-  );
+      expect(`${finding.cause} ${finding.remedy}`).not.toMatch(/AUTHORITY|PASSWORD-PLACE|^None/);
+    }
+  });
+
+  test("a sign-in service that cannot be reached is named, and not the next hop", () => {
+    const signInFrom = { authority: "login.partner.microsoftonline.cn:443" };
+    const of = (code: string) => judgeRefusal(fault("token", code), { ...MICROSOFT, signInFrom });
+
+    for (const code of ["ECONNREFUSED", "TIMEOUT", "ENOTFOUND", "NOT_TLS", "CERTIFICATE"]) {
+      expect(of(code).cause).toContain("sign-in service login.partner.microsoftonline.cn:443");
+      expect(of(code).remedy).toContain("login.partner.microsoftonline.cn:443");
+      expect(of(code).remedy).not.toMatch(/starttls|next hop|host and port/);
+    }
+  });
+
+  test("what is wrong with a smart host is told in its words", () => {
+    const context = { ...SMART_HOST, signInFrom: { password: "file /etc/postern/secrets/smart-host" } };
+
+    expect(judgeRefusal(refused("auth", "535 5.7.8 Error: authentication failed"), context).remedy).toContain(
+      "credential.username of upstream onprem) or the password (file /etc/postern/secrets/smart-host)",
+    );
+    expect(judgeRefusal(fault("auth", "NO_AUTH_OFFERED"), context).remedy).not.toContain("office365");
+    expect(judgeRefusal(fault("connect", "NOT_TLS"), context).remedy).toContain("tls: required");
+  });
+
+  test("a host that takes the connection and says nothing is not one that cannot be reached", () => {
+    expect(judgeRefusal(fault("greeting", "TIMEOUT"), SMART_HOST).remedy).toContain("curl -v telnet://HOST:PORT");
+    expect(judgeRefusal(fault("connect", "TIMEOUT"), SMART_HOST).id).toBe("timed-out");
+  });
 });
 
 test("a refusal at MAIL that quotes the failed sign-in is judged by the quoted reason", () => {

@@ -3,7 +3,7 @@
  * decides so. Pure and table-driven: `answers.ts` and `faults.ts` say what each answer means, the rules at the end say what the rest does.
  */
 import { formatReply, parseReply, type Reply } from "../mail/reply.ts";
-import { describeFault, type AttemptFacts, type Refusal, type Stage, type UpstreamType } from "../upstream/upstream.ts";
+import { describeFault, type AttemptFacts, type Refusal, type Stage, type Upstream, type UpstreamType } from "../upstream/upstream.ts";
 import { ANSWERS } from "./answers.ts";
 import { ENTRA } from "./entra.ts";
 import { FAULTS } from "./faults.ts";
@@ -20,8 +20,18 @@ export interface JudgeContext {
   readonly mailbox: string | undefined;
   /** Reverse-path; fills SENDER in remedies. */
   readonly sender: string;
+  /** Where its sign-in comes from; fills AUTHORITY and PASSWORD-PLACE in remedies. */
+  readonly signInFrom?: Upstream["signInFrom"];
   /** True for recipients in the organization's domains. */
   readonly isInternal: (address: string) => boolean;
+}
+
+/** What is known of a door, for its judge. */
+export function contextOf(
+  { name, type, traits, mailbox, signInFrom }: Pick<Upstream, "name" | "type" | "traits" | "mailbox" | "signInFrom">,
+  { sender, isInternal }: Pick<JudgeContext, "sender" | "isInternal">,
+): JudgeContext {
+  return { upstream: name, type, microsoft: traits.microsoft, mailbox, signInFrom, sender, isInternal };
 }
 
 /** A refusal with its meaning, its remedy filled in, and the detail of a fault in its cause. */
@@ -164,11 +174,13 @@ const CORRUPT: Meaning = {
     "The disk or its controller damaged it: check the machine, ask for the scan again, then postern queue bounce QUEUEID (the sender is told) or postern queue delete QUEUEID",
 };
 
-function meaningOfFault(fault: { readonly code: string; readonly detail: string }, stage: Stage): Meaning {
+function meaningOfFault(fault: { readonly code: string; readonly detail: string }, stage: Stage, type: UpstreamType): Meaning {
   if (fault.code === "E_CONTENT_CORRUPT") return CORRUPT;
   const before = BEFORE_MAIL.has(stage);
   const row: FaultRow | undefined =
-    FAULTS.find((candidate) => candidate.codes.includes(fault.code)) ??
+    FAULTS.find(
+      ({ codes, stages, doors }) => codes.includes(fault.code) && stages?.includes(stage) !== false && doors?.includes(type) !== false,
+    ) ??
     ENTRA.find((candidate) => candidate.codes.includes(fault.code)) ??
     (isEntraRefusal(fault) ? ENTRA.at(-1) : undefined);
   const cause = `${row?.cause ?? (before ? "the next hop cannot be used" : "the delivery broke off")} (${describeFault(fault, 300)})`;
@@ -178,7 +190,9 @@ function meaningOfFault(fault: { readonly code: string; readonly detail: string 
       outcome: "retry",
       scope: before ? "upstream" : "message",
       cause,
-      remedy: "None: it is tried again",
+      remedy: before
+        ? "Check host and port of the upstream, and what stands on the way to it; it is tried again by itself"
+        : "None: it is tried again",
     };
   // A fault of the network in the middle of a session says little about the next session; the next connect will tell.
   if (!before && row.scope === "upstream" && row.outcome === "retry") return { ...row, cause, scope: "message" };
@@ -209,16 +223,23 @@ function filled(remedy: string, placeholder: string, address: string | undefined
   return address !== undefined && /^[\w.+-]+@[\w.-]+$/.test(address) ? remedy.replaceAll(placeholder, address) : remedy;
 }
 
+/** The sign-in service of nearly everybody. */
+const AUTHORITY = "login.microsoftonline.com:443";
+
 /** What stands in a remedy's placeholders. */
 export interface Placeholders {
   readonly mailbox: string | undefined;
   readonly sender: string;
   readonly upstream: string;
+  readonly signInFrom?: Upstream["signInFrom"];
 }
 
-/** A remedy with what is known in place of `MAILBOX`, `SENDER` and `UPSTREAM`. */
-export function filledIn(remedy: string, { mailbox, sender, upstream }: Placeholders): string {
-  const named = remedy.replaceAll("UPSTREAM", () => upstream);
+/** A remedy with what is known in place of `MAILBOX`, `SENDER`, `UPSTREAM`, `AUTHORITY` and `PASSWORD-PLACE`. */
+export function filledIn(remedy: string, { mailbox, sender, upstream, signInFrom }: Placeholders): string {
+  const named = remedy
+    .replaceAll("UPSTREAM", () => upstream)
+    .replaceAll("AUTHORITY", () => signInFrom?.authority ?? AUTHORITY)
+    .replaceAll("PASSWORD-PLACE", () => signInFrom?.password ?? "credential.password");
   return filled(filled(named, "MAILBOX", mailbox), "SENDER", sender);
 }
 
@@ -241,14 +262,16 @@ export function judgeRefusal(refusal: Refusal, context: JudgeContext, othersOuts
     reply !== undefined
       ? meaningOfReply(reply, stage, othersOutsideAccepted, context)
       : fault !== undefined
-        ? meaningOfFault(fault, stage)
+        ? meaningOfFault(fault, stage, context.type)
         : { ...SILENT, scope: BEFORE_MAIL.has(stage) ? ("upstream" as const) : ("message" as const) };
   // With a mailbox of each sender's own, the mailbox is the sender.
   const mailbox = context.mailbox ?? (meaning.scope === "mailbox" ? context.sender : undefined);
-  const remedy = filledIn(meaning.remedy, { mailbox, sender: context.sender, upstream: context.upstream });
+  const { upstream, sender, signInFrom } = context;
+  const remedy = filledIn(meaning.remedy, { mailbox, sender, upstream, signInFrom });
   // How long the other side asks us to wait is better knowledge than the table's.
   const wait = retryAfterMs !== undefined && (meaning.outcome === "slow" || meaning.outcome === "retry") ? { waitMs: retryAfterMs } : {};
-  return { ...meaning, ...wait, scope: reachOf(meaning, stage, context), remedy, stage, reply };
+  const cause = meaning.cause.replaceAll("AUTHORITY", () => signInFrom?.authority ?? AUTHORITY);
+  return { ...meaning, ...wait, scope: reachOf(meaning, stage, context), cause, remedy, stage, reply };
 }
 
 type Settling = Exclude<Verdict, { readonly kind: "next" }>;

@@ -15,7 +15,7 @@ import { ClaimsInHand, LEASE_MS } from "./claims-in-hand.ts";
 import type { DoorTrouble } from "./door.ts";
 import type { DoorGauge } from "./door-board.ts";
 import { DoorKeeper } from "./door-keeper.ts";
-import { isBeforeMail, judge, judgeRefusal, type JudgeContext, type Judgement } from "./judge.ts";
+import { contextOf, isBeforeMail, judge, judgeRefusal, type JudgeContext, type Judgement } from "./judge.ts";
 import type { LaneOptions } from "./lane-options.ts";
 import { writeOutcome, type AttemptedBy } from "./outcome-writer.ts";
 import { SecondTries } from "./second-tries.ts";
@@ -543,10 +543,9 @@ export class Lane {
   }
 
   #context(sender: string): JudgeContext {
-    const { name, type, mailbox, traits } = this.#upstream;
     const { domains } = this.#options.reports;
     const isInternal = (address: string): boolean => isInternalDomain(splitAddress(address).domain, domains);
-    return { upstream: name, type, microsoft: traits.microsoft, mailbox, sender, isInternal };
+    return contextOf(this.#upstream, { sender, isInternal });
   }
 
   async #write(claim: Claim, settled: Settled, attempted: AttemptedBy, isSenderTrial: boolean): Promise<void> {

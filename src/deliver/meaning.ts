@@ -34,7 +34,10 @@ export interface Meaning {
   readonly holdAfterMs?: number;
   /** What happened, in a few plain words. */
   readonly cause: string;
-  /** What to do about it. `MAILBOX`, `SENDER` and `UPSTREAM` (the door's name) are filled in where they are known. */
+  /**
+   * What to do about it. `MAILBOX`, `SENDER`, `UPSTREAM` (the door's name), `AUTHORITY` (host and port of its sign-in service; in a cause too) and
+   * `PASSWORD-PLACE` (where its password is) are filled in where they are known.
+   */
   readonly remedy: string;
   /** Status of the report where the next hop gave none (RFC 3463). */
   readonly status?: string;
@@ -78,6 +81,10 @@ export interface AnswerRow extends Meaning {
 export interface FaultRow extends Meaning {
   /** `Refusal.fault.code`, any of them; `AADSTS` alone stands for every number that no other row has. */
   readonly codes: readonly string[];
+  /** Only at these stages. */
+  readonly stages?: readonly Stage[];
+  /** Only doors of these types. */
+  readonly doors?: readonly UpstreamType[];
 }
 
 export const SECONDS = 1_000;

@@ -2,6 +2,7 @@
 import { isInternalDomain, isNonAscii, sameAddress, splitAddress } from "../mail/address.ts";
 import type { Envelope } from "../mail/message.ts";
 import type { Claim, GeneratedMessage } from "../queue/queue.ts";
+import type { Upstream } from "../upstream/upstream.ts";
 import type { Report, ReportHeader } from "../dsn/envelope.ts";
 import { buildReport } from "../dsn/report.ts";
 import type { FailedRecipient } from "../dsn/status.ts";
@@ -28,6 +29,8 @@ export interface ReportDoors {
   readonly route: (envelope: Envelope, recipient: string) => string;
   /** The only sender that a lane's door lets through, where there is one. */
   readonly mailboxOf: (lane: string) => string | undefined;
+  /** Where the sign-in of the upstream of a lane comes from. */
+  readonly signInOf?: ((lane: string) => Upstream["signInFrom"]) | undefined;
   /** Mailboxes of all doors. */
   readonly mailboxes: readonly string[];
 }

@@ -150,6 +150,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
     const doors: ReportDoors = {
       route: (envelope: Envelope, recipient: string) => router.usual(envelope, recipient),
       mailboxOf: (lane: string) => upstreams.get(lane)?.mailbox,
+      signInOf: (lane: string) => upstreams.get(lane)?.signInFrom,
       get mailboxes() {
         return [...upstreams.values()].flatMap((upstream) => upstream.mailbox ?? []);
       },

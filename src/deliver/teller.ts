@@ -134,9 +134,8 @@ export class Teller {
     const { message } = claim;
     const now = clock.now();
     const mailbox = doors.mailboxOf(claim.lane);
-    const said = recipients.map((recipient) =>
-      reports.language === "en" ? recipient : translated(recipient, { mailbox, sender: message.reversePath, upstream: claim.lane }),
-    );
+    const known = { mailbox, sender: message.reversePath, upstream: claim.lane, signInFrom: doors.signInOf?.(claim.lane) };
+    const said = recipients.map((recipient) => (reports.language === "en" ? recipient : translated(recipient, known)));
     const entry: SummaryEntry = {
       queueId: message.queueId,
       sender: message.reversePath,

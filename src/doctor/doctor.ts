@@ -3,7 +3,7 @@
  * at once, because a blocked port takes its time; what is said comes in the order of the configuration.
  */
 import type { Config, UpstreamConfig } from "../config/config.ts";
-import type { JudgeContext } from "../deliver/judge.ts";
+import { contextOf, type JudgeContext } from "../deliver/judge.ts";
 import { describeError } from "../mail/errors.ts";
 import { isInternalDomain, splitAddress } from "../mail/address.ts";
 import type { Reply } from "../mail/reply.ts";
@@ -143,19 +143,16 @@ function filledIn(finding: DoctorFinding, own: UpstreamConfig, seenAt: string | 
     "credential" in own && own.credential !== undefined && "client_id" in own.credential ? own.credential.client_id : undefined;
   let remedy = finding.remedy;
   if (seenAt !== undefined) remedy = remedy.replaceAll("-SenderIPAddresses ADDRESS", `-SenderIPAddresses ${seenAt}`);
+  if ("host" in own && own.host !== undefined) remedy = remedy.replaceAll("HOST:PORT", `${own.host}:${own.port}`);
   if (clientId !== undefined && /^[\w-]+$/.test(clientId)) remedy = remedy.replaceAll("CLIENT-ID", clientId);
   return { ...finding, remedy };
 }
 
-function judgeContext({ name, type, traits, mailbox }: Upstream, { organization }: Config): JudgeContext {
-  return {
-    upstream: name,
-    type,
-    microsoft: traits.microsoft,
-    mailbox,
-    sender: mailbox ?? organization.default_sender,
+function judgeContext(upstream: Upstream, { organization }: Config): JudgeContext {
+  return contextOf(upstream, {
+    sender: upstream.mailbox ?? organization.default_sender,
     isInternal: (address) => isInternalDomain(splitAddress(address).domain, organization.domains),
-  };
+  });
 }
 
 /** When the secret, certificate or sign-in ends; undefined where that is not known, or was found out the hard way already. */

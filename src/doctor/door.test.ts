@@ -71,6 +71,12 @@ describe("name, port, TLS", () => {
     expect(findings[2]?.remedy).not.toBe("");
   });
 
+  test.each(["TIMEOUT", "ABORTED"])("%s at the greeting: how to see what swallows it", (code) => {
+    const [finding] = faults(doorFindings(subject(HOST), found({}, fault("greeting", code))));
+
+    expect(finding).toMatchObject({ id: "tls", remedy: expect.stringContaining("curl -v telnet://") });
+  });
+
   test("TLS that nobody verifies, and none at all, are warnings; as configured it is well", () => {
     const tlsOf = (config: UpstreamConfig, part: Partial<Diagnosis>) =>
       doorFindings(subject(config), found(part)).find(({ id }) => id === "tls");

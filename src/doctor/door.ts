@@ -64,7 +64,10 @@ function evidenceOf({ reply, fault, stage }: Refusal, finding: Finding): string 
 }
 
 function judged(door: DoorSubject, id: string, refusal: Refusal, remedy?: (finding: Finding) => string): DoctorFinding {
-  const finding = judgeRefusal(refusal, door.judging);
+  // We gave up waiting: as if it had timed out.
+  const late = refusal.reply === undefined && (refusal.fault === undefined || refusal.fault.code === "ABORTED");
+  const meant = late ? { ...refusal, fault: { code: "TIMEOUT", detail: "nothing came back in time" } } : refusal;
+  const finding = judgeRefusal(meant, door.judging);
   return said(door, id, "fault", evidenceOf(refusal, finding), remedy?.(finding) ?? finding.remedy);
 }
 

@@ -7,6 +7,7 @@ import type { GraphNetwork, HttpTimeouts } from "./graph/http.ts";
 import { GraphUpstream } from "./graph/upstream.ts";
 import type { GraphMailbox } from "./graph/prepare.ts";
 import type { OAuthCredential } from "./oauth/credential.ts";
+import { authorityPlace } from "./oauth/authority.ts";
 import { entraClient } from "./oauth/entra.ts";
 import type { EntraOptions } from "./oauth/entra.ts";
 import { signInReporter } from "./oauth/sign-in-reporter.ts";
@@ -74,6 +75,7 @@ export function createGraphUpstream(options: GraphOptions): Upstream {
     httpTo,
     largeMessages: options.largeMessages,
     tokens: new TokenSource(entra.fetch, clock),
+    signInFrom: { authority: authorityPlace(authority) },
     credentialExpiresAt: entra.credentialExpiresAt,
     keepFresh: keepAlive === undefined ? undefined : () => keepAlive(signInReporter(name, emit)),
     place: `${hostname}:${port === "" ? 443 : port}`,

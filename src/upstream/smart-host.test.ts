@@ -496,6 +496,12 @@ describe("TLS", () => {
     expect(facts).toMatchObject({ tls: "TLSv1.3", accepted: { code: 250 } });
   });
 
+  test("implicit: a port that speaks STARTTLS is told apart from TLS that fails", async () => {
+    const { upstream } = await scene({ tls: good }, { tls: "implicit", ca: [authority.ca] });
+
+    expect((await upstream.attempt(mail(), never)).refusal).toMatchObject({ stage: "connect", fault: { code: "NOT_TLS" } });
+  });
+
   test.each(["required", "implicit"] as const)("%s: a name that does not fit is refused", async (mode) => {
     const tls = { ...authority.issue(["other.example"]), mode: mode === "implicit" ? ("implicit" as const) : ("starttls" as const) };
     const { hop, upstream } = await scene({ tls }, { tls: mode, ca: [authority.ca] });

@@ -33,7 +33,7 @@ export interface SmartHostOptions {
   readonly tls: TlsMode;
   /** Name for EHLO. */
   readonly ehloName: string;
-  readonly credential?: Pick<PasswordLogin, "username" | "password"> | undefined;
+  readonly credential?: Pick<PasswordLogin, "username" | "password" | "place"> | undefined;
   readonly sender?: SenderPolicy | undefined;
   /** Further root certificates, PEM. */
   readonly ca?: readonly string[] | undefined;
@@ -66,6 +66,7 @@ export function createSmartHostUpstream(options: SmartHostOptions): Upstream {
     keep: { ...SMART_HOST_KEEP, ...options.keep },
     timeouts: { ...DEFAULT_TIMEOUTS, ...options.timeouts },
     signIn: credential === undefined ? undefined : passwordSignIn({ type: "password", ...credential }),
+    signInFrom: { password: credential?.place },
     credentialExpiresAt: () => undefined,
     clock: options.clock,
     emit: options.emit,

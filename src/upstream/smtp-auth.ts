@@ -2,6 +2,7 @@
 import type { Emit } from "../mail/events.ts";
 import type { TranscriptKeeper } from "../mail/transcript.ts";
 import type { Clock } from "../platform/clock.ts";
+import { authorityPlace } from "./oauth/authority.ts";
 import { entraClient } from "./oauth/entra.ts";
 import type { EntraOptions } from "./oauth/entra.ts";
 import type { OAuthCredential } from "./oauth/credential.ts";
@@ -78,6 +79,8 @@ export function createSmtpAuthUpstream(options: SmtpAuthOptions): Upstream {
     keep: { ...MICROSOFT_KEEP, ...options.keep },
     timeouts: { ...DEFAULT_TIMEOUTS, ...options.timeouts },
     signIn,
+    signInFrom:
+      options.credential.type === "password" ? { password: options.credential.place } : { authority: authorityPlace(options.authority) },
     credentialExpiresAt,
     watch,
     clock: options.clock,

@@ -290,6 +290,19 @@ export const SIGN_IN: readonly AnswerRow[] = [
     ],
   },
   {
+    id: "smart-host-password",
+    from: "any",
+    doors: ["smart-host"],
+    stages: ["auth"],
+    codes: [535],
+    outcome: "hold",
+    scope: "upstream",
+    cause: "the smart host does not accept user name and password",
+    remedy:
+      "Correct the user name (credential.username of upstream UPSTREAM) or the password (PASSWORD-PLACE): what the smart host knows must stand there",
+    examples: [["auth", "535 5.7.8 Error: authentication failed"]],
+  },
+  {
     id: "authentication-required",
     from: "any",
     codes: [530],

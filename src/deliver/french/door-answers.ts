@@ -8,6 +8,10 @@ const SEND_AS = `Add-RecipientPermission -Identity SENDER -Trustee MAILBOX -Acce
 const SPF = "v=spf1 ip4:ADRESSE include:spf.protection.outlook.com ~all";
 
 const CONNEXION: Readonly<Record<string, Translation>> = {
+  "smart-host-password": [
+    "le smart host n'accepte pas le nom d'utilisateur et le mot de passe",
+    "Corrigez le nom d'utilisateur (credential.username de l'upstream UPSTREAM) ou le mot de passe (PASSWORD-PLACE) : ce que connaît le smart host doit s'y trouver",
+  ],
   "smtp-auth-off-tenant": [
     "SMTP AUTH est désactivé pour l'organisation",
     "Activez-le pour cette seule boîte : Set-CASMailbox -Identity MAILBOX -SmtpClientAuthenticationDisabled $false",

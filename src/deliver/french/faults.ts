@@ -27,8 +27,27 @@ export const FRENCH_FAULTS: Readonly<Record<string, Translation>> = {
     "le message enregistré ne correspond plus à sa somme de contrôle et n'est pas envoyé",
     "Le disque ou son contrôleur l'a endommagé : vérifiez la machine, redemandez la numérisation, puis postern queue bounce QUEUEID (l'expéditeur est averti) ou postern queue delete QUEUEID",
   ],
-  "door-fault": ["le serveur suivant est inutilisable", "Rien : une nouvelle tentative a lieu"],
+  "door-fault": [
+    "le serveur suivant est inutilisable",
+    "Vérifiez host et port de l'upstream, et ce qui se trouve sur le chemin ; une nouvelle tentative a lieu d'elle-même",
+  ],
   fault: ["la remise a été interrompue", "Rien : une nouvelle tentative a lieu"],
+  "authority-unreachable": [
+    "le service d'authentification AUTHORITY est injoignable",
+    "Cette machine doit joindre le service d'authentification, AUTHORITY : vérifiez la résolution de noms, le pare-feu et network.proxy ; rien d'autre n'est à faire, le courrier part dès que possible",
+  ],
+  "authority-tls": [
+    "le service d'authentification AUTHORITY ne parle pas TLS avec nous",
+    "openssl s_client -connect AUTHORITY montre ce qui y répond : un pare-feu ou un proxy le fait peut-être à sa place ; sinon corrigez authority de l'upstream",
+  ],
+  "authority-certificate": [
+    "le certificat du service d'authentification AUTHORITY n'est pas valable",
+    "Si un pare-feu inspecte TLS, exemptez AUTHORITY, ou nommez l'autorité de certification du pare-feu dans ca de l'upstream",
+  ],
+  silent: [
+    "le serveur suivant accepte la connexion et ne répond pas à temps",
+    "Un pare-feu laisse peut-être passer TCP et avale SMTP : curl -v telnet://HOST:PORT sur cette machine doit montrer une ligne 220 en quelques secondes ; sinon exemptez le port de l'inspection, ou corrigez host et port de l'upstream. Le courrier part dès que possible",
+  ],
   unreachable: ["le serveur suivant est injoignable", RESEAU],
   "name-unknown": ["le nom du serveur suivant ne peut être résolu", RESEAU],
   "timed-out": ["le serveur suivant n'a pas répondu à temps", RESEAU],
@@ -45,9 +64,21 @@ export const FRENCH_FAULTS: Readonly<Record<string, Translation>> = {
     "le certificat du serveur suivant n'est pas valable",
     "Si un pare-feu inspecte TLS, exemptez ce port ; si le certificat vient de votre propre autorité, nommez-la dans ca de l'upstream ; sinon mettez dans host le nom du certificat",
   ],
+  "not-tls": [
+    "le port ne commence pas par TLS : il parle STARTTLS, ou aucun TLS",
+    "Mettez tls: required sur l'upstream (STARTTLS), ou nommez le port qui commence par TLS, souvent 465",
+  ],
+  "https-failed": [
+    "la négociation TLS a échoué",
+    "openssl s_client -connect HOST:PORT montre ce qui y répond : un pare-feu ou un proxy le fait peut-être à la place de Microsoft",
+  ],
   "tls-failed": [
     "la négociation TLS a échoué",
     "Le serveur suivant doit parler TLS 1.2 ou mieux : openssl s_client -starttls smtp -connect HOST:PORT montre ce qu'il propose",
+  ],
+  "no-auth-at-smart-host": [
+    "le smart host ne propose aucune authentification utilisable",
+    "Beaucoup de serveurs ne proposent AUTH qu'après TLS, ou sur un autre port : port: 587 avec tls: required, ou 465 avec tls: implicit. Si le serveur se fie à l'adresse de cette machine, retirez credential de l'upstream",
   ],
   "no-auth-offered": [
     "le serveur suivant ne propose aucune authentification utilisable",
@@ -125,7 +156,7 @@ export const FRENCH_FAULTS: Readonly<Record<string, Translation>> = {
   ],
   "token-endpoint-trouble": [
     "le service de jetons a des difficultés",
-    "Patientez ; un proxy répond peut-être à sa place : vérifiez que login.microsoftonline.com est joignable",
+    "Patientez ; un proxy répond peut-être à sa place : vérifiez que AUTHORITY est joignable",
   ],
   "content-unreadable": ["une erreur de notre côté", "Le journal donne les détails ; une nouvelle tentative a lieu"],
   "secret-wrong": ["Entra : le secret client est faux (souvent son id collé au lieu de sa valeur)", SECRET],

@@ -29,6 +29,7 @@ export interface GraphUpstreamOptions extends PrepareRules {
   readonly traits: DoorTraits;
   readonly http: GraphHttp;
   readonly tokens: TokenSource;
+  readonly signInFrom?: Upstream["signInFrom"];
   readonly credentialExpiresAt: () => number | undefined;
   /** Keeps the sign-in fresh in the background where it needs that; the returned function ends it. */
   readonly keepFresh?: (() => () => void) | undefined;
@@ -50,6 +51,7 @@ export class GraphUpstream implements Upstream {
   readonly limits: UpstreamLimits;
   readonly traits: DoorTraits;
   readonly mailbox: string | undefined;
+  readonly signInFrom: Upstream["signInFrom"];
   readonly #options: GraphUpstreamOptions;
   readonly #stopKeeping: (() => void) | undefined;
   readonly #requests: TokenRequests;
@@ -59,6 +61,7 @@ export class GraphUpstream implements Upstream {
     this.limits = options.limits;
     this.traits = options.traits;
     this.mailbox = options.mailbox.kind === "one" ? options.mailbox.address : undefined;
+    this.signInFrom = options.signInFrom;
     this.#options = options;
     this.#requests = new TokenRequests({ ...options, upstream: options.name });
     this.#stopKeeping = options.keepFresh?.();
@@ -100,8 +103,8 @@ export class GraphUpstream implements Upstream {
   /** Token and connection, like a probe: the right to send shows in nothing but a message that was sent. */
   async diagnose(_trial: Trial, signal: AbortSignal): Promise<Diagnosis> {
     const { http, tokens, place } = this.#options;
-    const unconnected = await http.tryConnection(signal);
-    const token = await orAborted("token", tokens.fresh(), signal);
+    // At the same time: a host that swallows packets must not use up the time of the sign-in.
+    const [unconnected, token] = await Promise.all([http.tryConnection(signal), orAborted("token", tokens.fresh(), signal)]);
     const refused = "stage" in token ? token : undefined;
     return {
       stages: [

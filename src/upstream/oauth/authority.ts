@@ -16,6 +16,12 @@ export function authorityOf(url: string): {
   return { authority, knownAuthorities: [new URL(authority).host], authorityMetadata: JSON.stringify(metadataOf(authority)) };
 }
 
+/** Host and port of an authority, for people. */
+export function authorityPlace(url: string): string {
+  const { hostname, port } = new URL(url);
+  return `${hostname}:${port === "" ? 443 : port}`;
+}
+
 /** No retries of its own, and not a word of what it does: its log could hold what must not be logged. */
 export function quietSystem(networkClient: INetworkModule, logLevel: LogLevel): NodeSystemOptions {
   return { networkClient, disableInternalRetries: true, loggerOptions: { piiLoggingEnabled: false, logLevel, loggerCallback: () => {} } };

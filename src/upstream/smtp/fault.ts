@@ -7,7 +7,7 @@ import type { Refusal, Stage } from "../upstream.ts";
  * A fault of the connection: a stable code and our words for it. Codes besides those of the system (`ECONNREFUSED`, `ENOTFOUND` …):
  *
  * `TIMEOUT` no answer in time · `RESET` connection lost · `NO_STARTTLS` TLS wanted and not offered · `CERTIFICATE` chain or name not
- * accepted · `TLS` handshake failed · `NO_AUTH_OFFERED` no mechanism that we can use · `CLEARTEXT_AUTH` a password would have gone over
+ * accepted · `TLS` handshake failed · `NOT_TLS` what came instead of a handshake is no TLS · `NO_AUTH_OFFERED` no mechanism that we can use · `CLEARTEXT_AUTH` a password would have gone over
  * a line without verified TLS · `TOO_LARGE` over the SIZE that the server announced · `NO_SMTPUTF8` an address it cannot take ·
  * `INVALID_ADDRESS` an address that cannot be written in a command · `CONTENT` (or the code of a PosternError) our own content could not
  * be read · `PROTOCOL` an answer that makes no sense · `ABORTED` we were told to stop.
@@ -54,6 +54,7 @@ export function faultOf(error: unknown): Fault {
   if (code === "ETIMEDOUT" || code === "ERR_SOCKET_CONNECTION_TIMEOUT") return { code: "TIMEOUT", detail: named };
   if (LOST_CODES.has(code) || code === "ECONNECTION" || code === "ESOCKET") return { code: "RESET", detail: named };
   if (code === "EPROTOCOL") return { code: "PROTOCOL", detail };
+  if (code === "ERR_SSL_WRONG_VERSION_NUMBER") return { code: "NOT_TLS", detail: named };
   if (code === "ETLS" || code === "EPROTO" || code.startsWith("ERR_SSL") || code.startsWith("ERR_TLS"))
     return { code: "TLS", detail: named };
   return { code, detail: named };

@@ -8,6 +8,8 @@ export interface PasswordLogin {
   readonly type: "password";
   readonly username: string;
   readonly password: () => Promise<string>;
+  /** Where the password is, for people: `file …`. */
+  readonly place?: string | undefined;
   /** From the configuration, ms since the epoch. */
   readonly expiresAt?: number | undefined;
 }

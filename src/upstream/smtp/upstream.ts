@@ -18,6 +18,7 @@ export interface SmtpUpstreamOptions extends OpeningOptions {
   readonly traits: DoorTraits;
   readonly mailbox: string | undefined;
   readonly keep: KeepLimits;
+  readonly signInFrom?: Upstream["signInFrom"];
   readonly credentialExpiresAt: () => number | undefined;
   /** Called with a function that lets no connection opened until then be used again; what it returns is called at the end. */
   readonly watch?: ((renew: () => void) => () => void) | undefined;
@@ -30,6 +31,7 @@ export class SmtpUpstream implements Upstream {
   readonly limits: UpstreamLimits;
   readonly traits: DoorTraits;
   readonly mailbox: string | undefined;
+  readonly signInFrom: Upstream["signInFrom"];
   readonly #options: SmtpUpstreamOptions;
   readonly #opener: ConnectionOpener;
   readonly #pool: ConnectionPool;
@@ -41,6 +43,7 @@ export class SmtpUpstream implements Upstream {
     this.limits = options.limits;
     this.traits = options.traits;
     this.mailbox = options.mailbox;
+    this.signInFrom = options.signInFrom;
     this.#options = options;
     const opener = (this.#opener = new ConnectionOpener(options));
     this.#pool = new ConnectionPool({
