@@ -28,7 +28,9 @@ export interface UpstreamView {
   /** Present while the door is closed. */
   readonly hold: LaneHold | undefined;
   /** Present while nothing goes out for a fault that passes: unreachable, throttled. `resumeAt` undefined: being tried now. */
-  readonly trouble: { readonly cause: string; readonly resumeAt: number | undefined } | undefined;
+  readonly trouble:
+    | { readonly cause: string; readonly remedy: string | undefined; readonly since: number; readonly resumeAt: number | undefined }
+    | undefined;
   readonly credentialExpiresAt: number | undefined;
   /** What went wrong with it last since the start, verbatim where it was a reply; mail may have gone out since. */
   readonly lastError: { readonly at: number; readonly text: string } | undefined;

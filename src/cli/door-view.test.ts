@@ -24,7 +24,7 @@ test("a door that is held does not speak of its limits", () => {
     name: "scans",
     waiting: 3,
     budgets: [minute(0)],
-    trouble: { cause: "busy", resumeAt: undefined },
+    trouble: { cause: "busy", remedy: "Wait", since: 0, resumeAt: undefined },
   } as unknown as UpstreamView;
 
   expect(renderWhy(upstream, "UTC", 0).join()).not.toContain("turn");
@@ -36,4 +36,16 @@ test.each(["UTC", "America/New_York", "Pacific/Kiritimati"])("a secret ends on t
   const upstream = { name: "scans", type: "graph", host: "h", port: 443, waiting: 0, budgets: [], credentialExpiresAt: ends };
 
   expect(renderUpstreams([upstream as unknown as UpstreamView], zone, 0).join()).toMatch(/ 2026-12-10$/);
+});
+
+test("a door that is paused says for how long, and what to do about it, as one that is held does", () => {
+  const trouble = { cause: "the next hop cannot be reached", remedy: "Check the firewall", since: 0, resumeAt: undefined };
+  const upstream = { name: "scans", waiting: 3, budgets: [], trouble } as unknown as UpstreamView;
+
+  expect(renderWhy(upstream, "UTC", 7 * 60_000)).toEqual([
+    "",
+    "scans",
+    "  paused for 7m: the next hop cannot be reached; being tried now",
+    "  remedy: Check the firewall",
+  ]);
 });

@@ -46,7 +46,8 @@ export function renderWhy(upstream: UpstreamView, timeZone: string, now: number)
     if (hold.remedy !== undefined) lines.push(`remedy: ${harmless(hold.remedy, 1000)}`);
   } else if (trouble !== undefined) {
     const again = trouble.resumeAt === undefined ? "being tried now" : `tried again ${formatTime(trouble.resumeAt, timeZone)}`;
-    lines.push(`paused: ${harmless(trouble.cause)}; ${again}`);
+    lines.push(`paused for ${formatDuration(now - trouble.since)}: ${harmless(trouble.cause)}; ${again}`);
+    if (trouble.remedy !== undefined) lines.push(`remedy: ${harmless(trouble.remedy, 1000)}`);
   } else if (slowed !== undefined) {
     lines.push(`throttled: 1/${Math.round(1 / slowed.factor)} of its rate, more by and by until ${formatTime(slowed.until, timeZone)}`);
   }

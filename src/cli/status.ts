@@ -128,11 +128,14 @@ function renderDoor(upstream: UpstreamView): string {
 
 /** Why a door is not up, or its mail waits all the same. What the alert about it says already is not said again. */
 function renderShut(upstream: UpstreamView, alerts: StatusView["alerts"], timeZone: string, now: number): string[] {
-  const { hold } = upstream;
-  const told = alerts.some(
-    ({ alert, subject, remedy }) => alert === "upstream.held" && subject === upstream.name && remedy === hold?.remedy,
-  );
-  return renderWhy({ ...upstream, lastError: undefined, hold: hold && told ? { ...hold, remedy: undefined } : hold }, timeZone, now);
+  const { name, hold, trouble } = upstream;
+  const told = (kind: string, said: string | undefined): boolean =>
+    alerts.some(({ alert, subject, remedy }) => alert === kind && subject === name && remedy === said);
+  const shown = {
+    hold: hold && told("upstream.held", hold.remedy) ? { ...hold, remedy: undefined } : hold,
+    trouble: trouble && told("upstream.unreachable", trouble.remedy) ? { ...trouble, remedy: undefined } : trouble,
+  };
+  return renderWhy({ ...upstream, ...shown, lastError: undefined }, timeZone, now);
 }
 
 export function formatEndpoint(host: string, port: number): string {

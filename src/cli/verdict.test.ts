@@ -5,7 +5,7 @@ import { verdictOf } from "./verdict.ts";
 type Looked = Parameters<typeof verdictOf>[0];
 
 const HOLD = { since: 0, cause: "secret expired", closedBy: undefined, nextProbeAt: 0, probes: 0 };
-const TROUBLE = { cause: "ECONNREFUSED", resumeAt: 1 };
+const TROUBLE = { cause: "ECONNREFUSED", remedy: undefined, since: 0, resumeAt: 1 };
 
 function upstream(name: string, what: Partial<UpstreamView> = {}): UpstreamView {
   return {

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config, SyslogConfig, WebhookConfig } from "../config/config.ts";
 import { secretReader } from "../config/secret.ts";
+import type { DoorTrouble } from "../deliver/door.ts";
 import type { Emit } from "../mail/events.ts";
 import { Alerts } from "../observe/alerts/alerts.ts";
 import type { Figures, Ways } from "../observe/alerts/alerts.ts";
@@ -66,8 +67,10 @@ async function authorities(files: readonly string[]): Promise<string[]> {
 export function figuresOf(
   { oldestAcceptedAt, freeBytes, upstreams, certificates }: GaugeSnapshot,
   tokens: Figures["tokens"],
+  troubles: ReadonlyMap<string, DoorTrouble>,
   floorBytes: number,
 ): Figures {
   const credentials = upstreams.map(({ name, credentialExpiresAt }) => ({ upstream: name, expiresAt: credentialExpiresAt }));
-  return { oldestAcceptedAt, freeBytes, floorBytes, credentials, certificates, tokens, programReplaced: isProgramReplaced() };
+  const doors = [...troubles].map(([upstream, { cause, remedy, slow, since, metAt }]) => ({ upstream, cause, remedy, slow, since, metAt }));
+  return { oldestAcceptedAt, freeBytes, floorBytes, doors, credentials, certificates, tokens, programReplaced: isProgramReplaced() };
 }

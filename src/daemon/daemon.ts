@@ -220,7 +220,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   observer.watch(() => view.gauges());
   // That the tokens cannot be read is an alert of its own.
   const knownTokens = async () => await tokens.list().catch(() => undefined);
-  alerts.start(async () => figuresOf(await view.gauges(), await knownTokens(), inForce.config.queue.min_free));
+  alerts.start(async () => figuresOf(await view.gauges(), await knownTokens(), view.troubles(), inForce.config.queue.min_free));
   starting.started(() => alerts.end());
   const admin = await startAdmin({
     listen: adminPlaces(config, certificates),

@@ -1,5 +1,6 @@
 /** What metrics and `postern status` look at. */
-import type { Readiness, StatusView } from "../admin/admin.ts";
+import type { Readiness, StatusView, UpstreamView } from "../admin/admin.ts";
+import type { DoorTrouble } from "../deliver/door.ts";
 import type { Deliverer } from "../deliver/scheduler.ts";
 import type { Devices } from "../devices/devices.ts";
 import type { Alerts } from "../observe/alerts/alerts.ts";
@@ -52,6 +53,11 @@ export class View {
     };
   }
 
+  /** Doors that let nothing out for the moment. */
+  troubles(): ReadonlyMap<string, DoorTrouble> {
+    return this.#sources.deliverer.troubles();
+  }
+
   async status(): Promise<StatusView> {
     const { queue, alerts, lastErrors, deliverer, upstreams, receiver, ready, startedAt } = this.#sources;
     const { config } = this.#sources.inForce;
@@ -77,7 +83,7 @@ export class View {
         waiting: laneOf(name)?.waiting ?? 0,
         nextDueAt: laneOf(name)?.nextDueAt,
         hold: laneOf(name)?.hold,
-        trouble: troubles.get(name),
+        trouble: troubleView(troubles.get(name)),
         lastError: lastErrors.of(name),
         budgets: budgets
           .filter(({ doors }) => doors.includes(name))
@@ -90,4 +96,10 @@ export class View {
       residentBytes: process.memoryUsage.rss(),
     };
   }
+}
+
+function troubleView(trouble: DoorTrouble | undefined): UpstreamView["trouble"] {
+  if (trouble === undefined) return undefined;
+  const { cause, remedy, since, resumeAt } = trouble;
+  return { cause, remedy, since, resumeAt };
 }

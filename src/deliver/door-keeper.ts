@@ -127,7 +127,7 @@ export class DoorKeeper {
     if (door.kind === "unclear") {
       // A trial must prove something; time-outs in the middle of a message do not.
       if (this.#door.state.kind === "trial" && current && judgement.verdicts.some((verdict) => verdict.kind === "retry"))
-        this.#pause("the trial message got no answer");
+        this.#pause("the trial message got no answer", undefined);
       return judgement;
     }
     const lasting = this.#door.lasted(door.finding.id, heldAfterMs(door.finding), this.#options.clock.now());
@@ -151,15 +151,15 @@ export class DoorKeeper {
     const { finding } = door;
     if (door.kind === "slow") {
       const now = clock.now();
-      const until = this.#door.slow(now, finding.waitMs ?? 60_000, finding.cause, fallbackAfterMs);
+      const until = this.#door.slow(now, finding.waitMs ?? 60_000, fallbackAfterMs, finding.cause, finding.remedy);
       this.#budget.throttled(clock.monotonic());
       emit({ type: "upstream.throttled", upstream: this.#upstream, waitMs: until - now, reply: finding.reply });
       if (this.#door.isShut) this.#options.doorChanged(this.#upstream);
-    } else this.#pause(finding.cause);
+    } else this.#pause(finding.cause, finding.remedy);
   }
 
-  #pause(cause: string): void {
-    const resumeAt = this.#door.pause(this.#options.clock.now(), cause);
+  #pause(cause: string, remedy: string | undefined): void {
+    const resumeAt = this.#door.pause(this.#options.clock.now(), cause, remedy);
     this.#options.emit({ type: "upstream.paused", upstream: this.#upstream, cause, resumeAt });
     this.#options.doorChanged(this.#upstream);
   }

@@ -18,9 +18,18 @@ export type DoorState =
 /** A door that lets nothing out for the moment. */
 export interface DoorTrouble {
   readonly cause: string;
+  readonly remedy: string | undefined;
+  /** The other side asks for a slower pace; else it cannot be used. */
+  readonly slow: boolean;
+  /** When it began, and when it was met last, without a success between, in ms since the epoch. */
+  readonly since: number;
+  readonly metAt: number;
   /** When it is tried again; undefined while that is under way. */
   readonly resumeAt: number | undefined;
 }
+
+/** Why a door waits. */
+type Why = Pick<DoorTrouble, "cause" | "remedy" | "slow" | "since" | "metAt">;
 
 const OPEN: DoorState = { kind: "open" };
 const TRIAL: DoorState = { kind: "trial" };
@@ -35,11 +44,9 @@ export class Door {
   #state: DoorState = OPEN;
   /** Changes with each closing. What an attempt says that began before the last one is old news. */
   #generation = 0;
-  #cause: string | undefined;
+  #why: Why | undefined;
   /** It waits because it cannot be reached, or has asked for a slower pace for too long. */
   #shut = false;
-  /** Since when it has only asked for a slower pace; undefined after a success. */
-  #slowSince: number | undefined;
   /** Pauses or throttlings since it last worked. */
   #failures = 0;
   /** Rows of the table that turn into a hold when they last: since when each was seen without a success. */
@@ -56,8 +63,8 @@ export class Door {
 
   /** Why it waits, or waited before the trial that is on; undefined when it is open or held. */
   get trouble(): DoorTrouble | undefined {
-    if (this.#cause === undefined || (this.#state.kind !== "waiting" && this.#state.kind !== "trial")) return undefined;
-    return { cause: this.#cause, resumeAt: this.opensAt };
+    if (this.#why === undefined || (this.#state.kind !== "waiting" && this.#state.kind !== "trial")) return undefined;
+    return { ...this.#why, resumeAt: this.opensAt };
   }
 
   /** Held, unreachable or throttled for long: mail that has another door takes that one. A door that is throttled for a while keeps its mail. */
@@ -77,34 +84,33 @@ export class Door {
 
   works(): void {
     this.#failures = 0;
-    this.#slowSince = undefined;
+    this.#why = undefined;
     if (this.#since.size > 0) this.#since.clear();
     if (this.#state.kind === "trial" || this.#state.kind === "waiting") this.#state = OPEN;
   }
 
   /** A transient fault. @returns when to try again */
-  pause(now: number, cause: string): number {
+  pause(now: number, cause: string, remedy?: string): number {
     this.#shut = true;
-    return this.#wait(now, cause, Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#failures, 20)));
+    return this.#wait(now, { cause, remedy, slow: false }, Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#failures, 20)));
   }
 
   /**
    * Throttled.
    *
-   * @param patienceMs - once it has done nothing else for so long it is shut: one message at a time, minutes apart, would never take what waits
+   * @param patienceMs - once it has not worked for so long it is shut: one message at a time, minutes apart, would never take what waits
    * @returns when to try again
    */
-  slow(now: number, waitMs: number, cause: string, patienceMs: number): number {
-    this.#slowSince ??= now;
-    const left = this.#slowSince + patienceMs - now;
+  slow(now: number, waitMs: number, patienceMs: number, cause: string, remedy?: string): number {
+    const left = (this.#why?.since ?? now) + patienceMs - now;
     this.#shut = left <= 0;
     const wait = Math.max(waitMs, Math.min(LONGEST_SLOW_MS, waitMs * 2 ** Math.min(this.#failures, 20)));
     // Asked once more when the patience ends, and not only when the doubled wait does.
-    return this.#wait(now, cause, left > 0 ? Math.min(wait, Math.max(waitMs, left)) : wait);
+    return this.#wait(now, { cause, remedy, slow: true }, left > 0 ? Math.min(wait, Math.max(waitMs, left)) : wait);
   }
 
-  #wait(now: number, cause: string, waitMs: number): number {
-    this.#cause = cause;
+  #wait(now: number, why: Pick<Why, "cause" | "remedy" | "slow">, waitMs: number): number {
+    this.#why = { ...why, since: this.#why?.since ?? now, metAt: now };
     this.#failures += 1;
     this.#generation += 1;
     this.#state = { kind: "waiting", until: now + waitMs };
@@ -123,7 +129,7 @@ export class Door {
 
   release(): void {
     this.#failures = 0;
-    this.#slowSince = undefined;
+    this.#why = undefined;
     this.#since.clear();
     this.#generation += 1;
     this.#state = OPEN;

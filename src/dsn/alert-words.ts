@@ -30,6 +30,7 @@ const EN: AlertWords = {
   closing: "What is open now, and what to do about it: postern status",
   kinds: {
     "upstream.held": "A way out is closed by a fault that needs hands. Its mail waits, or goes by the next way.",
+    "upstream.unreachable": "A way out has let nothing out for 15 minutes or more. Its mail waits, or goes by the next way.",
     "upstream.sign-in": "The sign-in of a way out cannot be renewed. Mail still leaves with the one before.",
     "upstream.certificate": "The new certificate of a way out does not fit. The one before stays in use.",
     "upstream.configuration": "A file that a way out needs cannot be read.",
@@ -68,6 +69,8 @@ const FR: AlertWords = {
   closing: "Ce qui est ouvert en ce moment, et que faire : postern status",
   kinds: {
     "upstream.held": "Une sortie est fermée par un défaut à réparer. Son courrier attend, ou passe par la sortie suivante.",
+    "upstream.unreachable":
+      "Rien n'est parti par une sortie depuis 15 minutes ou plus. Son courrier attend, ou passe par la sortie suivante.",
     "upstream.sign-in": "L'authentification d'une sortie ne peut pas être renouvelée. Le courrier part encore avec la précédente.",
     "upstream.certificate": "Le nouveau certificat d'une sortie ne convient pas. Le précédent reste utilisé.",
     "upstream.configuration": "Un fichier dont une sortie a besoin ne peut pas être lu.",

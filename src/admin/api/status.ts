@@ -29,7 +29,12 @@ const Upstream = z
     nextDueAt: time("The next attempt.").optional(),
     hold: Hold.optional().describe("Present while it is held."),
     trouble: z
-      .strictObject({ cause: z.string(), resumeAt: time("When it is tried again; absent: now.").optional() })
+      .strictObject({
+        cause: z.string(),
+        remedy: z.string().optional(),
+        since: time("Since when."),
+        resumeAt: time("When it is tried again; absent: now.").optional(),
+      })
       .optional()
       .describe("Present while nothing goes out for a fault that passes."),
     credentialExpiresAt: time("End of its secret, certificate or sign-in.").optional(),

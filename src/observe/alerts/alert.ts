@@ -87,6 +87,7 @@ export interface AlertKind {
 /** All kinds; docs/alerts.md says what to do about each. One that is missing here is taken for a `warning` that ends with time. */
 export const ALERTS: Readonly<Record<string, AlertKind>> = {
   "upstream.held": { severity: "critical", ends: "owner" },
+  "upstream.unreachable": { severity: "warning", ends: "look" },
   "upstream.sign-in": { severity: "warning", ends: "owner" },
   "upstream.certificate": { severity: "warning", ends: "owner" },
   "upstream.configuration": { severity: "warning", ends: "owner" },

@@ -14,6 +14,7 @@ const CALM: Figures = {
   oldestAcceptedAt: undefined,
   freeBytes: 1e12,
   floorBytes: 1,
+  doors: [],
   credentials: [],
   certificates: [],
   tokens: [],

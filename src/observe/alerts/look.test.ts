@@ -14,6 +14,7 @@ const CALM: Snapshot = {
   oldestAcceptedAt: undefined,
   freeBytes: 10 * GIB,
   floorBytes: GIB,
+  doors: [],
   credentials: [],
   certificates: [],
   tokens: [],
@@ -45,6 +46,21 @@ test("a disk near its floor, below it, and trembling between", () => {
   expect(found({ freeBytes: 2.1 * GIB }, ["disk.low"])).toHaveLength(1);
   expect(found({ freeBytes: 2.2 * GIB }, ["disk.low"])).toEqual([]);
   expect([...look({ ...CALM, freeBytes: Infinity }, () => true).unknown]).toEqual(["disk.low"]);
+});
+
+test("a door that has not worked for 15 minutes; where no mail came to prove it, and right after a start, nothing is said", () => {
+  const door = { upstream: "scans", cause: "the next hop cannot be reached (ECONNREFUSED)", remedy: "Check the firewall", slow: false };
+  const met = (forMs: number, agoMs = 0) => ({ since: NOW - agoMs - forMs, metAt: NOW - agoMs });
+
+  expect(found({ doors: [{ ...door, ...met(15 * 60_000 - 1) }] })).toEqual([]);
+  expect(found({ doors: [{ ...door, ...met(0, 5 * HOUR) }] })).toEqual([]);
+  expect(found({ doors: [{ ...door, ...met(20 * 60_000) }] })).toEqual([
+    "upstream.unreachable scans undefined: upstream scans has not worked for 20 minutes, its mail waits, or goes by the next upstream of its route: the next hop cannot be reached (ECONNREFUSED)",
+  ]);
+  expect(found({ doors: [{ ...door, slow: true, ...met(3 * HOUR) }] })[0]).toContain(
+    "upstream scans has been slowed down by the other side, and let nothing out, for 3 hours",
+  );
+  expect(look({ ...CALM, countedMs: 19 * 60_000 }, () => true).unknown).toContain("upstream.unreachable");
 });
 
 test.each([

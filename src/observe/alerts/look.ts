@@ -12,6 +12,10 @@ const VERY_OLD_MS = DAY_MS;
 const NOTICE_MS = 30 * DAY_MS - HOUR_MS;
 /** Once low, space must be this much above what made it so before all is well again: a figure that trembles is one alert. */
 const DISK_SLACK = 1.1;
+/** A door that has let nothing out for so long did not just meet a restart or a busy moment. */
+const SHUT_MS = 15 * 60_000;
+/** A door waits five minutes at most before it is tried again: only after this is it known what became of one before the start. */
+const LEARNED_MS = SHUT_MS + 5 * 60_000;
 /** Connections of strangers within an hour from which on somebody should look: one misconfigured device tries every few minutes. */
 const MANY_REFUSED = 20;
 const FEW_REFUSED = 5;
@@ -25,6 +29,18 @@ export interface TokenFigures {
   readonly lastUsedAt?: number | undefined;
 }
 
+/** A door that lets nothing out for the moment, and is not held. */
+export interface DoorFigures {
+  readonly upstream: string;
+  readonly cause: string;
+  readonly remedy?: string | undefined;
+  /** It is asked for a slower pace; else it cannot be used. */
+  readonly slow: boolean;
+  /** First and last met, without a success between. */
+  readonly since: number;
+  readonly metAt: number;
+}
+
 /** Figures of one moment. Times in ms since the epoch, sizes in octets. */
 export interface Snapshot {
   readonly now: number;
@@ -33,6 +49,7 @@ export interface Snapshot {
   readonly freeBytes: number;
   /** Below it no mail is accepted. */
   readonly floorBytes: number;
+  readonly doors: readonly DoorFigures[];
   readonly credentials: readonly { readonly upstream: string; readonly expiresAt: number | undefined }[];
   readonly certificates: readonly { readonly name: string; readonly expiresAt: number }[];
   /** Tokens of the API; undefined while they cannot be read. */
@@ -57,11 +74,13 @@ export function look(snapshot: Snapshot, isOpen: (alert: string, subject: string
   const { now, credentials, certificates, tokens } = snapshot;
   const unknown = new Set<string>();
   if (tokens === undefined) unknown.add("token.expiring");
+  if (snapshot.countedMs < LEARNED_MS) unknown.add("upstream.unreachable");
   const refused = refusedDevices(snapshot, isOpen("devices.refused", "unlisted"), unknown);
   const conditions = [
     oldMail(snapshot),
     lowDisk(snapshot, isOpen("disk.low", "queue"), unknown),
     refused,
+    ...snapshot.doors.map((door) => unreachable(now, door)),
     snapshot.programReplaced ? { alert: "program.replaced", subject: "program", ...PROGRAM_REPLACED } : undefined,
     ...credentials.map(({ upstream, expiresAt }) =>
       ending(now, expiresAt, {
@@ -93,6 +112,19 @@ function oldMail({ now, oldestAcceptedAt }: Snapshot): Condition | undefined {
     text: `the oldest mail has waited for ${inWords(ageMs)}`,
     remedy: "postern queue list shows what waits and why, postern status which upstream is closed",
     severity: ageMs > VERY_OLD_MS ? "critical" : "warning",
+  };
+}
+
+function unreachable(now: number, { upstream, cause, remedy, slow, since, metAt }: DoorFigures): Condition | undefined {
+  // Where no mail came since, nobody knows how it is now.
+  if (metAt - since < SHUT_MS) return undefined;
+  const what = slow ? "has been slowed down by the other side, and let nothing out," : "has not worked";
+  const fallback = "its mail waits, or goes by the next upstream of its route";
+  return {
+    alert: "upstream.unreachable",
+    subject: upstream,
+    text: `upstream ${upstream} ${what} for ${inWords(now - since)}, ${fallback}: ${cause}`,
+    remedy: remedy ?? "postern upstreams and postern doctor say more",
   };
 }
 
