@@ -77,6 +77,14 @@ describe("name, port, TLS", () => {
     expect(finding).toMatchObject({ id: "tls", remedy: expect.stringContaining("curl -v telnet://") });
   });
 
+  test("a smart host that offers no AUTH is no matter of an hour", () => {
+    const stages = [...CONNECTED.map((stage) => ({ stage })), { stage: "auth", refusal: fault("auth", "NO_AUTH_OFFERED") } as const];
+
+    const [finding] = faults(doorFindings(subject(HOST), found({ stages })));
+
+    expect(finding).toMatchObject({ id: "auth", remedy: expect.stringMatching(/remove credential from the upstream$/) });
+  });
+
   test("TLS that nobody verifies, and none at all, are warnings; as configured it is well", () => {
     const tlsOf = (config: UpstreamConfig, part: Partial<Diagnosis>) =>
       doorFindings(subject(config), found(part)).find(({ id }) => id === "tls");

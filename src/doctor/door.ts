@@ -167,6 +167,8 @@ function signInFindings(
 function refusedSignIn(door: DoorSubject, { token }: Diagnosis, refused: Refusal, finding: Finding): DoctorFinding {
   const { config, name } = door;
   const evidence = evidenceOf(refused, finding);
+  // Only Microsoft takes its time.
+  if (config.type === "smart-host") return said(door, "auth", "fault", evidence, finding.remedy);
   if (finding.id !== UNEXPLAINED || config.type !== "smtp-auth" || token === undefined)
     return said(door, "auth", "fault", evidence, afterAWhile(finding.remedy));
   const right = neededRight(config)?.name ?? "";

@@ -54,7 +54,7 @@ export function faultOf(error: unknown): Fault {
   if (code === "ETIMEDOUT" || code === "ERR_SOCKET_CONNECTION_TIMEOUT") return { code: "TIMEOUT", detail: named };
   if (LOST_CODES.has(code) || code === "ECONNECTION" || code === "ESOCKET") return { code: "RESET", detail: named };
   if (code === "EPROTOCOL") return { code: "PROTOCOL", detail };
-  if (code === "ERR_SSL_WRONG_VERSION_NUMBER") return { code: "NOT_TLS", detail: named };
+  if (code === "ERR_SSL_WRONG_VERSION_NUMBER") return { code: "NOT_TLS", detail: "what came back is no TLS (wrong version number)" };
   if (code === "ETLS" || code === "EPROTO" || code.startsWith("ERR_SSL") || code.startsWith("ERR_TLS"))
     return { code: "TLS", detail: named };
   return { code, detail: named };
