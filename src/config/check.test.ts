@@ -98,6 +98,10 @@ describe("a secret", () => {
     ],
     ["{ env: NOWHERE }", "door p.yaml:18:15 upstreams.scans.credential.secret: environment variable NOWHERE is not set"],
     [
+      "{ credential: entra-secret }",
+      "warning p.yaml:18:15 upstreams.scans.credential.secret: warning: systemd credential entra-secret is not checkable here: systemd passes it to the service only",
+    ],
+    [
       "{ credential: entra }",
       "warning p.yaml:18:15 upstreams.scans.credential.secret: warning: systemd credential entra is not checkable here: systemd passes it to the service only",
     ],

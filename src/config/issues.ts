@@ -5,6 +5,7 @@ import { formatKey } from "./finding.ts";
 import type { KeyPath } from "./finding.ts";
 import { nearest } from "./nearest.ts";
 import { NAME_EXPECTED, SECRET_EXPECTED } from "./schema/fields.ts";
+import { isAboveSecret, mayHoldSecret } from "./secret-places.ts";
 
 type Issue = z.core.$ZodIssue;
 
@@ -16,14 +17,6 @@ export interface Objection {
   /** As shown, with what might be a secret left out. */
   readonly key: string;
   readonly message: string;
-}
-
-/** Keys whose value is never shown, whatever is wrong with it, along with everything below them. */
-const SECRET_KEYS = new Set(["secret", "password", "passphrase", "credential", "proxy", "webhook"]);
-
-/** True when the value at the path may be a secret, or may have been mixed up with one. */
-export function mayHoldSecret(path: KeyPath): boolean {
-  return path.some((part) => typeof part === "string" && (SECRET_KEYS.has(part) || /secret|pass|token/i.test(part)));
 }
 
 /**
@@ -40,7 +33,7 @@ function objectionsOf(issue: Issue, prefix: KeyPath, root: unknown, knownKeys: (
   const path: KeyPath = [...prefix, ...issue.path.map((part) => (typeof part === "symbol" ? String(part) : part))];
   const seen = valueAt(root, path);
   if (seen === UNREADABLE) return [];
-  if (issue.code === "unrecognized_keys") return issue.keys.map((key) => unknownKey([...path, key], knownKeys(path)));
+  if (issue.code === "unrecognized_keys") return issue.keys.map((key) => unknownKey([...path, key], valueAt(seen, [key]), knownKeys(path)));
   if (issue.code === "invalid_key")
     return [{ path, atKey: true, key: formatKey(path.slice(0, -1)), message: issue.issues[0]?.message ?? NAME_EXPECTED }];
   if (issue.code === "invalid_union") {
@@ -91,13 +84,14 @@ function wrongType(path: KeyPath, seen: unknown, options: readonly unknown[]): O
   };
 }
 
-function unknownKey(path: KeyPath, known: readonly string[]): Objection {
+function unknownKey(path: KeyPath, value: unknown, known: readonly string[]): Objection {
   const key = String(path.at(-1));
   const near = nearest(key, known);
   const parent = path.slice(0, -1);
   const tail = near === undefined ? `; known here: ${known.join(", ")}` : `; did you mean ${near}?`;
   // A colon that is missing or misplaced can turn a secret into a key.
-  const safe = near !== undefined || (/^[a-z][a-z_]{0,31}$/.test(key) && !mayHoldSecret(parent));
+  const mixedUp = mayHoldSecret(parent) || (value === null && isAboveSecret(parent));
+  const safe = near !== undefined || (/^[a-z][a-z_]{0,31}$/.test(key) && !mixedUp);
   const shown = safe ? formatKey(path) : formatKey(parent);
   return { path, atKey: true, key: shown, message: `unknown key${tail}` };
 }
@@ -105,12 +99,20 @@ function unknownKey(path: KeyPath, known: readonly string[]): Objection {
 /** What was seen, cut and on one line; nothing where it may be a secret. */
 function not(path: KeyPath, seen: unknown): string {
   if (mayHoldSecret(path)) return "";
+  if (isAboveSecret(path) && typeof seen !== "object") return "";
   if (seen === null) return ", not nothing";
   if (Array.isArray(seen)) return ", not a list";
   if (typeof seen === "object") return ", not keys below it";
   const text = JSON.stringify(seen) ?? "";
-  if (typeof seen === "string" && (/-----BEGIN/.test(seen) || seen.length > 100)) return "";
-  return `, not ${text.replace(/[^\x20-\x7e]/g, (letter) => `\\u{${letter.codePointAt(0)?.toString(16) ?? ""}}`)}`;
+  // With a key in it, it is what follows a quote that nobody closed.
+  if (typeof seen === "string" && (/-----BEGIN|:\s/.test(seen) || seen.length > 100)) return "";
+  return `, not ${withoutUser(text).replace(/[^\x20-\x7e]/g, (letter) => `\\u{${letter.codePointAt(0)?.toString(16) ?? ""}}`)}`;
+}
+
+/** An address without the user and password, and without the query, that it may have: `tls://user:password@host`. */
+function withoutUser(text: string): string {
+  const safe = text.replace(/:.*@/, ":(withheld)@");
+  return safe.includes("://") || safe !== text ? safe.replace(/\?[^"]*/, "?(withheld)") : safe;
 }
 
 /** The raw value at a path; undefined where there is none. */
@@ -124,19 +126,3 @@ export function valueAt(root: unknown, path: KeyPath): unknown {
   }
   return value;
 }
-
-/** Literals found where a reference to a secret belongs. Nothing that is printed may contain one. */
-export function literalSecrets(value: unknown, path: KeyPath = []): string[] {
-  if (typeof value === "string") return (mayHoldSecret(path.slice(-1)) || isWebhookUrl(path)) && value.length >= 6 ? [value] : [];
-  if (Array.isArray(value)) return value.flatMap((item, index) => literalSecrets(item, [...path, index]));
-  if (typeof value !== "object" || value === null) return [];
-  return Object.entries(value).flatMap(([key, item]) => (SECRET_REFERENCE.has(key) ? [] : literalSecrets(item, [...path, key])));
-}
-
-/** The address of a webhook is a secret like a key. */
-function isWebhookUrl(path: KeyPath): boolean {
-  return path.at(-1) === "url" && path.at(-2) === "webhook";
-}
-
-/** The forms of a reference say where a secret is; `credential` is also the name of the mapping around it. */
-const SECRET_REFERENCE = new Set(["file", "env"]);

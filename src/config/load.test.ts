@@ -401,6 +401,58 @@ describe("secrets", () => {
     },
   );
 
+  test.each([
+    ["users: { sap: Canary-7Hf }", "users.sap: expected keys below it"],
+    ["users: { sap: &s Canary-7Hf }\nlog: { level: *s }", "users.sap: expected keys below it"],
+    ["users: { sap:Canary-7Hf }", "users.(withheld): expected keys below it, not nothing"],
+    ["users:\n  sap:Canary-7Hf", "users: expected names with keys below them"],
+    ["users: { sap: { canary_Canary } }", "users.sap: unknown key; known here: password_hash"],
+    ["users: { sap: { anary: } }", "users.sap: unknown key; known here: password_hash"],
+    ["network: http://relay:Canary-7Hf@proxy:3128", "network: expected keys below it"],
+    ["alerts: Canary-7Hf", "alerts: expected keys below it"],
+  ])("a value is not shown where the keys for a secret are missing around it: %s", (written, expected) => {
+    const output = said(`${MINIMAL_EXAMPLE}\n${written}\n`).map((line) => line.replace(/^p\.yaml:\d+:\d+ /, ""));
+
+    expect(output).toContain(expected);
+    expect(output.join("\n")).not.toMatch(/Canary|anary:/);
+  });
+
+  test.each([
+    ["scans: Canary-7Hf", "upstreams.scans: expected keys below it"],
+    ["scans: connector", "upstreams.scans: expected keys below it"],
+  ])("nor where it stands for a whole upstream: %s", (written, expected) => {
+    const output = said(MINIMAL_EXAMPLE.replace(/ {2}scans:\n(?: {4}.*\n)+/, `  ${written}\n  graph: { type: x }\n`));
+
+    expect(output.join("\n")).toContain(`${expected}\n`);
+    expect(output.join("\n")).not.toContain("Canary");
+    expect(output.join("\n")).toContain("expected one of: smtp-auth, direct-send, connector, graph, smart-host");
+  });
+
+  test.each([
+    ["tls://relay:Can@ry-7Hf@siem.contoso.com", "tls:(withheld)@siem.contoso.com"],
+    ["relay:Can@ry-7Hf@siem.contoso.com", "relay:(withheld)@siem.contoso.com"],
+    ["https://siem.contoso.com/?sig=Can@ry-7Hf", "https:(withheld)@ry-7Hf"],
+    ["https://siem.contoso.com/?sig=Canary-7Hf", "https://siem.contoso.com/?(withheld)"],
+  ])("an address is shown without user, password and query: %s", (address, shown) => {
+    const output = said(`${MINIMAL_EXAMPLE}\nalerts: { syslog: { address: "${address}" } }\n`);
+
+    expect(output).toEqual([expect.stringContaining(`, not "${shown}"`)]);
+  });
+
+  test("a quote that nobody closed does not bring the lines after it to light", () => {
+    const text = `${MINIMAL_EXAMPLE}\nlog: { level: "info\n  password: Canary-7Hf }\n`;
+
+    expect(said(text).join("\n")).toContain("log.level: expected one of");
+    expect(said(text).join("\n")).not.toContain("Canary");
+  });
+
+  test("the name of a systemd credential is none", () => {
+    const text = minimalWith("{ file: secrets/entra }", "{ credential: entra-secret }").replace("[scans]", "[entra-secret]");
+
+    expect(said(text)).toEqual([expect.stringContaining('routes[0].via[0]: expected the name of an upstream, not "entra-secret"')]);
+    expect(said(text.replaceAll("entra-secret", "Hf8Q2canaryXkeoR4")).join()).not.toContain("canary");
+  });
+
   test("a literal that another key repeats by an alias is not shown there either", () => {
     const text = MINIMAL_EXAMPLE.replace("secret: { file: secrets/entra }", `secret: &s ${CANARY}`).replace("[scans]", "[*s]");
 

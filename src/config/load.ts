@@ -7,11 +7,12 @@ import { parseText } from "./document.ts";
 import type { ParsedDocument } from "./document.ts";
 import { byPosition, formatKey } from "./finding.ts";
 import type { Finding, KeyPath, Severity } from "./finding.ts";
-import { literalSecrets, objections, valueAt } from "./issues.ts";
+import { objections, valueAt } from "./issues.ts";
 import { knownKeys } from "./known-keys.ts";
 import { readConfigText } from "./read-file.ts";
 import { resolveConfig } from "./resolve.ts";
 import { ConfigFile, type ParsedFile } from "./schema/index.ts";
+import { literalSecrets } from "./secret-places.ts";
 
 /** Says where a key of the file is, for findings made later. */
 export interface ConfigSource {
@@ -54,12 +55,14 @@ export async function loadConfig(path: string): Promise<LoadedConfig> {
  */
 export function parseConfig(text: string, file: string, folder: string): LoadedConfig {
   const document = parseText(text);
-  const secrets = literalSecrets(document.value);
+  // Only where something is said: a file without fault needs no list of them.
+  let literals: readonly string[] | undefined;
+  const secrets = (): readonly string[] => (literals ??= literalSecrets(document.value));
   const find = (path: KeyPath, severity: Severity, message: string, place = document.placeOf(path), key = formatKey(path)): Finding => ({
     file,
     ...place,
-    key: withheld(key, secrets),
-    message: withheld(message, secrets),
+    key: withheld(key, secrets()),
+    message: withheld(message, secrets()),
     severity,
   });
   const faults = document.faults.map((fault) => find(fault.path, "error", fault.message, fault));
