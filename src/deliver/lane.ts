@@ -136,7 +136,7 @@ export class Lane {
   async start(state: LaneState | undefined): Promise<void> {
     this.#started = true;
     this.#budget.onFree(() => this.#pump());
-    if (state?.hold === undefined && (this.#upstream.type === "smtp-auth" || this.#upstream.type === "graph")) void this.#tryConnection();
+    if (state?.hold === undefined) void this.#tryDoor();
     this.#nextDueAt = state?.nextDueAt;
     if (state !== undefined) await this.#senders.find();
     this.#pump();
@@ -707,11 +707,16 @@ export class Lane {
     this.#pump();
   }
 
-  /** At start: a door whose secret is missing is to be held with an alarm before the first mail comes, not by it. */
-  async #tryConnection(): Promise<void> {
+  /**
+   * At start: a door whose secret, certificate or key is missing is to be held with an alarm before the first mail comes, not by it. Where Microsoft
+   * may refuse a sign-in, that is found out as well; to other next hops no connection is made that nobody needs.
+   */
+  async #tryDoor(): Promise<void> {
+    const signsIn = this.#upstream.type === "smtp-auth" || this.#upstream.type === "graph";
+    if (!signsIn && this.#upstream.prepare === undefined) return;
     this.#probing = true;
     try {
-      const refusal = await this.#connect();
+      const refusal = await (signsIn ? this.#connect() : this.#upstream.prepare?.(this.#abortProbe.signal));
       if (refusal !== undefined && !this.#stopping && this.#door.state.kind === "open") await this.#shutBy(refusal);
     } catch (error) {
       this.#options.fail(error);

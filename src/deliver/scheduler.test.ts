@@ -345,6 +345,24 @@ describe("a door that is held", () => {
     expect(upstream.deliveries).toEqual([]);
   });
 
+  test("a certificate that cannot be read holds it at the start, without a connection, and until it can be read", async () => {
+    const upstream = new FakeUpstream({ type: "connector" });
+    upstream.prepareRefusal = upstream.probeRefusal = fault("connect", "CERTIFICATE_FILE", "no.pem: no such file");
+    const relay = await new Relay(upstream).start();
+
+    await relay.accept();
+
+    expect(relay.of("alert.raised")).toMatchObject([{ alert: "upstream.held", subject: "scans" }]);
+    expect(relay.queue.states()).toEqual(["held"]);
+    expect([upstream.probes, upstream.deliveries]).toEqual([0, []]);
+
+    upstream.prepareRefusal = upstream.probeRefusal = undefined;
+    await relay.pass(4 * MINUTE);
+
+    expect(relay.queue.states()).toEqual(["delivered"]);
+    expect(relay.of("alert.cleared")).toHaveLength(1);
+  });
+
   test("it is probed by connecting on the retry schedule, and all leaves once that works", async () => {
     const relay = await new Relay().start();
     relay.upstream.answer = always(WRONG);

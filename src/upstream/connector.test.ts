@@ -202,6 +202,7 @@ describe("by certificate", () => {
   ])("%s are a fault before any connection", async (_, read, code, detail) => {
     const { hop, upstream } = await scene(read);
 
+    expect(await upstream.prepare?.(never)).toEqual({ stage: "connect", fault: { code, detail } });
     expect((await upstream.attempt(mail(), never)).refusal).toEqual({ stage: "connect", fault: { code, detail } });
     expect(hop.sessions).toHaveLength(0);
   });

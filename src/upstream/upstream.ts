@@ -182,6 +182,8 @@ export interface Upstream {
   attempt(delivery: Delivery, signal: AbortSignal): Promise<AttemptFacts>;
   /** Opens, secures and authenticates a connection, and keeps it for the next attempt. Undefined when that works. */
   probe(signal: AbortSignal): Promise<Refusal | undefined>;
+  /** Reads what the door shows or signs in with, and opens no connection. Undefined when that is fit to be used. Absent: nothing to read. */
+  prepare?(signal: AbortSignal): Promise<Refusal | undefined>;
   /**
    * Looks at the door stage by stage, on a connection and with a token of its own, up to RCPT where there is such a thing. Goes on where a stage
    * failed that the next one does not need. Never rejects.

@@ -329,8 +329,8 @@ test("an expired certificate holds the mail and says so, and a new one lets it l
   });
   const { sim, clock, scan, event, all } = contoso;
 
+  const held = await event("upstream.held");
   const queueId = await scan(SCANNER, OUTSIDE);
-  const held = await event("recipient.held");
   const connected = all("upstream.connected").filter(({ upstream }) => upstream === "door").length;
   await writePair(config, issue());
   clock.advance(1000);

@@ -14,29 +14,47 @@ import { queueIdOf, submit } from "./submit.ts";
 
 const JOB = { from: "scanner@contoso.com", to: ["anna@contoso.com"], content: "Subject: x\r\n\r\nx\r\n" };
 
-test("with a missing secret it starts, is ready, accepts mail and holds it", async () => {
+test.each<[string, object]>([
+  [
+    "secret",
+    {
+      type: "smtp-auth",
+      host: "127.0.0.1",
+      authority: "https://127.0.0.1:1",
+      mailbox: "scanner@contoso.com",
+      credential: { type: "client-secret", client_id: "11111111-2222-3333-4444-555555555555", secret: { file: "not-there" } },
+    },
+  ],
+  ["certificate of a connector", { type: "connector", host: "127.0.0.1", port: 1, certificate: "not-there", key: "not-there" }],
+  [
+    "password of a smart host",
+    {
+      type: "smart-host",
+      host: "127.0.0.1",
+      port: 1,
+      tls: "required",
+      credential: { type: "password", username: "relay", password: { file: "not-there" } },
+    },
+  ],
+])("with a missing %s it starts, is ready, holds that door with an alarm, accepts mail and holds it", async (_, next) => {
   await using folder = await tempDir();
   const files = await writeConfig(folder.path, 25, {
     organization: { tenant: "contoso.onmicrosoft.com", domains: ["contoso.com"], postmaster: "it@contoso.com" },
-    upstreams: {
-      next: {
-        type: "smtp-auth",
-        host: "127.0.0.1",
-        authority: "https://127.0.0.1:1",
-        mailbox: "scanner@contoso.com",
-        credential: { type: "client-secret", client_id: "11111111-2222-3333-4444-555555555555", secret: { file: "not-there" } },
-      },
-    },
+    upstreams: { next },
   });
 
   await using relay = await run(files);
   const held = await relay.waitForEvent("upstream.held");
+  const alarm = await relay.waitForEvent("alert.raised");
+  const upstreams = await postern(files.configFile, "upstreams");
   const queueId = await submit(relay.port, JOB);
   const ready = await fetch(`http://127.0.0.1:${files.adminPort}/readyz`);
   const list = await postern(files.configFile, "queue", "list", "--json");
 
   expect(ready.status).toBe(200);
-  expect(held).toMatchObject({ upstream: "next", cause: expect.stringContaining("not-there does not exist") });
+  expect(held).toMatchObject({ upstream: "next", cause: expect.stringContaining("not-there") });
+  expect(alarm).toMatchObject({ alert: "upstream.held", subject: "next" });
+  expect(upstreams.stdout).toMatch(/^next .* held /m);
   expect(JSON.parse(list.stdout)).toMatchObject({ entries: [{ queueId, state: "held", heldBy: "upstream" }] });
   expect(await relay.stop()).toEqual({ code: 0, signal: null });
 });

@@ -50,6 +50,8 @@ export class FakeUpstream implements Upstream {
   /** What a probe finds; undefined: all is well. */
   probeRefusal: Refusal | undefined;
   probes = 0;
+  /** What is wrong with its certificate or password; undefined: nothing. */
+  prepareRefusal: Refusal | undefined;
   /** Attempts under way now, and at most so far. */
   underWay = 0;
   mostUnderWay = 0;
@@ -91,6 +93,10 @@ export class FakeUpstream implements Upstream {
   probe(): Promise<Refusal | undefined> {
     this.probes += 1;
     return Promise.resolve(this.probeRefusal);
+  }
+
+  prepare(): Promise<Refusal | undefined> {
+    return Promise.resolve(this.prepareRefusal);
   }
 
   close(): Promise<void> {

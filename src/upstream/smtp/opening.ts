@@ -49,6 +49,15 @@ export class ConnectionOpener {
     this.#replies = new ReplyReader(options.name, options.emit);
   }
 
+  /** What is wrong before a connection is begun: with the login, or with the certificate to show. */
+  async prepare(signal: AbortSignal): Promise<Refusal | undefined> {
+    const { signIn, tls } = this.#options;
+    const login = await signIn?.login(signal);
+    if (login !== undefined && "stage" in login) return this.#authFailed(login);
+    const unfit = await tls.prepare?.();
+    return unfit === undefined ? undefined : this.#connectFailed(unfit);
+  }
+
   /** A connection that is ready for MAIL. Ends when the signal aborts. `watch` is told of each connection that is begun. */
   async open(signal: AbortSignal, watch: (connection: SmtpConnection) => void): Promise<SmtpConnection | Refusal> {
     const { signIn, emit, name } = this.#options;

@@ -100,6 +100,10 @@ export class SmtpUpstream implements Upstream {
     return undefined;
   }
 
+  async prepare(signal: AbortSignal): Promise<Refusal | undefined> {
+    return await this.#opener.prepare(signal);
+  }
+
   async diagnose(trial: Trial, signal: AbortSignal): Promise<Diagnosis> {
     return await examine(this.#options, this.#opener, trial, signal);
   }
