@@ -10,7 +10,7 @@ export const DOOR_NAMES: Readonly<Record<DoorKind, string>> = {
   mailbox: "mailbox",
   graph: "graph",
   "connector-certificate": "connector",
-  "connector-address": "connector",
+  "connector-address": "connector-by-address",
   "direct-send": "inside",
   "high-volume": "volume",
 };
@@ -83,8 +83,8 @@ function isInternalOnly(door: DoorKind): boolean {
 
 /** Routes for the doors: external mail never waits for a door that cannot take it. */
 function routesOf(answers: Answers): Fields[] {
-  const names = [...new Set(answers.doors.map((door) => DOOR_NAMES[door]))];
-  const outside = [...new Set(answers.doors.filter((door) => !isInternalOnly(door)).map((door) => DOOR_NAMES[door]))];
+  const names = answers.doors.map((door) => DOOR_NAMES[door]);
+  const outside = answers.doors.filter((door) => !isInternalOnly(door)).map((door) => DOOR_NAMES[door]);
   if (answers.recipients === "internal" || outside.length === 0 || outside.length === names.length)
     return [{ name: "default", via: names }];
   return [

@@ -109,7 +109,7 @@ export function renderPowerShell(answers: Answers): string {
   if (has(answers, "connector-address")) {
     lines.push(
       "# --- Connector by address: fixed, public, and nobody else's",
-      `New-InboundConnector -Name 'Postern' -ConnectorType OnPremises -SenderDomains * -SenderIPAddresses ${answers.publicAddress ?? quoted("<public address>")}`,
+      `New-InboundConnector -Name 'Postern by address' -ConnectorType OnPremises -SenderDomains * -SenderIPAddresses ${answers.publicAddress ?? quoted("<public address>")}`,
       "",
     );
   }
