@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { makeTestAuthority } from "../../test/fakes/test-ca.ts";
 import { checkConfig } from "./check.ts";
 import { formatFinding } from "./finding.ts";
@@ -251,6 +251,39 @@ describe("a listener's certificate", () => {
         message: expect.stringMatching(/^the certificate expired on \d{4}-\d\d-\d\d: renew it$/),
       }),
     ]);
+  });
+});
+
+describe("a private key that everybody may read is warned of", () => {
+  const open = async (...names: readonly string[]): Promise<void> => {
+    for (const name of names) await chmod(join(folder, name), 0o644);
+  };
+  afterEach(async () => {
+    for (const name of ["relay.key", "locked.key"]) await chmod(join(folder, name), 0o600);
+  });
+
+  test.each<[string, Setting]>([
+    ["upstreams.scans.key", { connector: "certificate: relay.pem, key: relay.key" }],
+    [
+      "upstreams.scans.credential.key",
+      { credential: "{ type: client-certificate, client_id: x, certificate: relay.pem, key: relay.key }" },
+    ],
+    ["listeners.printers.tls.key", { tls: "{ certificate: relay.pem, key: relay.key }" }],
+    ["admin.tls.key", { more: "admin: { tls: { certificate: relay.pem, key: relay.key } }\n" }],
+  ])("%s", async (key, setting) => {
+    await open("relay.key");
+
+    const warned = (await brief(setting)).filter((line) => line.includes(` ${key}: `));
+
+    expect(warned).toEqual([expect.stringMatching(/^warning .*: warning: relay\.key can be read by every user of this machine$/)]);
+  });
+
+  test("a locked one too: a passphrase can be guessed", async () => {
+    await open("locked.key");
+
+    const warned = await brief({ connector: "certificate: locked.pem, key: locked.key, passphrase: { file: secret }" });
+
+    expect(warned).toContainEqual(expect.stringMatching(/\.key: warning: locked\.key can be read by every user of this machine$/));
   });
 });
 

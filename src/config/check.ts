@@ -148,6 +148,7 @@ class Check {
     try {
       const certificate = readPkcs12(Buffer.from(text, "latin1"), passphrase);
       this.#dates(subject, certificate);
+      await this.#others(subject, file);
       return certificate;
     } catch (error) {
       this.#add(subject, `${file}: ${describeError(error)}`);
@@ -272,13 +273,18 @@ class Check {
     }
     try {
       const secret = await secretReader(reference, this.#env)();
-      if (path !== undefined && ((await stat(path)).mode & 0o004) !== 0)
-        this.#warn(subject, `${describeSecret(reference)} can be read by every user of this machine`);
+      if (path !== undefined) await this.#others(subject, path, describeSecret(reference));
       return secret;
     } catch (error) {
       this.#add(subject, error instanceof PosternError ? error.message : `${describeSecret(reference)} ${readFault(error)}`);
       return undefined;
     }
+  }
+
+  /** Warns of a secret or a private key that everybody may read. */
+  async #others(subject: Subject, path: string, what = path): Promise<void> {
+    const entry = await stat(path).catch(() => undefined);
+    if (entry !== undefined && (entry.mode & 0o004) !== 0) this.#warn(subject, `${what} can be read by every user of this machine`);
   }
 
   /** Checks that a certificate and a key can be read and belong together; gives the certificate when they do. */
@@ -293,6 +299,7 @@ class Check {
     const keyText = await this.#read(atKey, keyFile);
     const certificate = certificateText === undefined ? undefined : this.#certificate(atCertificate, certificateFile, certificateText);
     const key = keyText === undefined ? undefined : this.#key(atKey, keyFile, keyText, passphrase);
+    if (key !== undefined) await this.#others(atKey, keyFile);
     if (certificate === undefined || key === undefined) return undefined;
     if (!certificate.checkPrivateKey(key)) {
       this.#add(atKey, `the key in ${keyFile} does not fit the certificate in ${certificateFile}`);
