@@ -46,10 +46,13 @@ export async function setupCommand(options: GlobalOptions, given: SetupOptions):
   const group = await findServiceGroup();
   const { written, isOurs } = await writeAll(answers, configFile, folder, group);
   const noId = answers.clientId === undefined && signsIn(answers.doors);
-  const findings = [
-    ...(noId ? [`${configFile}: fill in the application id: ${NO_CLIENT_ID} stands in its place`] : []),
-    ...(await whatIsMissing(configFile)),
-  ];
+  const missing = await whatIsMissing(configFile);
+  const findings = noId
+    ? [
+        `${configFile}: fill in the application id: ${NO_CLIENT_ID} stands in its place`,
+        ...missing.filter((finding) => !finding.includes(".credential.client_id: ")),
+      ]
+    : missing;
   const powershell = renderPowerShell(answers);
   const dns = dnsRecords(answers);
   const devices = deviceSheet(answers);

@@ -1,10 +1,12 @@
 /** What must agree between the keys of upstreams. */
+import { isInternalDomain, splitAddress } from "../mail/address.ts";
 import { CLOUD_ENDPOINTS } from "./clouds.ts";
 import { error, warning } from "./disagreement.ts";
 import type { Disagreement, Named } from "./disagreement.ts";
 import type { KeyPath } from "./finding.ts";
 import { graphLimits, MAILBOX, PRESETS } from "./presets.ts";
 import type { ParsedFile } from "./schema/index.ts";
+import { isGuid } from "./values.ts";
 
 type ParsedUpstream = ParsedFile["upstreams"][string];
 type Parsed<T extends ParsedUpstream["type"]> = Extract<ParsedUpstream, { type: T }>;
@@ -30,6 +32,10 @@ export function* upstreamDisagreements(upstreams: Named<ParsedUpstream>, organiz
   for (const [name, upstream] of Object.entries(upstreams)) {
     const path = ["upstreams", name];
     yield* common(path, upstream);
+    if (upstream.type === "smtp-auth" || upstream.type === "graph") {
+      yield* mailboxKnown(path, upstream, organization);
+      yield* applicationKnown(path, upstream.credential);
+    }
     if (upstream.type === "smtp-auth") yield* submission(path, upstream, organization);
     else if (upstream.type === "graph") yield* graph(path, upstream, organization);
     else if (upstream.type === "connector") yield* connector(path, upstream);
@@ -53,6 +59,33 @@ function* tenantKnown(path: KeyPath, credential: Parsed<"graph">["credential"], 
   if (credential.type === "managed-identity") return;
   if (organization !== undefined && organization.tenant === undefined && credential.tenant === undefined)
     yield error([...path, "credential"], "missing tenant; expected organization.tenant, or a tenant in this credential");
+}
+
+/** Microsoft sends only as addresses of the tenant's accepted domains; a domain that is misspelt, or missing in the list, is most likely. */
+export function* foreignDomain(path: KeyPath, address: string, domains: readonly string[]): Generator<Disagreement> {
+  const { domain } = splitAddress(address);
+  if (domains.length === 0 || isInternalDomain(domain, domains)) return;
+  yield warning(
+    path,
+    `${domain} is not in organization.domains (${domains.slice(0, 5).join(", ")}): add it there if it is a domain of the organization, else correct the address`,
+  );
+}
+
+function* mailboxKnown(path: KeyPath, upstream: Parsed<"smtp-auth" | "graph">, organization: Organization): Generator<Disagreement> {
+  const { mailbox, credential } = upstream;
+  // A tenant of its own has domains of its own, and Azure Communication Services gives some away.
+  const elsewhere = ("tenant" in credential && credential.tenant !== undefined) || ("preset" in upstream && upstream.preset === "acs");
+  if (organization === undefined || elsewhere || mailbox === "from") return;
+  yield* foreignDomain([...path, "mailbox"], mailbox, organization.domains);
+}
+
+function* applicationKnown(path: KeyPath, credential: Parsed<"smtp-auth">["credential"]): Generator<Disagreement> {
+  if (credential.type === "password" || credential.client_id === undefined || isGuid(credential.client_id)) return;
+  const where =
+    credential.type === "managed-identity"
+      ? "the identity's Client ID in the Azure portal"
+      : "Application (client) ID on its overview in Entra";
+  yield warning([...path, "credential", "client_id"], `is no id such as 11111111-2222-3333-4444-555555555555: take ${where}, not its name`);
 }
 
 function* submission(path: KeyPath, upstream: Parsed<"smtp-auth">, organization: Organization): Generator<Disagreement> {

@@ -2,7 +2,7 @@
 import { alertDisagreements } from "./agreement-alerts.ts";
 import { routeDisagreements } from "./agreement-routes.ts";
 import { userDisagreements } from "./agreement-users.ts";
-import { upstreamDisagreements } from "./agreement-upstreams.ts";
+import { foreignDomain, upstreamDisagreements } from "./agreement-upstreams.ts";
 import { error, unknownName, warning } from "./disagreement.ts";
 import type { Disagreement } from "./disagreement.ts";
 import { isWidePublic, readNetwork } from "./network.ts";
@@ -44,6 +44,7 @@ function* organization({ organization: own }: Readable): Generator<Disagreement>
   for (const [index, domain] of own.domains.entries()) {
     if (own.domains.indexOf(domain) !== index) yield warning([...path, index], `${domain} is listed twice`);
   }
+  if (own.default_sender !== undefined) yield* foreignDomain(["organization", "default_sender"], own.default_sender, own.domains);
 }
 
 function* listeners(file: Readable): Generator<Disagreement> {

@@ -127,6 +127,12 @@ describe("files that work", () => {
     expect(found.map((line) => line.replace(/^\S+ clients\.floor/, ""))).toEqual(warned === undefined ? [] : [warned]);
   });
 
+  test("a default sender outside the organization is accepted with a warning", () => {
+    expect(said(minimalWith("  postmaster:", "  default_sender: x@gmail.com\n  postmaster:"))).toEqual([
+      "p.yaml:6:19 organization.default_sender: warning: gmail.com is not in organization.domains (contoso.com): add it there if it is a domain of the organization, else correct the address",
+    ]);
+  });
+
   test("names in other scripts become A-labels", () => {
     const loaded = parseConfig(minimalWith("domains: [contoso.com]", "domains: [bücher.example, '*.Contoso.COM']"), "p.yaml", "/");
 

@@ -272,6 +272,29 @@ describe("what does not fit together", () => {
     expect(said({ one: `${MAILBOX}, preset: hve, ${PASSWORD}` }, "")).toEqual([]);
   });
 
+  test("a mailbox outside the organization's domains is warned of, unless it may be elsewhere", () => {
+    const foreign = MAILBOX.replace("contoso.com", "contos.com");
+    const warned = [
+      ".mailbox: warning: contos.com is not in organization.domains (contoso.com): add it there if it is a domain of the organization, else correct the address",
+    ];
+
+    expect(said({ one: `${foreign}, credential: { type: managed-identity }` })).toEqual(warned);
+    expect(said({ one: `type: graph, mailbox: scanner@contos.com, credential: { type: managed-identity }` })).toEqual(warned);
+    expect(said({ one: `type: graph, mailbox: from, allow: any, credential: { type: managed-identity }` })).toEqual([]);
+    expect(said({ one: `${foreign}, credential: { type: managed-identity, tenant: contos.onmicrosoft.com }` })).toEqual([]);
+    expect(said({ one: `${foreign}, preset: acs, credential: { type: password, username: u, password: { file: p } }` })).toEqual([]);
+  });
+
+  test("a client id that is none is warned of, and not shown", () => {
+    expect(said({ one: `${MAILBOX}, credential: { type: device-code, client_id: postern-relay }` })).toEqual([
+      ".credential.client_id: warning: is no id such as 11111111-2222-3333-4444-555555555555: take Application (client) ID on its overview in Entra, not its name",
+    ]);
+    expect(said({ one: `${MAILBOX}, credential: { type: managed-identity, client_id: postern-relay }` })).toEqual([
+      ".credential.client_id: warning: is no id such as 11111111-2222-3333-4444-555555555555: take the identity's Client ID in the Azure portal, not its name",
+    ]);
+    expect(said({ one: `${MAILBOX}, credential: { type: device-code, client_id: 0A0A0A0A-2222-3333-4444-555555555555 }` })).toEqual([]);
+  });
+
   test("a password towards Exchange Online is warned of, towards others not", () => {
     expect(said({ one: `${MAILBOX}, ${PASSWORD}` })).toEqual([
       expect.stringMatching(/^\.credential\.type: warning: Exchange Online switches passwords for SMTP off/),

@@ -158,10 +158,15 @@ export function readTimeZone(text: string): Read<string> {
   }
 }
 
+/** Whether it is an id as Entra gives them. */
+export function isGuid(text: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+}
+
 /** The id (GUID) or a domain of an Entra tenant. */
 export function readTenant(text: string): Read<string> {
   const name = text.toLowerCase();
-  if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name)) return { value: name };
+  if (isGuid(name)) return { value: name };
   if (isHostName(name) && name.includes(".")) return { value: name };
   return { expected: "the tenant's id or one of its domains, such as contoso.onmicrosoft.com" };
 }
