@@ -17,6 +17,8 @@ export interface ParsedDocument {
   readonly faults: readonly (Place & { readonly path: KeyPath; readonly message: string })[];
   /** Lines whose structure is broken: what seems to be on them is not what was meant. */
   readonly tornLines: ReadonlySet<number>;
+  /** True where it is not known what belongs to what: keys that seem to be missing may be there. */
+  readonly isTorn: boolean;
   /** Where the value of a key is; where its nearest known ancestor is when the key is not in the text. */
   placeOf(path: KeyPath): Place;
   /** Where a key itself is; as `placeOf` where there is none. */
@@ -43,6 +45,7 @@ class Reading implements ParsedDocument {
   readonly value: unknown;
   readonly faults: (Place & { path: KeyPath; message: string })[] = [];
   readonly tornLines = new Set<number>();
+  isTorn = false;
   readonly #text: string;
   readonly #lines = new LineCounter();
   readonly #document: Document;
@@ -59,6 +62,8 @@ class Reading implements ParsedDocument {
       merge: false,
       logLevel: "error",
     });
+    /** Faults of a single value, whose key is on the same line. */
+    const inValues = new Set<number>();
     for (const error of [...this.#document.errors, ...this.#document.warnings]) {
       const [offset] = error.pos;
       const place = this.#place(offset);
@@ -67,9 +72,16 @@ class Reading implements ParsedDocument {
       this.tornLines.add(place.line);
       // The key above an indentation by tabs seems empty.
       if (error.code === "TAB_AS_INDENT") this.tornLines.add(place.line - 1);
-      this.#fault(this.#startOfTrap(offset), [], this.#explain(error.code, offset));
+      const trap = this.#startOfTrap(offset);
+      const isLocal = LOCAL_FAULTS.has(error.code) || matchesAt(BARE_IPV6, this.#text, trap);
+      if (isLocal || error.code === "BLOCK_AS_IMPLICIT_KEY") inValues.add(this.faults.length);
+      this.isTorn ||= !isLocal;
+      this.#fault(trap, [], this.#explain(error.code, offset));
     }
     this.value = this.#convert(this.#document.contents, [], 0);
+    for (const [index, fault] of this.faults.entries()) {
+      if (inValues.has(index)) this.faults[index] = { ...fault, path: this.#keyBefore(fault) };
+    }
   }
 
   placeOf(path: KeyPath): Place {
@@ -92,6 +104,17 @@ class Reading implements ParsedDocument {
       if (ancestor !== undefined) return this.#place(ancestor);
     }
     return { line: 1, column: 1 };
+  }
+
+  /** The parser does not say whose value it stumbled over: the last key before it on its line; the empty path where there is none. */
+  #keyBefore({ line, column }: Place): KeyPath {
+    let nearest: readonly [number, KeyPath] | undefined;
+    for (const [id, offset] of this.#keys) {
+      const place = this.#place(offset);
+      if (place.line === line && place.column <= column && (nearest === undefined || place.column > nearest[0]))
+        nearest = [place.column, JSON.parse(id) as KeyPath];
+    }
+    return nearest?.[1] ?? [];
   }
 
   #place(offset: number): Place {
@@ -203,6 +226,9 @@ class Reading implements ParsedDocument {
 
 /** Stands for a value that a fault was already reported about, so that it is not reported once more. */
 export const UNREADABLE = Symbol("unreadable");
+
+/** The parser's codes for what is wrong with a single value or key: around it everything is read as it was meant. */
+const LOCAL_FAULTS = new Set(["DUPLICATE_KEY", "TAG_RESOLVE_FAILED", "BAD_SCALAR_START", "BAD_ALIAS", "BAD_DQ_ESCAPE"]);
 
 const BARE_IPV6 = /\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]:[0-9]+/g;
 

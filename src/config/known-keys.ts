@@ -3,6 +3,7 @@ import type { KeyPath } from "./finding.ts";
 import { valueAt } from "./issues.ts";
 import { jsonSchema } from "./json-schema.ts";
 import type { JsonSchema } from "./json-schema.ts";
+import { NAME_PATTERN } from "./schema/fields.ts";
 
 let wholeSchema: JsonSchema | undefined;
 
@@ -18,6 +19,21 @@ export function knownKeys(path: KeyPath, root: unknown): string[] {
   const here = schemas.flatMap((schema) => alternatives(schema, valueAt(root, path)));
   return [...new Set(here.flatMap((schema) => Object.keys(schema.properties ?? {})))];
 }
+
+/** The part of a path that the schema knows: keys, and names that are fit to be names. What follows may be a value that was taken for a key. */
+export function knownPart(path: KeyPath, root: unknown): KeyPath {
+  wholeSchema ??= jsonSchema();
+  let schemas: JsonSchema[] = [wholeSchema];
+  for (const [index, part] of path.entries()) {
+    const here = schemas.flatMap((schema) => alternatives(schema, valueAt(root, path.slice(0, index))));
+    const isFit = typeof part === "number" || NAME.test(part) || here.some((schema) => schema.properties?.[part] !== undefined);
+    schemas = here.flatMap((schema) => child(schema, part));
+    if (!isFit || schemas.length === 0) return path.slice(0, index);
+  }
+  return path;
+}
+
+const NAME = new RegExp(NAME_PATTERN);
 
 function alternatives(schema: JsonSchema, value: unknown): JsonSchema[] {
   const all = schema.oneOf ?? schema.anyOf;

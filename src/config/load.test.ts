@@ -147,16 +147,24 @@ describe("YAML's own traps", () => {
       "domains: [*@contoso.com]",
       '5:13 organization.domains[0]: a value that starts with * is an alias in YAML, and there is no such anchor: put it in quotes, as in "*@contoso.com"',
     ],
-    ['listen: ":25"', "listen: [::]:25", '8:23: a value that starts with [ is a list in YAML: put it in quotes, as in "[::]:25"'],
+    [
+      'listen: ":25"',
+      "listen: [::]:25",
+      '8:23 listeners.printers.listen: a value that starts with [ is a list in YAML: put it in quotes, as in "[::]:25"',
+    ],
     ["  postmaster: it", "\tpostmaster: it", "6:1: tabs are not allowed as indentation: use spaces"],
-    ["  domains:", "  tenant: x.example\n  domains:", "5:3: this key is here twice"],
-    ["it@contoso.com", "@contoso.com", "6:15: a value cannot start with @: put it in quotes"],
+    ["  domains:", "  tenant: x.example\n  domains:", "5:3 organization.tenant: this key is here twice"],
+    ["it@contoso.com", "@contoso.com", "6:15 organization.postmaster: a value cannot start with @: put it in quotes"],
     [
       "it@contoso.com",
       "it@contoso.com: x",
-      '6:15: unexpected ": " in a value, or wrong indentation: if it belongs to the value, put it in quotes',
+      '6:15 organization.postmaster: unexpected ": " in a value, or wrong indentation: if it belongs to the value, put it in quotes',
     ],
-    ["it@contoso.com", "!it", "6:15: a value that starts with ! is a tag in YAML, and tags are not used here: put it in quotes"],
+    [
+      "it@contoso.com",
+      "!it",
+      "6:15 organization.postmaster: a value that starts with ! is a tag in YAML, and tags are not used here: put it in quotes",
+    ],
     ["routes:", "---\nroutes:", "19:1: the file must hold a single YAML document"],
     ["hostname:", "__proto__: { a: 1 }\nhostname:", "1:1: this name is not allowed as a key"],
   ])("%s written as %s gets one line with its place and the remedy", (piece, replacement, expected) => {
@@ -337,8 +345,7 @@ upstreams:
   d: { type: smart-host, host: x, hostt: a }
 routes:
   - { name: r, via: [graph] }
-log:
-\tlevel: x
+log: { level: x }
 `;
 
   expect(said(text)).toEqual([
@@ -347,15 +354,46 @@ log:
     "p.yaml:2:1 data_dirr: unknown key; did you mean data_dir?",
     'p.yaml:4:26 organization.domains[1]: a value that starts with * is an alias in YAML, and there is no such anchor: put it in quotes, as in "*@contoso.com"',
     'p.yaml:5:15 organization.postmaster: expected an address with a domain such as it@contoso.com, not "it"',
-    'p.yaml:7:23: a value that starts with [ is a list in YAML: put it in quotes, as in "[::]:25"',
+    'p.yaml:7:23 listeners.printers.listen: a value that starts with [ is a list in YAML: put it in quotes, as in "[::]:25"',
     'p.yaml:9:19 clients.a.networks[0]: expected 10.0.0.0/8 (host bits are set), not "10.0.0.5/8"',
     'p.yaml:9:31 clients.a.networks[1]: expected a network such as 10.20.0.0/16 or "fd00:20::/32", or a single address, not "300.1.1.1"',
     "p.yaml:9:61 clients.a.max_message_size: expected a size such as 64KiB, 35MiB or 2GiB, not 35",
     "p.yaml:11:110 upstreams.scans.credential.secret: expected a reference to the secret: { file: PATH }, { env: VARIABLE } or { credential: NAME }, never the secret itself",
     "p.yaml:12:35 upstreams.d.hostt: unknown key; did you mean host?",
     'p.yaml:14:22 routes[0].via[0]: expected the name of an upstream, not "graph"; known: scans, d',
-    "p.yaml:16:1: tabs are not allowed as indentation: use spaces",
+    'p.yaml:15:15 log.level: expected one of: debug, info, warn, error, not "x"',
   ]);
+});
+
+describe("of a file whose structure is broken", () => {
+  test.each([
+    ["\tprinters:", "  printers:", ["8:1: tabs are not allowed as indentation: use spaces"]],
+    [
+      "\tdomains:",
+      "  domains:",
+      ["5:1: tabs are not allowed as indentation: use spaces", "6:1: wrong indentation, or a bracket is not closed"],
+    ],
+    [" postmaster:", "  postmaster:", ["6:1: wrong indentation, or a bracket is not closed"]],
+    ["   mailbox:", "    mailbox:", ["14:1: wrong indentation, or a bracket is not closed"]],
+    ["[contoso.com", "[contoso.com]", ["6:3: wrong indentation, or a bracket is not closed"]],
+    ['"/var', "/var", ['2:28: a quote, bracket or comma is missing here; if the value holds one of , [ ] { } ", put it in quotes']],
+  ])("that is all that is said: %j", (written, piece, expected) => {
+    expect(said(minimalWith(piece, written))).toEqual(expected.map((line) => `p.yaml:${line}`));
+  });
+
+  test("the first lines say that, whatever else is wrong; what may only be a consequence is left out", () => {
+    const text = minimalWith("relay.contoso.com", "relay").replace("  mailbox", "\tmailbox").replace("via: [scans]", "via: [graph]");
+
+    expect(said(text)).toEqual([
+      "p.yaml:14:3: tabs are not allowed as indentation: use spaces",
+      'p.yaml:1:11 hostname: expected a full host name such as relay.contoso.com, not "relay"',
+    ]);
+  });
+
+  test("a value that was taken for a key is not shown", () => {
+    expect(said(minimalWith("it@contoso.com", "hunter2: [x"))[0]).not.toContain("hunter2");
+    expect(said(minimalWith("{ file: secrets/entra }", "hunter2: canary: x")).join("\n")).not.toMatch(/hunter2|canary/);
+  });
 });
 
 describe("secrets", () => {

@@ -8,7 +8,7 @@ import type { ParsedDocument } from "./document.ts";
 import { byPosition, formatKey } from "./finding.ts";
 import type { Finding, KeyPath, Severity } from "./finding.ts";
 import { objections, valueAt } from "./issues.ts";
-import { knownKeys } from "./known-keys.ts";
+import { knownKeys, knownPart } from "./known-keys.ts";
 import { readConfigText } from "./read-file.ts";
 import { resolveConfig } from "./resolve.ts";
 import { ConfigFile, type ParsedFile } from "./schema/index.ts";
@@ -65,22 +65,27 @@ export function parseConfig(text: string, file: string, folder: string): LoadedC
     message: withheld(message, secrets()),
     severity,
   });
-  const faults = document.faults.map((fault) => find(fault.path, "error", fault.message, fault));
+  const faults = document.faults.map((fault) =>
+    find(fault.path, "error", fault.message, fault, formatKey(knownPart(fault.path, document.value))),
+  );
+  // Of a torn document they come first: what is wrong besides may be their consequence.
+  const first = document.isTorn ? faults.splice(0).toSorted(byPosition) : [];
   const parsed = ConfigFile.safeParse(document.value);
   if (!parsed.success) {
     // An empty or torn document would only repeat that everything is missing.
-    const issues = isMapping(document.value) || faults.length === 0 ? parsed.error.issues : [];
+    const issues = isMapping(document.value) || document.faults.length === 0 ? parsed.error.issues : [];
     for (const objection of objections(issues, document.value, (path) => knownKeys(path, document.value))) {
       const place = objection.atKey ? document.placeOfKey(objection.path) : document.placeOf(objection.path);
       if (document.tornLines.has(place.line)) continue;
+      if (document.isTorn && (valueAt(document.value, objection.path) ?? null) === null) continue;
       faults.push(find(objection.path, "error", objection.message, place, objection.key));
     }
   }
-  const found = disagreements(parsed.success ? wholly(parsed.data) : salvage(document))
+  const found = (document.isTorn ? [] : disagreements(parsed.success ? wholly(parsed.data) : salvage(document)))
     .filter(({ path }) => !document.tornLines.has(document.placeOf(path).line))
     .map(({ path, message, severity }) => find(path, severity, message));
   faults.push(...found.filter((finding) => finding.severity === "error"));
-  if (faults.length > 0 || !parsed.success) return { ok: false, faults: faults.toSorted(byPosition) };
+  if (first.length + faults.length > 0 || !parsed.success) return { ok: false, faults: [...first, ...faults.toSorted(byPosition)] };
   const warnings = found.filter((finding) => finding.severity === "warning").toSorted(byPosition);
   return { ok: true, config: resolveConfig(parsed.data, folder), values: parsed.data, folder, warnings, source: { file, find } };
 }
