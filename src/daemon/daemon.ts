@@ -166,6 +166,8 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     }),
   );
   starting.started(() => queue.close());
+  // What was moved is in its place again, or another one is.
+  emit({ type: "alert.cleared", alert: "spool.moved", subject: "queue" });
 
   alertMails.attach({ queue, router, board, upstreams, emit, clock });
   const deliverer = buildDeliverer(config, queue, upstreams, router, board, { ...options, observer: { ...observer, emit: tell } });

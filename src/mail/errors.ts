@@ -17,6 +17,8 @@ export const POSTERN_ERRORS = {
   E_SPOOL_FULL: { reply: { code: 452, enhanced: "4.3.1", text: "Insufficient system storage, try again later" }, exitCode: 75 },
   /** The database was closed after an I/O error and the process is about to be restarted. */
   E_SPOOL_FAILED: { reply: { code: 451, enhanced: "4.3.0", text: "The mail could not be stored, try again later" }, exitCode: 75 },
+  /** The open queue file is not where its path says: nothing new is accepted, what is queued goes on. */
+  E_SPOOL_MOVED: { reply: { code: 451, enhanced: "4.3.0", text: "The store of mail is not in its place, try again later" }, exitCode: 75 },
   /** The queue file was written by a newer Postern. */
   E_SPOOL_NEWER: { exitCode: 78 },
   /** Stored content whose checksum does not agree: never sent. */

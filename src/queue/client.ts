@@ -131,11 +131,14 @@ export class SqliteQueue implements Queue, LinkListener {
 
   open(): MessageWriter & { readonly queueId: string } {
     if (this.#intake === undefined) throw new Error("the queue is not open yet");
+    this.#parts.disk.freshen();
     return new ContentWriter(this.newQueueId(), this.#nextMessage++, this.#intake, this.#whyFull, this.#accept);
   }
 
   readonly #whyFull = (): PosternError | undefined => {
     if (this.#db.fault !== undefined) return this.#db.fault;
+    if (this.#parts.disk.misplaced !== undefined)
+      return new PosternError("E_SPOOL_MOVED", `${this.#parts.disk.misplaced} is not in its place`);
     if (this.#parts.disk.isBelowFloor) return new PosternError("E_SPOOL_FULL", `only ${this.#parts.disk.freeBytes} octets are free`);
     if (this.#full) return new PosternError("E_SPOOL_FULL", `the queue holds ${this.#db.contentBytes} octets, its limit`);
     return undefined;
@@ -143,6 +146,8 @@ export class SqliteQueue implements Queue, LinkListener {
 
   refusal(): Reply | undefined {
     if (this.#db.fault !== undefined) return POSTERN_ERRORS.E_SPOOL_FAILED.reply;
+    this.#parts.disk.freshen();
+    if (this.#parts.disk.misplaced !== undefined) return POSTERN_ERRORS.E_SPOOL_MOVED.reply;
     if (!this.#parts.disk.isBelowFloor && !this.#full) return undefined;
     this.#housekeeping?.makeRoom();
     return POSTERN_ERRORS.E_SPOOL_FULL.reply;

@@ -1,5 +1,5 @@
-/** Free space below the queue, and whether the file system can be trusted with a database. */
-import { chmod, mkdir, open, statfs } from "node:fs/promises";
+/** Free space below the queue, whether its files are in their place, and whether the file system can be trusted with a database. */
+import { chmod, mkdir, open, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { PosternError } from "../mail/errors.ts";
 import type { Emit } from "../mail/events.ts";
@@ -58,9 +58,26 @@ export async function freeBytes(path: string): Promise<number> {
 const ACTIVE_POLL_MS = 1_000;
 const IDLE_POLL_MS = 10_000;
 
-/** Watches free space, so that asking costs nothing. */
+/** What SQLite keeps of an open queue: the file, its log, and the log's index. */
+const FILES = [FILE_NAME, `${FILE_NAME}-wal`, `${FILE_NAME}-shm`];
+
+/** Which file a path names; undefined for none. Never opens it: closing it would drop the locks that this process has on it (fcntl(2)). */
+async function identityOf(path: string): Promise<string | undefined> {
+  try {
+    const { dev, ino } = await stat(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw error;
+  }
+}
+
+/** Watches free space, and that the open files are still those that their paths name, so that asking costs nothing. */
 export class DiskWatch {
   readonly #directory: string;
+  /** The open files, by path. */
+  readonly #opened = new Map<string, string | undefined>();
   #floorBytes: number;
   readonly #clock: Clock;
   readonly #emit: Emit;
@@ -68,6 +85,8 @@ export class DiskWatch {
   #free = Infinity;
   #written = 0;
   #below = false;
+  #misplaced: string | undefined;
+  #lookedAt = -Infinity;
   #stopped = false;
   #cancel: (() => void) | undefined;
   #looking: Promise<void> | undefined;
@@ -81,10 +100,23 @@ export class DiskWatch {
     this.#measure = measure;
   }
 
-  /** Measures once, then goes on by itself: each second while mail comes in, every ten otherwise. */
+  /**
+   * To be called when the files are open. Looks once, then goes on by itself: each second while mail comes in or nothing can be accepted, every ten
+   * otherwise.
+   */
   async start(): Promise<void> {
+    for (const name of FILES) {
+      const path = join(this.#directory, name);
+      this.#opened.set(path, await identityOf(path));
+    }
     await this.#look();
     this.#plan();
+  }
+
+  /** Mail is about to come in: looks again, unless that was done within a second. */
+  freshen(): void {
+    if (this.#stopped || this.#clock.monotonic() - this.#lookedAt < ACTIVE_POLL_MS) return;
+    this.#looking = this.#look();
   }
 
   stop(): void {
@@ -111,6 +143,11 @@ export class DiskWatch {
     return this.#below;
   }
 
+  /** The path that no longer names the file that is open; undefined while all are in their place. */
+  get misplaced(): string | undefined {
+    return this.#misplaced;
+  }
+
   /** Counts octets on their way to the disk: they are there twice for a while, in the log and in the file. */
   wrote(bytes: number): void {
     this.#written += 2 * bytes;
@@ -119,7 +156,8 @@ export class DiskWatch {
 
   #plan(): void {
     if (this.#stopped) return;
-    this.#cancel = this.#clock.after(this.#written > 0 || this.#below ? ACTIVE_POLL_MS : IDLE_POLL_MS, () => {
+    const isBusy = this.#written > 0 || this.#below || this.#misplaced !== undefined;
+    this.#cancel = this.#clock.after(isBusy ? ACTIVE_POLL_MS : IDLE_POLL_MS, () => {
       this.#looking = this.#look().then(() => this.#plan());
     });
   }
@@ -131,12 +169,39 @@ export class DiskWatch {
 
   async #look(): Promise<void> {
     this.#written = 0;
+    this.#lookedAt = this.#clock.monotonic();
+    await this.#lookForFiles();
     try {
       this.#free = await this.#measure(this.#directory);
     } catch {
       // Without an answer nothing is known: the last figure stands, and a disk that is really gone fails the next commit.
     }
     this.#judge();
+  }
+
+  /** A file that was moved or removed goes on taking mail that nobody finds again. */
+  async #lookForFiles(): Promise<void> {
+    let misplaced: string | undefined;
+    try {
+      for (const [path, opened] of this.#opened) if ((await identityOf(path)) !== opened) misplaced ??= path;
+    } catch {
+      // Not to be seen is not gone.
+      return;
+    }
+    const before = this.#misplaced;
+    this.#misplaced = misplaced;
+    if (misplaced !== undefined && before === undefined) {
+      this.#emit({
+        type: "alert.raised",
+        alert: "spool.moved",
+        subject: "queue",
+        text: `no mail is accepted: ${misplaced} is not the file that the relay has open; it was moved, removed or replaced while the relay runs`,
+        remedy:
+          "Put the folder back where it was, in place of what was made there anew, and mail is accepted again. Where that cannot be done, let what waits leave, then stop the relay: what it accepted is in the file that was moved, and lost with one that was deleted",
+        severity: "critical",
+      });
+    }
+    if (misplaced === undefined && before !== undefined) this.#emit({ type: "alert.cleared", alert: "spool.moved", subject: "queue" });
   }
 
   #judge(): void {

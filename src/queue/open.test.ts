@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -164,6 +164,69 @@ test("octets on their way count before the next look at the disk", async () => {
 
   expect(queue.refusal()).toMatchObject({ code: 452 });
   expect(events.map(({ type }) => type)).toContain("queue.full");
+});
+
+const MOVES: readonly [string, (where: string, aside: string) => void, (where: string, aside: string) => void][] = [
+  ["the folder is moved", (where, aside) => renameSync(where, aside), (where, aside) => renameSync(aside, where)],
+  [
+    "a copy replaces the file",
+    (where, aside) => {
+      renameSync(join(where, "queue.db"), aside);
+      copyFileSync(aside, join(where, "queue.db"));
+    },
+    (where, aside) => renameSync(aside, join(where, "queue.db")),
+  ],
+  [
+    "the log is removed",
+    (where, aside) => renameSync(join(where, "queue.db-wal"), aside),
+    (where, aside) => renameSync(aside, join(where, "queue.db-wal")),
+  ],
+];
+
+test.each(MOVES)(
+  "where %s under the open queue nothing new is accepted, what is there goes on, until it is back",
+  async (_what, away, back) => {
+    const where = join(directory(), "queue");
+    const { queue, clock, events } = await start({ directory: where });
+    const kept = await accept(queue);
+    const midway = queue.open();
+    await midway.write(Buffer.alloc(1000));
+
+    away(where, `${where}.aside`);
+    clock.advance(1_000);
+    await expect.poll(() => queue.refusal()).toMatchObject({ code: 451, enhanced: "4.3.0" });
+    await expect(midway.commit(envelope)).rejects.toMatchObject({ code: "E_SPOOL_MOVED" });
+    await settleAll(queue, clock, await claimOne(queue), { kind: "delivered" });
+    back(where, `${where}.aside`);
+    await expect
+      .poll(() => {
+        clock.advance(1_000);
+        return queue.refusal();
+      })
+      .toBeUndefined();
+    const later = await accept(queue);
+
+    await queue.close();
+    const again = await start({ directory: where, clock });
+    expect((await again.queue.show(kept.queueId))?.entries).toMatchObject([{ state: "delivered" }]);
+    expect(await again.queue.show(later.queueId)).toBeDefined();
+    expect(events.filter(({ type }) => type.startsWith("alert."))).toMatchObject([
+      { type: "alert.raised", alert: "spool.moved", subject: "queue", severity: "critical" },
+      { type: "alert.cleared", alert: "spool.moved", subject: "queue" },
+    ]);
+  },
+);
+
+test("a folder that is moved after a long rest is noticed by the message that comes next", async () => {
+  const where = join(directory(), "queue");
+  const { queue, clock } = await start({ directory: where });
+  clock.advance(5_000);
+  renameSync(where, `${where}.aside`);
+
+  const writer = queue.open();
+  await expect.poll(() => queue.refusal()).toMatchObject({ code: 451 });
+
+  await expect(writer.commit(envelope)).rejects.toMatchObject({ code: "E_SPOOL_MOVED" });
 });
 
 test("the limit of the queue's size refuses like a full disk, until content leaves", async () => {

@@ -35,7 +35,7 @@ export interface MessageSink {
    * Nothing is on disk before the first full block or the commit.
    */
   open(): MessageWriter & { readonly queueId: string };
-  /** Why nothing can be accepted now (disk below its floor, spool failed); undefined when all is well. Costs nothing to ask. */
+  /** Why nothing can be accepted now (disk below its floor, spool moved or failed); undefined when all is well. Costs nothing to ask. */
   refusal(): Reply | undefined;
 }
 

@@ -103,6 +103,7 @@ export const ALERTS: Readonly<Record<string, AlertKind>> = {
   "tokens.file": { severity: "warning", ends: "owner" },
   "admin.unbound": { severity: "warning", ends: "owner" },
   "spool.failed": { severity: "critical", ends: "time" },
+  "spool.moved": { severity: "critical", ends: "owner" },
   "queue.old": { severity: "warning", ends: "look" },
   "disk.low": { severity: "critical", ends: "look" },
   "credential.expiring": { severity: "info", ends: "look" },
