@@ -20,6 +20,7 @@ test("it is made for us alone, and one that is there keeps its mode", async () =
 test.each([
   ["EACCES", "E_CONFIG", /; all of it must belong to the user that runs postern: chown -R USER, or name another folder$/],
   ["EPERM", "E_CONFIG", /; all of it must belong/],
+  ["ENOSPC", "E_TEMPORARY", /; the disk is full: make room on its file system$/],
   ["EROFS", "E_UNAVAILABLE", /; mount its file system for writing, or name another folder$/],
 ] as const)("%s below it is told as a fault of the folder", async (errno, code, text) => {
   const refused = usingDataDir("/var/lib/postern", () => Promise.reject(Object.assign(new Error(`${errno}: no`), { code: errno })));

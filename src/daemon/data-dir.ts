@@ -42,6 +42,8 @@ function dataDirFault(path: string, error: unknown): unknown {
       return new PosternError("E_CONFIG", said("name a folder on a local disk"), { cause: error });
     case "EROFS":
       return new PosternError("E_UNAVAILABLE", said("mount its file system for writing, or name another folder"), { cause: error });
+    case "ENOSPC":
+      return new PosternError("E_TEMPORARY", said("the disk is full: make room on its file system"), { cause: error });
     default:
       return error;
   }

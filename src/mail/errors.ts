@@ -21,6 +21,8 @@ export const POSTERN_ERRORS = {
   E_SPOOL_MOVED: { reply: { code: 451, enhanced: "4.3.0", text: "The store of mail is not in its place, try again later" }, exitCode: 75 },
   /** The queue file was written by a newer Postern. */
   E_SPOOL_NEWER: { exitCode: 78 },
+  /** The queue file is damaged: no restart mends it. */
+  E_SPOOL_DAMAGED: { exitCode: 78 },
   /** Stored content whose checksum does not agree: never sent. */
   E_CONTENT_CORRUPT: {},
   /** An id that the queue does not know. */

@@ -1,4 +1,4 @@
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -93,6 +93,21 @@ test("a database of another program is refused", async () => {
   db.close();
 
   await expect(start({ directory: where })).rejects.toMatchObject({ code: "E_CONFIG" });
+});
+
+test("a damaged file is told by its path, with what to do, and no restart is asked for", async () => {
+  const { queue, where } = await start();
+  await accept(queue);
+  await queue.close();
+  truncateSync(join(where, "queue.db"), 4096);
+
+  await expect(start({ directory: where })).rejects.toMatchObject({
+    code: "E_SPOOL_DAMAGED",
+    exitCode: 78,
+    message: expect.stringMatching(
+      /^\S+\/queue\.db: .*malformed: the file is damaged; move the folder aside \(mv \S+ \S+\.damaged\) and start/,
+    ),
+  });
 });
 
 test("a reader without a queue says so", async () => {

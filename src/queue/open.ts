@@ -31,8 +31,8 @@ const DEFAULT_CHECKPOINT_BYTES = 64 * 1024 * 1024;
  * Opens the queue, which is ready at once; what a crash left behind is put right, and content that nobody answers for is deleted in the background.
  * Only one process may have it open like this, which a lock enforces.
  *
- * @throws PosternError E_UNAVAILABLE when another process owns it, E_SPOOL_NEWER for a file of a newer version, E_CONFIG on a network
- *   file system, E_SPOOL_FAILED when it cannot be opened
+ * @throws PosternError E_UNAVAILABLE when another process owns it, E_SPOOL_NEWER for a file of a newer version, E_SPOOL_DAMAGED for a
+ *   damaged one, E_CONFIG on a network file system, E_SPOOL_FULL when there is no room to open it, E_SPOOL_FAILED when it cannot be opened
  */
 export async function openQueue(options: QueueOptions): Promise<Queue> {
   const { directory, route, emit, clock, floorBytes, maxBytes, historyKeepMs, failedContentMs, measureFree } = options;

@@ -13,6 +13,7 @@ import { claiming, type Claiming } from "./claiming.ts";
 import { clockSteps, forgetFarDueTimes, type ClockSteps } from "./clock-step.ts";
 import { openForWriting } from "./connection.ts";
 import { doors, type DoorProgress, type Doors } from "./doors.ts";
+import { startFault } from "./faults.ts";
 import { history } from "./history.ts";
 import { keeping, type Keeping } from "./keeping.ts";
 import { operating, type Operating } from "./operating.ts";
@@ -198,7 +199,8 @@ function transact(tools: Tools, batch: readonly Command[]): { answers: unknown[]
 /** After a fault of the file nothing more is read from it or written to it by this process. */
 function fail(error: unknown): void {
   closed = true;
-  report({ kind: "failed", code: error instanceof PosternError ? error.code : "E_SPOOL_FAILED", detail: describeError(error) });
+  if (error instanceof PosternError) report({ kind: "failed", code: error.code, detail: error.message });
+  else report({ kind: "failed", code: "E_SPOOL_FAILED", detail: `${settings.path}: ${describeError(error)}` });
 }
 
 /** One slice of whatever is to be done besides answering; false when there is nothing. */
@@ -339,4 +341,4 @@ async function start(): Promise<void> {
   });
 }
 
-start().catch(fail);
+start().catch((error: unknown) => fail(startFault(error, settings.path)));
