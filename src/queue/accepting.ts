@@ -1,5 +1,6 @@
 /** Rows of content and envelopes on their way into the database. */
 import { crc32 } from "node:zlib";
+import { PosternError } from "../mail/errors.ts";
 import { deviceOfLine } from "../mail/line.ts";
 import type { AbandonCommand, AcceptCommand, ChunkCommand } from "./protocol.ts";
 import { BY_UPSTREAM, CONTENT_SPAN, DELIVERING, HELD, LINE_DELIVERING, LINE_DOOR, LINE_TIME, QUEUED, RECIPIENT_SPAN } from "./states.ts";
@@ -9,6 +10,10 @@ import type { Store } from "./store.ts";
 export interface Accepting {
   chunk(command: ChunkCommand): void;
   accept(command: AcceptCommand): void;
+  /** A row of content could not be stored: nothing more of this message is taken. */
+  lose(message: number): void;
+  /** Nothing more of this message comes. */
+  forget(message: number): void;
 }
 
 /** Prepares the statements. */
@@ -24,6 +29,13 @@ export function accepting(store: Store): Accepting {
      VALUES(?, ?, ?, ?, ?, ?, ${QUEUED}, ?, 0, 0, ?, ?, 0, ?, ?, ?, ?)`,
   );
 
+  /** Messages that are not whole any more, until their last command came. */
+  const lost = new Set<number>();
+
+  function refuseLost(message: number): void {
+    if (lost.has(message)) throw new PosternError("E_SPOOL_FULL", "earlier content of the message found no room");
+  }
+
   function insertRow(message: number, place: number, data: Uint8Array): void {
     insertContent.run(message * CONTENT_SPAN + place, crc32(data), data);
     store.add("content_bytes", data.byteLength);
@@ -31,12 +43,14 @@ export function accepting(store: Store): Accepting {
 
   return {
     chunk({ message, place, octets }) {
+      refuseLost(message);
       if (place === 0) markUnfinished.run(message);
       insertRow(message, place, store.octets(octets));
     },
 
     accept(command) {
       const { message, at, line, addresses, lanes, claims } = command;
+      refuseLost(message);
       if (command.tail !== undefined) insertRow(message, command.chunks - 1, store.octets(command.tail));
       if (command.chunks > 1 || command.tail === undefined) unmark.run(message);
       const { queueId, size, chunks, reversePath, client, envelope } = command;
@@ -62,6 +76,13 @@ export function accepting(store: Store): Accepting {
       }
       store.add(command.generated ? "generated" : "accepted", addresses.length);
     },
+
+    lose(message) {
+      lost.add(message);
+    },
+    forget(message) {
+      lost.delete(message);
+    },
   };
 }
 
@@ -76,6 +97,8 @@ export interface Sweeping {
   loadAll(): void;
   /** Deletes the next rows, inside a transaction. */
   slice(): void;
+  /** The transaction of the last slice was given up. */
+  undone(): void;
 }
 
 /** Rows in one slice: 2 MiB, about 5 ms with secure deletion. */
@@ -93,6 +116,7 @@ export function sweeping(store: Store): Sweeping {
        SELECT 1 FROM recipient NOT INDEXED WHERE id >= ?1 * ${RECIPIENT_SPAN} AND id < (?1 + 1) * ${RECIPIENT_SPAN} AND line IS NOT NULL)`,
   );
   const messages = new Set<number>();
+  let inSlice: readonly number[] = [];
 
   return {
     get pending() {
@@ -107,7 +131,12 @@ export function sweeping(store: Store): Sweeping {
     loadAll() {
       for (const [message] of all.all() as unknown as [number][]) messages.add(message);
     },
+    undone() {
+      for (const message of inSlice) messages.add(message);
+    },
     slice() {
+      const finished: number[] = [];
+      inSlice = finished;
       for (const message of messages) {
         if (garbage.get(message) === undefined) {
           messages.delete(message);
@@ -121,6 +150,7 @@ export function sweeping(store: Store): Sweeping {
         if (found.length === SLICE_ROWS) return;
         done.run(message);
         messages.delete(message);
+        finished.push(message);
         if (found.length > 0) return;
       }
     },

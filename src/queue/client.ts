@@ -10,8 +10,8 @@ import { StoredContent } from "./content.ts";
 import type { DiskWatch } from "./disk.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { Lease, Leases } from "./leases.ts";
-import type { WorkerLink, LinkListener } from "./link.ts";
-import type { AcceptCommand, ActAnswer, ClaimAnswer, Octets, Report, SettledRow, WorkerStatistics } from "./protocol.ts";
+import type { Done, WorkerLink, LinkListener } from "./link.ts";
+import type { AcceptCommand, ActAnswer, ClaimAnswer, Command, Octets, Report, SettledRow, WorkerStatistics } from "./protocol.ts";
 import type {
   ActResult,
   AttemptCounts,
@@ -55,6 +55,10 @@ const RELEASE_SLICE = 500;
 /** Messages looked at together when lanes are chosen anew. */
 const REROUTE_SLICE = 500;
 
+/** What found no room on the disk is asked for again after this. */
+const NO_ROOM_MS = 1_000;
+const SUPERSEDED = Symbol("superseded");
+
 /** What the client works with. */
 export interface ClientParts {
   readonly path: string;
@@ -90,6 +94,11 @@ export class SqliteQueue implements Queue, LinkListener {
   readonly #toldDue = new Map<string, number>();
   readonly #jobs = new Map<number, (recipients: number) => void>();
   readonly #rejectJobs = new Map<number, (error: Error) => void>();
+  /** The newest job of each lane. */
+  readonly #lastJobs = new Map<string, number>();
+  /** Commands that found no room. */
+  #kept: (() => void)[] = [];
+  #cancelKept: (() => void) | undefined;
   #link: WorkerLink | undefined;
   #intake: Intake | undefined;
   #express: ExpressLane | undefined;
@@ -173,6 +182,7 @@ export class SqliteQueue implements Queue, LinkListener {
       this.#db.post(command, (_answer, fault) => {
         content.release(fault === undefined);
         if (fault !== undefined) {
+          if (fault.code === "E_SPOOL_FULL") this.#parts.disk.ranOut();
           for (const { lane, indexes } of leases) this.#express?.forget(lane, indexes.length);
           reject(fault);
           return;
@@ -285,6 +295,46 @@ export class SqliteQueue implements Queue, LinkListener {
     for (const listener of this.#listeners) listener(lane);
   }
 
+  // ---- a full disk -----------------------------------------------------------------------------------------------------
+
+  /**
+   * Like `post` of the link, for what must not be lost: a command that finds no room on the disk is kept and sent again until it is written, or the queue
+   * is closed.
+   *
+   * @param isWanted - false when another command took its place meanwhile: it is answered with SUPERSEDED then
+   */
+  #post(command: Command, done: Done, patient = false, isWanted: () => boolean = () => true): void {
+    this.#db.post(
+      command,
+      (answer, fault) => {
+        if (fault?.code !== "E_SPOOL_FULL" || this.#db.fault !== undefined || this.#closing !== undefined) {
+          done(answer, fault);
+          return;
+        }
+        this.#parts.disk.ranOut();
+        this.#kept.push(() => (isWanted() ? this.#post(command, done, patient, isWanted) : done(SUPERSEDED, undefined)));
+        this.#cancelKept ??= this.#parts.clock.after(NO_ROOM_MS, () => this.#sendKept());
+      },
+      patient,
+    );
+  }
+
+  #sendKept(): void {
+    this.#cancelKept?.();
+    this.#cancelKept = undefined;
+    for (const send of this.#kept.splice(0)) send();
+  }
+
+  /** Sends such a command and waits for its answer. */
+  #ask<T>(command: Command): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#post(command, (answer, fault) => {
+        if (fault === undefined) resolve(answer as T);
+        else reject(fault);
+      });
+    });
+  }
+
   // ---- delivering ------------------------------------------------------------------------------------------------------
 
   async claim(request: ClaimRequest): Promise<Claim[]> {
@@ -295,7 +345,7 @@ export class SqliteQueue implements Queue, LinkListener {
     this.#nextClaim += limit;
     const now = this.#parts.clock.now();
     const busy = busyDevices === undefined ? [] : [...busyDevices];
-    const answers = await this.#db.ask<ClaimAnswer[]>({
+    const answers = await this.#ask<ClaimAnswer[]>({
       op: "claim",
       lane,
       limit,
@@ -311,7 +361,7 @@ export class SqliteQueue implements Queue, LinkListener {
   async claimProbe(lane: string, recipientsPerMessage: number, leaseMs: number): Promise<Claim | undefined> {
     const claim = this.#nextClaim++;
     const now = this.#parts.clock.now();
-    const answer = await this.#db.ask<ClaimAnswer | undefined>({ op: "probe", lane, perMessage: recipientsPerMessage, now, claim });
+    const answer = await this.#ask<ClaimAnswer | undefined>({ op: "probe", lane, perMessage: recipientsPerMessage, now, claim });
     return answer === undefined ? undefined : this.#lease(lane, answer, leaseMs);
   }
 
@@ -320,7 +370,7 @@ export class SqliteQueue implements Queue, LinkListener {
   }
 
   async claimHeldBySender(lane: string, sender: string, recipientsPerMessage: number, leaseMs: number): Promise<Claim | undefined> {
-    const answer = await this.#db.ask<ClaimAnswer | undefined>({
+    const answer = await this.#ask<ClaimAnswer | undefined>({
       op: "probeSender",
       lane,
       sender: sender.toLowerCase(),
@@ -335,7 +385,7 @@ export class SqliteQueue implements Queue, LinkListener {
     const command = { op: "releaseSender", lane, sender: sender.toLowerCase(), limit: RELEASE_SLICE } as const;
     for (let released = 0; ;) {
       const now = this.#parts.clock.now();
-      const moved = await this.#db.ask<number>({ ...command, now });
+      const moved = await this.#ask<number>({ ...command, now });
       released += moved;
       if (moved > 0) this.#due(lane, now);
       if (moved < RELEASE_SLICE) return released;
@@ -373,7 +423,7 @@ export class SqliteQueue implements Queue, LinkListener {
     const reports = generated.map((report) => this.#generate(report, now));
     this.#leases.remove(claim);
     return new Promise((resolve, reject) => {
-      this.#db.post(
+      this.#post(
         {
           op: "settle",
           claim: claim.id,
@@ -472,7 +522,7 @@ export class SqliteQueue implements Queue, LinkListener {
     const now = this.#parts.clock.now();
     const generated = report === undefined ? undefined : this.#generate(report, now);
     try {
-      const left = await this.#db.ask<number>({ op: "tellPostponed", window: { to, topic, since }, last, report: generated?.command });
+      const left = await this.#ask<number>({ op: "tellPostponed", window: { to, topic, since }, last, report: generated?.command });
       for (const lane of generated?.command.lanes ?? []) this.#due(lane, now);
       return left;
     } finally {
@@ -487,7 +537,7 @@ export class SqliteQueue implements Queue, LinkListener {
   #lapse(lease: Lease): void {
     const now = this.#parts.clock.now();
     const indexes = lease.recipients.map(({ index }) => index);
-    this.#db.post({ op: "lapse", claim: lease.id, message: lease.row, indexes, now }, (_answer, fault) => {
+    this.#post({ op: "lapse", claim: lease.id, message: lease.row, indexes, now }, (_answer, fault) => {
       if (fault === undefined) this.#due(lease.lane, now);
     });
   }
@@ -496,12 +546,12 @@ export class SqliteQueue implements Queue, LinkListener {
     this.#heldLanes.add(lane);
     this.#toldDue.delete(lane);
     const job = this.#nextJob++;
-    return this.#job(job, { op: "hold", lane, hold: JSON.stringify(hold), now: this.#parts.clock.now(), job });
+    return this.#job(lane, job, { op: "hold", lane, hold: JSON.stringify(hold), now: this.#parts.clock.now(), job });
   }
 
   async clockStepped(byMs: number): Promise<void> {
     const now = this.#parts.clock.now();
-    await this.#db.ask({ op: "clockStep", now, byMs });
+    await this.#ask({ op: "clockStep", now, byMs });
     // Lanes know of times by the clock as it was.
     this.#toldDue.clear();
   }
@@ -509,16 +559,20 @@ export class SqliteQueue implements Queue, LinkListener {
   releaseLane(lane: string): Promise<number> {
     this.#heldLanes.delete(lane);
     const job = this.#nextJob++;
-    return this.#job(job, { op: "release", lane, now: this.#parts.clock.now(), job });
+    return this.#job(lane, job, { op: "release", lane, now: this.#parts.clock.now(), job });
   }
 
-  #job(job: number, command: Parameters<WorkerLink["post"]>[0]): Promise<number> {
+  #job(lane: string, job: number, command: Command): Promise<number> {
+    this.#lastJobs.set(lane, job);
+    // Written late, it would undo what was said of the door since.
+    const isWanted = (): boolean => this.#lastJobs.get(lane) === job;
     return new Promise((resolve, reject) => {
       this.#jobs.set(job, resolve);
       this.#rejectJobs.set(job, reject);
-      this.#db.post(command, (_answer, fault) => {
-        if (fault !== undefined) this.#endJob(job, undefined, fault);
-      });
+      const done: Done = (answer, fault) => {
+        if (fault !== undefined || answer === SUPERSEDED) this.#endJob(job, undefined, fault);
+      };
+      this.#post(command, done, false, isWanted);
     });
   }
 
@@ -561,7 +615,7 @@ export class SqliteQueue implements Queue, LinkListener {
     }
     if (moves.length === 0) return 0;
     const now = clock.now();
-    const moved = await this.#db.ask<number[]>({ op: "move", moves, cause, dueNow, now });
+    const moved = await this.#ask<number[]>({ op: "move", moves, cause, dueNow, now });
     for (const id of moved) {
       const about = told.get(id);
       if (about !== undefined) emit({ type: "recipient.moved", ...about, cause });
@@ -651,6 +705,7 @@ export class SqliteQueue implements Queue, LinkListener {
   /** The link calls this once; see `failed` of the interface. */
   readonly lost = (error: PosternError): void => {
     for (const job of this.#jobs.keys()) this.#endJob(job, undefined, error);
+    this.#sendKept();
     this.#leases.stop();
     this.#parts.disk.stop();
     this.#housekeeping?.stop();
@@ -667,6 +722,9 @@ export class SqliteQueue implements Queue, LinkListener {
     this.#housekeeping?.stop();
     this.#leases.stop();
     this.#parts.disk.stop();
+    // A last try.
+    this.#sendKept();
+    await this.#parts.disk.settled();
     await this.#reading.close();
     await this.#db.close();
     this.#parts.release();

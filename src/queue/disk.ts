@@ -1,6 +1,7 @@
 /** Free space below the queue, whether its files are in their place, and whether the file system can be trusted with a database. */
-import { chmod, mkdir, open, stat, statfs } from "node:fs/promises";
-import { join } from "node:path";
+import { randomFillSync } from "node:crypto";
+import { chmod, mkdir, open, rm, stat, statfs } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { PosternError } from "../mail/errors.ts";
 import type { Emit } from "../mail/events.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -58,6 +59,20 @@ export async function freeBytes(path: string): Promise<number> {
 const ACTIVE_POLL_MS = 1_000;
 const IDLE_POLL_MS = 10_000;
 
+/** File beside the database that only takes up room. */
+const RESERVE_NAME = "reserve";
+/**
+ * Where another program fills the disk to the last octet, this much is given up for what must be written so that mail goes on leaving. A delivery
+ * takes about 200 KiB of the log, which is used again.
+ */
+const RESERVE_BYTES = 8 * 1024 * 1024;
+const RESERVE_STEP = 1024 * 1024;
+
+/** Path of the reserve of a database. */
+export function reserveOf(path: string): string {
+  return join(dirname(path), RESERVE_NAME);
+}
+
 /** What SQLite keeps of an open queue: the file, its log, and the log's index. */
 const FILES = [FILE_NAME, `${FILE_NAME}-wal`, `${FILE_NAME}-shm`];
 
@@ -90,6 +105,7 @@ export class DiskWatch {
   #stopped = false;
   #cancel: (() => void) | undefined;
   #looking: Promise<void> | undefined;
+  #reserving: Promise<void> | undefined;
 
   /** @param measure - free octets at a path; another one for tests */
   constructor(directory: string, floorBytes: number, clock: Clock, emit: Emit, measure: (path: string) => Promise<number> = freeBytes) {
@@ -162,9 +178,16 @@ export class DiskWatch {
     });
   }
 
-  /** Settles when no measurement is under way. */
+  /** Settles when nothing is looked at or written any more. */
   async settled(): Promise<void> {
     await this.#looking;
+    await this.#reserving;
+  }
+
+  /** A commit found no room, whatever was measured. */
+  ranOut(): void {
+    this.#free = 0;
+    this.#judge();
   }
 
   async #look(): Promise<void> {
@@ -177,6 +200,30 @@ export class DiskWatch {
       // Without an answer nothing is known: the last figure stands, and a disk that is really gone fails the next commit.
     }
     this.#judge();
+    this.#reserving ??= this.#keepReserve().finally(() => {
+      this.#reserving = undefined;
+    });
+  }
+
+  /** Makes the reserve while there is room for it and as much again above the floor. It holds nothing: one that a crash cut short is made anew. */
+  async #keepReserve(): Promise<void> {
+    if (this.#stopped || this.#misplaced !== undefined || this.#free < this.#floorBytes + 2 * RESERVE_BYTES) return;
+    const path = join(this.#directory, RESERVE_NAME);
+    try {
+      const { size } = await stat(path).catch(() => ({ size: 0 }));
+      if (size >= RESERVE_BYTES) return;
+      const file = await open(path, "w", 0o600);
+      try {
+        // Zeros would take no room on a file system that compresses.
+        const noise = randomFillSync(new Uint8Array(RESERVE_STEP));
+        for (let written = 0; written < RESERVE_BYTES && !this.#stopped; written += RESERVE_STEP) await file.write(noise);
+      } finally {
+        await file.close();
+      }
+    } catch {
+      // There is none then; what there is of it only takes up room.
+      await rm(path, { force: true }).catch(() => undefined);
+    }
   }
 
   /** A file that was moved or removed goes on taking mail that nobody finds again. */

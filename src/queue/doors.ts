@@ -38,6 +38,10 @@ export interface Doors {
   reconcile(now: number): void;
   /** Moves the next recipients, inside a transaction. */
   slice(progress: DoorProgress): void;
+  /** The transaction of the last slice was given up. */
+  undone(): void;
+  /** The command that began a job was given up; it comes again. */
+  forget(job: number): void;
 }
 
 /** Prepares the statements. */
@@ -53,10 +57,13 @@ export function doors(store: Store, log: History): Doors {
     `UPDATE recipient SET state = ${QUEUED}, line = ${LINE_TIME}, due = ?, held_by = NULL, held_ms = held_ms + max(0, ? - held_since), held_since = NULL,
      changed = ? WHERE id = ?`,
   );
-  const jobs: Job[] = [];
+  let jobs: Job[] = [];
+  /** The job of the last slice, as it was before. */
+  let before: Job | undefined;
 
   function start(lane: LaneMemory, id: number | undefined, now: number): void {
-    jobs.push({ lane, id, now, moved: 0, left: undefined });
+    // A command that is executed once more, after its transaction was given up, begins no second one.
+    if (id === undefined || !jobs.some((job) => job.id === id)) jobs.push({ lane, id, now, moved: 0, left: undefined });
   }
 
   /**
@@ -121,12 +128,25 @@ export function doors(store: Store, log: History): Doors {
       }
     },
 
+    forget(id) {
+      jobs = jobs.filter((job) => job.id !== id);
+    },
+
+    undone() {
+      if (before === undefined) return;
+      if (jobs[0]?.lane.name === before.lane.name && jobs[0].id === before.id && jobs[0].now === before.now) jobs[0] = before;
+      else jobs.unshift(before);
+      before = undefined;
+    },
+
     slice(progress) {
+      before = undefined;
       const first = jobs[0];
       if (first === undefined) return;
       // After a rollback the memory of lanes is new.
       const job = first.lane === store.lane(first.lane.name) ? first : { ...first, lane: store.lane(first.lane.name) };
       jobs[0] = job;
+      before = { ...job, left: undefined };
       const moved = move(job);
       job.moved += moved;
       if (moved > 0 && job.lane.hold === null) progress.lanes.push(job.lane.name);

@@ -1,4 +1,15 @@
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -57,11 +68,18 @@ async function accept(queue: Queue, bytes = 100) {
 test("nobody else can read the queue's directory and files", async () => {
   const { queue, where } = await start();
   await accept(queue);
+  await expect.poll(() => existsSync(join(where, "reserve"))).toBe(true);
 
   const modes = new Map(readdirSync(where).map((name) => [name, (statSync(join(where, name)).mode & 0o777).toString(8)]));
 
   expect((statSync(where).mode & 0o777).toString(8)).toBe("700");
-  expect(Object.fromEntries(modes)).toEqual({ "owner.lock": "600", "queue.db": "600", "queue.db-shm": "600", "queue.db-wal": "600" });
+  expect(Object.fromEntries(modes)).toEqual({
+    "owner.lock": "600",
+    "queue.db": "600",
+    "queue.db-shm": "600",
+    "queue.db-wal": "600",
+    reserve: "600",
+  });
 });
 
 test("a file of a newer version is refused and left as it is, by the owner and by a reader", async () => {
@@ -114,7 +132,7 @@ test("a reader without a queue says so", async () => {
   await expect(openQueueReader(directory())).rejects.toMatchObject({ code: "E_UNAVAILABLE", exitCode: 69 });
 });
 
-test("closing leaves the database in one file, and opening it again finds everything", async () => {
+test("closing leaves the database in one file, beside the reserve, and opening it again finds everything", async () => {
   const { queue, where, clock } = await start();
   const message = await accept(queue, 400_000);
   await queue.close();
@@ -122,7 +140,7 @@ test("closing leaves the database in one file, and opening it again finds everyt
 
   const again = await start({ directory: where, clock });
 
-  expect(files).toEqual(["owner.lock", "queue.db"]);
+  expect(files).toEqual(["owner.lock", "queue.db", "reserve"]);
   expect((await again.queue.show(message.queueId))?.message).toEqual(message);
   expect(again.events).toMatchObject([{ type: "queue.opened", schemaVersion: MIGRATIONS.length, waiting: 1 }]);
 });

@@ -510,7 +510,7 @@ export interface Queue extends MessageSink, DeliveryQueue, QueueReader {
   /**
    * Takes in a message of our own that no settlement causes, durably, also below the floor of free space: it may be about that.
    *
-   * @throws PosternError E_SPOOL_FAILED when the commit failed
+   * @throws PosternError E_SPOOL_FULL when the disk has no room at all, E_SPOOL_FAILED when the commit failed
    */
   generate(message: GeneratedMessage): Promise<void>;
   /** Other limits from now on. Mail that is being written is not touched. */

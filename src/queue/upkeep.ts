@@ -1,5 +1,7 @@
 /** Keeps the log file short and the database file no larger than needed, between commits and mostly when nothing else is to be done. */
+import { rmSync } from "node:fs";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { isFull } from "./faults.ts";
 
 /** Quiet time after which the log is copied into the database. */
 const QUIET_MS = 250;
@@ -12,15 +14,20 @@ const VACUUM_PAGES = 256;
 
 export class Upkeep {
   readonly #db: DatabaseSync;
+  readonly #reserve: string;
   readonly #checkpointPages: number;
   readonly #look: StatementSync;
   readonly #checkpoint: StatementSync;
   readonly #free: StatementSync;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param checkpointBytes - length of the log from which a checkpoint no longer waits for a quiet moment */
-  constructor(db: DatabaseSync, checkpointBytes: number) {
+  /**
+   * @param reserve - the file of disk.ts that is given up where there is no room
+   * @param checkpointBytes - length of the log from which a checkpoint no longer waits for a quiet moment
+   */
+  constructor(db: DatabaseSync, reserve: string, checkpointBytes: number) {
     this.#db = db;
+    this.#reserve = reserve;
     const pageSize = Number(db.prepare("PRAGMA page_size").get()?.["page_size"]);
     this.#checkpointPages = Math.max(1, Math.floor(checkpointBytes / pageSize));
     this.#look = db.prepare("PRAGMA wal_checkpoint(NOOP)");
@@ -31,7 +38,7 @@ export class Upkeep {
   /** To be called after each commit, when its answers are on their way. */
   afterBatch(): void {
     const { log, checkpointed } = this.#look.get() as { log: number; checkpointed: number };
-    if (log - checkpointed >= this.#checkpointPages) this.#checkpoint.get();
+    if (log - checkpointed >= this.#checkpointPages) this.#copyLog();
     if (this.#timer === undefined) this.#timer = setTimeout(() => this.#quiet(), QUIET_MS).unref();
     else this.#timer.refresh();
   }
@@ -39,8 +46,31 @@ export class Upkeep {
   #quiet(): void {
     this.#timer = undefined;
     if (!this.#db.isOpen) return;
-    this.#checkpoint.get();
+    this.#copyLog();
     if (this.#freePages() > SPARE_PAGES) this.#timer = setTimeout(() => this.#vacuum(), VACUUM_STEP_MS).unref();
+  }
+
+  /** Copies what it can of the log into the database: written pages of the log are used again then. */
+  #copyLog(): void {
+    this.#unlessFull(() => this.#checkpoint.get());
+  }
+
+  /** What finds no room changes nothing, and is done later: the log keeps what was committed. */
+  #unlessFull(work: () => void): boolean {
+    try {
+      work();
+      return true;
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      rmSync(this.#reserve, { force: true });
+      return false;
+    }
+  }
+
+  /** The disk is full: gives up the reserve, and makes the log usable from its front. */
+  makeRoom(): void {
+    rmSync(this.#reserve, { force: true });
+    this.#copyLog();
   }
 
   #freePages(): number {
@@ -50,7 +80,8 @@ export class Upkeep {
   #vacuum(): void {
     this.#timer = undefined;
     if (!this.#db.isOpen) return;
-    this.#db.exec(`PRAGMA incremental_vacuum(${VACUUM_PAGES})`);
+    const isDone = this.#unlessFull(() => this.#db.exec(`PRAGMA incremental_vacuum(${VACUUM_PAGES})`));
+    if (!isDone) return;
     if (this.#freePages() > SPARE_PAGES) this.#timer = setTimeout(() => this.#vacuum(), VACUUM_STEP_MS).unref();
     else this.#timer = setTimeout(() => this.#quiet(), QUIET_MS).unref();
   }
@@ -58,7 +89,7 @@ export class Upkeep {
   /** Copies the whole log into the database, cuts it to nothing and closes the file. */
   close(): void {
     clearTimeout(this.#timer);
-    this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    this.#unlessFull(() => this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)"));
     this.#db.close();
   }
 

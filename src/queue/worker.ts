@@ -3,7 +3,8 @@
  * commit runs the next requests pile up, so the busier the queue, the more messages share one sync.
  */
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { backup } from "node:sqlite";
+import { existsSync, rmSync } from "node:fs";
+import { backup, type DatabaseSync } from "node:sqlite";
 import { describeError, PosternError } from "../mail/errors.ts";
 import { systemClock } from "../platform/clock.ts";
 import { releaseMemoryAtRest } from "../platform/memory.ts";
@@ -13,12 +14,13 @@ import { claiming, type Claiming } from "./claiming.ts";
 import { clockSteps, forgetFarDueTimes, type ClockSteps } from "./clock-step.ts";
 import { openForWriting } from "./connection.ts";
 import { doors, type DoorProgress, type Doors } from "./doors.ts";
-import { startFault } from "./faults.ts";
+import { reserveOf } from "./disk.ts";
+import { isFull, isFullAtStart, startFault } from "./faults.ts";
 import { history } from "./history.ts";
 import { keeping, type Keeping } from "./keeping.ts";
 import { operating, type Operating } from "./operating.ts";
 import { postponing, type Postponing } from "./postponing.ts";
-import type { Command, Report, WorkerSettings, WorkerStatistics } from "./protocol.ts";
+import type { Command, Refused, Report, WorkerSettings, WorkerStatistics } from "./protocol.ts";
 import { nameSenders, recoverDelivering } from "./recovery.ts";
 import { migrate } from "./schema.ts";
 import { settling, type Settling } from "./settling.ts";
@@ -29,6 +31,9 @@ import { unpack, type Wire } from "./wire.ts";
 
 /** Commands executed in one transaction at most, so that the first does not wait for ever. */
 const BATCH_COMMANDS = 2_000;
+
+/** What found no room in the background is done again after this. */
+const NO_ROOM_MS = 1_000;
 
 /** Everything the worker works with once the file is open. */
 interface Tools {
@@ -101,6 +106,7 @@ function execute(tools: Tools, command: Command): unknown {
     case "chunk":
       return tools.accept.chunk(command);
     case "abandon":
+      tools.accept.forget(command.message);
       return tools.sweep.abandon(command);
     case "accept":
       return tools.accept.accept(command);
@@ -156,6 +162,17 @@ function execute(tools: Tools, command: Command): unknown {
   }
 }
 
+/** The answer to a command that was not done, and what follows from that for the next ones. */
+function refuse({ accept, sweep, doors: doorways }: Tools, command: Command, error: unknown): Refused {
+  if (command.op === "chunk") accept.lose(command.message);
+  else if (command.op === "accept") {
+    accept.forget(command.message);
+    // Rows that were stored before it have nobody left.
+    sweep.add(command.message);
+  } else if (command.op === "hold" || command.op === "release") doorways.forget(command.job);
+  return { refused: error instanceof PosternError ? error.code : "E_TEMPORARY", detail: describeError(error) };
+}
+
 /** Runs a batch so that one command that fails takes nothing with it: only after a first try without such care has failed. */
 function executeApart(tools: Tools, batch: readonly Command[]): unknown[] {
   return batch.map((command) => {
@@ -168,10 +185,45 @@ function executeApart(tools: Tools, batch: readonly Command[]): unknown[] {
       if (isFatal(error)) throw error;
       tools.store.db.exec("ROLLBACK TO command");
       tools.store.load();
-      return { refused: error instanceof PosternError ? error.code : "E_TEMPORARY", detail: describeError(error) };
+      return refuse(tools, command, error);
     } finally {
       if (tools.store.db.isTransaction) tools.store.db.exec("RELEASE command");
     }
+  });
+}
+
+/**
+ * Runs a batch for which there was no room. New mail is refused; what keeps mail leaving is written one by one, into the reserve and the pages of the
+ * log that are free again. What finds no room even so is refused with all that follows it, and comes again.
+ */
+function executeWithoutRoom(tools: Tools, batch: readonly Command[]): unknown[] {
+  const noRoom = new PosternError("E_SPOOL_FULL", `${settings.path}: the disk is full`);
+  let isOut = false;
+  const alone = (command: Command): unknown => {
+    const { store } = tools;
+    try {
+      store.begin(true);
+      const answer = execute(tools, command);
+      store.commit();
+      return answer;
+    } catch (error) {
+      if (isFatal(error) && !isFull(error)) throw error;
+      store.rollback();
+      if (isFull(error)) return noRoom;
+      return refuse(tools, command, error);
+    }
+  };
+  tools.upkeep.makeRoom();
+  return batch.map((command) => {
+    if (weight(command) === 0) return execute(tools, command);
+    if (isOut || command.op === "chunk" || (command.op === "accept" && !command.generated)) return refuse(tools, command, noRoom);
+    let answer = alone(command);
+    if (answer === noRoom) {
+      tools.upkeep.makeRoom();
+      answer = alone(command);
+    }
+    isOut = answer === noRoom;
+    return isOut ? refuse(tools, command, noRoom) : answer;
   });
 }
 
@@ -182,17 +234,23 @@ function transact(tools: Tools, batch: readonly Command[]): { answers: unknown[]
   for (const command of batch) needed = Math.max(needed, weight(command));
   if (needed === 0) return { answers: batch.map((command) => execute(tools, command)), seconds: undefined };
   const startedAt = performance.now();
-  store.begin(needed === 2);
   let answers: unknown[];
   try {
-    answers = batch.map((command) => execute(tools, command));
-  } catch (error) {
-    if (isFatal(error)) throw error;
-    store.rollback();
     store.begin(needed === 2);
-    answers = executeApart(tools, batch);
+    try {
+      answers = batch.map((command) => execute(tools, command));
+    } catch (error) {
+      if (isFatal(error)) throw error;
+      store.rollback();
+      store.begin(needed === 2);
+      answers = executeApart(tools, batch);
+    }
+    store.commit();
+  } catch (error) {
+    if (!isFull(error)) throw error;
+    store.rollback();
+    answers = executeWithoutRoom(tools, batch);
   }
-  store.commit();
   return { answers, seconds: needed === 2 ? (performance.now() - startedAt) / 1000 : undefined };
 }
 
@@ -275,6 +333,15 @@ function idle(tools: Tools): void {
     try {
       if (background(tools)) idle(tools);
     } catch (error) {
+      if (isFull(error)) {
+        const { store, doors: doorways, sweep, upkeep } = tools;
+        store.rollback();
+        doorways.undone();
+        sweep.undone();
+        upkeep.makeRoom();
+        setTimeout(() => idle(tools), NO_ROOM_MS).unref();
+        return;
+      }
       tools.upkeep.abandon();
       fail(error);
     }
@@ -282,8 +349,17 @@ function idle(tools: Tools): void {
 }
 
 async function start(): Promise<void> {
+  const db = openForWriting(settings.path, settings.synchronous);
+  try {
+    await begin(db);
+  } catch (error) {
+    if (db.isOpen) db.close();
+    throw error;
+  }
+}
+
+async function begin(db: DatabaseSync): Promise<void> {
   const { path, now, synchronous } = settings;
-  const db = openForWriting(path, synchronous);
   const copy = async (version: number): Promise<string> => {
     const target = `${path}.schema-${version}.backup`;
     await backup(db, target);
@@ -309,7 +385,7 @@ async function start(): Promise<void> {
     doors: doors(store, log),
     operate: operating(store, log, settles, keep, accept, postpones),
     clockSteps: clockSteps(store),
-    upkeep: new Upkeep(db, settings.checkpointBytes),
+    upkeep: new Upkeep(db, reserveOf(path), settings.checkpointBytes),
     attemptCounts: attemptCounter(store),
   };
   const recovered = recoverDelivering(store, log, now);
@@ -341,4 +417,11 @@ async function start(): Promise<void> {
   });
 }
 
-start().catch((error: unknown) => fail(startFault(error, settings.path)));
+start()
+  .catch(async (error: unknown) => {
+    const reserve = reserveOf(settings.path);
+    if (!isFullAtStart(error) || !existsSync(reserve)) throw error;
+    rmSync(reserve);
+    await start();
+  })
+  .catch((error: unknown) => fail(startFault(error, settings.path)));
