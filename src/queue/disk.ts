@@ -67,6 +67,8 @@ const RESERVE_NAME = "reserve";
  */
 const RESERVE_BYTES = 8 * 1024 * 1024;
 const RESERVE_STEP = 1024 * 1024;
+/** A start has better things to write, and what waits comes before what may. */
+const RESERVE_AFTER_MS = 10_000;
 
 /** Path of the reserve of a database. */
 export function reserveOf(path: string): string {
@@ -106,6 +108,7 @@ export class DiskWatch {
   #cancel: (() => void) | undefined;
   #looking: Promise<void> | undefined;
   #reserving: Promise<void> | undefined;
+  #reserveFrom = Infinity;
 
   /** @param measure - free octets at a path; another one for tests */
   constructor(directory: string, floorBytes: number, clock: Clock, emit: Emit, measure: (path: string) => Promise<number> = freeBytes) {
@@ -125,6 +128,7 @@ export class DiskWatch {
       const path = join(this.#directory, name);
       this.#opened.set(path, await identityOf(path));
     }
+    this.#reserveFrom = this.#clock.monotonic() + RESERVE_AFTER_MS;
     await this.#look();
     this.#plan();
   }
@@ -207,7 +211,8 @@ export class DiskWatch {
 
   /** Makes the reserve while there is room for it and as much again above the floor. It holds nothing: one that a crash cut short is made anew. */
   async #keepReserve(): Promise<void> {
-    if (this.#stopped || this.#misplaced !== undefined || this.#free < this.#floorBytes + 2 * RESERVE_BYTES) return;
+    if (this.#stopped || this.#misplaced !== undefined || this.#clock.monotonic() < this.#reserveFrom) return;
+    if (this.#free < this.#floorBytes + 2 * RESERVE_BYTES) return;
     const path = join(this.#directory, RESERVE_NAME);
     try {
       const { size } = await stat(path).catch(() => ({ size: 0 }));

@@ -55,6 +55,7 @@ async function start() {
   const emit = (event: PosternEvent): void => void events.push(event);
   const queue = await openQueue({ directory, route: () => "scans", emit, clock, floorBytes: FLOOR, historyKeepMs: 1e9 });
   undo.push(() => queue.close());
+  clock.advance(10_000);
   await expect.poll(() => existsSync(reserve)).toBe(hasRoom());
   return { queue, clock, events };
 }
