@@ -57,8 +57,9 @@ export interface Admin {
 
 /** The alert about a place that was not free at the start. */
 const ALERT = "admin.unbound";
-/** How long until it is tried again. */
-const AGAIN_MS = 15_000;
+/** How long until it is tried again: an interface that comes up late is there within seconds, a program that has the port stays. */
+const FIRST_AGAIN_MS = 1_000;
+const LONGEST_AGAIN_MS = 15_000;
 
 /** Requests under way on a place that a reload took away may go on for so long. */
 const GRACE_MS = 30_000;
@@ -98,6 +99,7 @@ class AdminServer implements Admin {
   readonly #leaving = new Set<Bound>();
   #cancel: (() => void) | undefined;
   /** The attempts under way to bind what was not free. */
+  #againMs = FIRST_AGAIN_MS;
   #trying: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -145,7 +147,7 @@ class AdminServer implements Admin {
         alert: ALERT,
         subject: key,
         text: `${key}: ${describeError(error)}`,
-        remedy: `Free the address, or correct ${key} and type postern reload. Mail goes on; ${what} until it can be bound: that is tried every ${AGAIN_MS / 1000} seconds`,
+        remedy: `Free the address, or correct ${key} and type postern reload. Mail goes on; ${what} until it can be bound: that is tried every ${LONGEST_AGAIN_MS / 1000} seconds`,
       });
       return undefined;
     }
@@ -158,7 +160,9 @@ class AdminServer implements Admin {
   #plan(): void {
     this.#cancel?.();
     if (this.#closed || this.#used.every(({ bound }) => bound !== undefined)) return;
-    this.#cancel = this.#sources.clock.after(AGAIN_MS, () => {
+    const wait = this.#againMs;
+    this.#againMs = Math.min(LONGEST_AGAIN_MS, wait * 2);
+    this.#cancel = this.#sources.clock.after(wait, () => {
       this.#trying = this.#bindRest().finally(() => this.#plan());
     });
   }
