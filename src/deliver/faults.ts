@@ -4,27 +4,17 @@ import { HOURS, LEAVES_BY_ITSELF, type FaultRow } from "./meaning.ts";
 const NETWORK_REMEDY =
   "Check name resolution and the firewall: postern needs to reach the upstream's host and port; nothing else is to be done, mail leaves when it can";
 
+/** No connection comes about, a name has no address, nothing comes back, it broke: the same codes for a next hop and for a sign-in service. */
+const UNREACHABLE = ["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL", "EACCES", "EPERM"];
+const UNKNOWN_NAME = ["ENOTFOUND", "EAI_AGAIN", "ENODATA", "ESERVFAIL"];
+const TIMED_OUT = ["TIMEOUT", "ETIMEDOUT"];
+const BROKEN = ["RESET", "ECONNRESET", "EPIPE"];
+
 /** Faults of the connection that come before any mail is offered; later in a session they are a message's bad luck and only retried. */
 export const FAULTS: readonly FaultRow[] = [
   {
     id: "authority-unreachable",
-    codes: [
-      "ECONNREFUSED",
-      "EHOSTUNREACH",
-      "ENETUNREACH",
-      "EADDRNOTAVAIL",
-      "EACCES",
-      "EPERM",
-      "ENOTFOUND",
-      "EAI_AGAIN",
-      "ENODATA",
-      "ESERVFAIL",
-      "TIMEOUT",
-      "ETIMEDOUT",
-      "RESET",
-      "ECONNRESET",
-      "EPIPE",
-    ],
+    codes: [...UNREACHABLE, ...UNKNOWN_NAME, ...TIMED_OUT, ...BROKEN],
     stages: ["token"],
     outcome: "retry",
     scope: "upstream",
@@ -54,7 +44,7 @@ export const FAULTS: readonly FaultRow[] = [
   },
   {
     id: "silent",
-    codes: ["TIMEOUT", "ETIMEDOUT"],
+    codes: TIMED_OUT,
     stages: ["greeting", "ehlo", "starttls"],
     outcome: "retry",
     scope: "upstream",
@@ -64,7 +54,7 @@ export const FAULTS: readonly FaultRow[] = [
   },
   {
     id: "unreachable",
-    codes: ["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL", "EACCES", "EPERM"],
+    codes: UNREACHABLE,
     outcome: "retry",
     scope: "upstream",
     cause: "the next hop cannot be reached",
@@ -72,7 +62,7 @@ export const FAULTS: readonly FaultRow[] = [
   },
   {
     id: "name-unknown",
-    codes: ["ENOTFOUND", "EAI_AGAIN", "ENODATA", "ESERVFAIL"],
+    codes: UNKNOWN_NAME,
     outcome: "retry",
     scope: "upstream",
     cause: "the next hop's name cannot be resolved",
@@ -80,7 +70,7 @@ export const FAULTS: readonly FaultRow[] = [
   },
   {
     id: "timed-out",
-    codes: ["TIMEOUT", "ETIMEDOUT"],
+    codes: TIMED_OUT,
     outcome: "retry",
     scope: "upstream",
     cause: "the next hop did not answer in time",
@@ -88,7 +78,7 @@ export const FAULTS: readonly FaultRow[] = [
   },
   {
     id: "reset",
-    codes: ["RESET", "ECONNRESET", "EPIPE"],
+    codes: BROKEN,
     outcome: "retry",
     scope: "upstream",
     cause: "the connection broke",
