@@ -15,7 +15,8 @@ async function offered(...words: readonly string[]): Promise<string[]> {
   const file = join(folder.path, "postern");
   await writeFile(file, stdout);
   const asked = `source ${file}; COMP_WORDS=(postern ${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length}; _postern; printf '%s\\n' "\${COMPREPLY[@]}"`;
-  const answer = await runProcess("bash", ["-euc", asked]);
+  // With a socket as its input bash takes itself for a remote shell, and reads the machine's own settings.
+  const answer = await runProcess("bash", ["--norc", "-euc", asked]);
   expect(answer).toMatchObject({ code: 0, stderr: "" });
   return answer.stdout.split("\n").filter((word) => word !== "");
 }
