@@ -62,6 +62,20 @@ test("a picture that has some letters of a secret's base64 is none, wherever in 
   }
 });
 
+test("a picture in which the letters of a secret happen to stand is none", () => {
+  const line = "R5Ghn+JYTu7yJBcp7p9Bw/PQKUMfs9IDtsUOTTCNiXra+Pz3+PyzGNCanarYMAQoyFk4YR8GhaB7";
+  const pages = [
+    line.replace("anar", "aNar"),
+    line,
+    line.replace("Canar", "canary"),
+    line.replace("/PQKUMfs9IDtsUOTTCN", "dXNlcj1QKUMfs9IDtsUOTTCNiXra"),
+  ];
+  for (const page of pages) expect(heardIn(page)).toEqual([]);
+  expect(heardIn(pages.join("\r\n"))).toEqual([]);
+  expect(heardIn(`${pages.join("\r\n")}\r\nHf8Q2canaryXkeoR4`)).toEqual(["a secret of a test"]);
+  expect(heardIn("canary".repeat(20))).toEqual(["a secret of a test"]);
+});
+
 const PRINT = ["-e", 'console.log("out canary"); console.error("err canary")'] as const;
 
 test("whatever a process prints is listened to, on both streams", async () => {

@@ -42,10 +42,29 @@ function readsAsWord(text: string, index: number, length: number): boolean {
   });
 }
 
+/**
+ * Six letters come about by chance in one of some thousand scans, which tests send by the gigabyte: a run as long as a line of base64, and mixed as one, is
+ * a picture. A secret of a test has another mark in it, or is short.
+ */
+function isNoPicture(text: string, index: number, length: number): boolean {
+  const [before = ""] = /[A-Za-z0-9+/]*$/.exec(text.slice(Math.max(0, index - LINE), index)) ?? [];
+  const [after = ""] = /^[A-Za-z0-9+/]*/.exec(text.slice(index + length, index + length + LINE)) ?? [];
+  const run = before + text.slice(index, index + length) + after;
+  return run.length < LINE || ![/\d/, /[a-z]/, /[A-Z]/].every((kind) => kind.test(run));
+}
+
+/** Fewer characters than a full line of base64 has, which are 60 to 76. */
+const LINE = 56;
+
+/** A name follows in which every character can be printed: what base64 of a picture is not. */
+function namesSomebody(text: string, index: number, length: number): boolean {
+  return /^user=[ -~]{12}/.test(Buffer.from(text.slice(index, index + length), "base64").toString("latin1"));
+}
+
 const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
 const SECRETS: readonly Canary[] = [
-  { name: "a secret of a test", pattern: /canary/i },
+  { name: "a secret of a test", pattern: /canary|Canary|CANARY/g, confirms: isNoPicture },
   { name: "a secret of the stand-in", pattern: new RegExp(STAND_IN_SECRETS.map((secret) => escaped(secret)).join("|")) },
   {
     name: "a secret in base64",
@@ -60,7 +79,8 @@ const SECRETS: readonly Canary[] = [
   { name: "a token", pattern: /eyJ[\w-]{8,}\.eyJ|\bBearer [\w.~+/-]{16,}/ },
   {
     name: "a sign-in by token in base64",
-    pattern: new RegExp(escaped(Buffer.from("user=").toString("base64").slice(0, 6)) + "[A-Za-z0-9+/]{16,}"),
+    pattern: new RegExp(escaped(Buffer.from("user=").toString("base64").slice(0, 6)) + "[A-Za-z0-9+/]{18,}", "g"),
+    confirms: namesSomebody,
   },
   { name: "a private key", pattern: /BEGIN [A-Z ]*PRIVATE KEY/ },
 ];
