@@ -69,6 +69,11 @@ export class DoorKeeper {
     return this.#door.opensAt;
   }
 
+  /** See `Door`. */
+  get looksAt(): number | undefined {
+    return this.#door.looksAt;
+  }
+
   /** How many attempts may be under way. */
   slots(connections: number): number {
     return this.#door.slots(connections);
@@ -82,6 +87,11 @@ export class DoorKeeper {
   }
 
   // ---- what changes it ----
+
+  /** Mail does not wait longer for a slow door than for one that puts it off, whatever time that asks for. */
+  losePatience(now: number): void {
+    if (this.#door.losePatience(now)) this.#options.doorChanged(this.#upstream);
+  }
 
   /** Takes up the hold of an earlier process, or of the door as it was before a reload. */
   restore(hold: LaneHold, announce: boolean): void {

@@ -16,3 +16,18 @@ test("the trouble of a door lasts from the first fault to the first success, wha
   expect(none).toBeUndefined();
   expect(door.trouble).toMatchObject({ slow: false, since: 90_000, metAt: 90_000 });
 });
+
+test("a door that asks for more time than there is patience is shut when that ends, and opens when it said", () => {
+  const door = new Door();
+
+  door.slow(0, 3_600_000, 900_000, "Graph slows the application down");
+  const looksAt = door.looksAt;
+  const tooSoon = door.losePatience(899_999);
+  const wasShut = door.isShut;
+  const lost = door.losePatience(900_000);
+
+  expect({ looksAt, tooSoon, wasShut, lost }).toEqual({ looksAt: 900_000, tooSoon: false, wasShut: false, lost: true });
+  expect(door.isShut).toBe(true);
+  expect(door.looksAt).toBe(3_600_000);
+  expect(door.losePatience(900_001)).toBe(false);
+});

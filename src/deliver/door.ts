@@ -47,6 +47,8 @@ export class Door {
   #why: Why | undefined;
   /** It waits because it cannot be reached, or has asked for a slower pace for too long. */
   #shut = false;
+  /** When it will have asked for that for too long, where it waits longer than this. */
+  #patientUntil = Infinity;
   /** Pauses or throttlings since it last worked. */
   #failures = 0;
   /** Rows of the table that turn into a hold when they last: since when each was seen without a success. */
@@ -77,6 +79,12 @@ export class Door {
     return this.#state.kind === "waiting" ? this.#state.until : undefined;
   }
 
+  /** When something is to be done about a door that waits: it lets something out again, or patience with it ends. */
+  get looksAt(): number | undefined {
+    const opensAt = this.opensAt;
+    return opensAt === undefined || this.#shut ? opensAt : Math.min(opensAt, this.#patientUntil);
+  }
+
   /** How many attempts may be under way. */
   slots(connections: number): number {
     return this.#state.kind === "open" ? connections : this.#state.kind === "trial" ? 1 : 0;
@@ -104,9 +112,17 @@ export class Door {
   slow(now: number, waitMs: number, patienceMs: number, cause: string, remedy?: string): number {
     const left = (this.#why?.since ?? now) + patienceMs - now;
     this.#shut = left <= 0;
+    this.#patientUntil = now + left;
     const wait = Math.max(waitMs, Math.min(LONGEST_SLOW_MS, waitMs * 2 ** Math.min(this.#failures, 20)));
     // Asked once more when the patience ends, and not only when the doubled wait does.
     return this.#wait(now, { cause, remedy, slow: true }, left > 0 ? Math.min(wait, Math.max(waitMs, left)) : wait);
+  }
+
+  /** It asked for more time than there is patience. @returns true when that makes it shut now */
+  losePatience(now: number): boolean {
+    if (this.#state.kind !== "waiting" || this.#shut || now < this.#patientUntil || now >= this.#state.until) return false;
+    this.#shut = true;
+    return true;
   }
 
   #wait(now: number, why: Pick<Why, "cause" | "remedy" | "slow">, waitMs: number): number {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { FakeUpstream, facts, fault, refused, type Answer } from "../../test/fakes/fake-upstream.ts";
 import { MemoryQueue } from "../../test/fakes/memory-queue.ts";
+import { parseReply, type Reply } from "../mail/reply.ts";
 import type { EventName, EventOf, PosternEvent } from "../mail/events.ts";
 import { ManualClock } from "../platform/clock.ts";
 import type { Refusal } from "../upstream/upstream.ts";
@@ -418,6 +419,28 @@ describe("a temporary answer", () => {
     await relay.pass(20 * MINUTE);
     await relay.accept({ recipients: ["later@contoso.com"] });
     expect(relay.offered("scans")).toContain("later@contoso.com");
+  });
+
+  test("that asks for more time than the quarter of an hour keeps no mail from the next door, and the door is left alone for so long", async () => {
+    const relay = await new Relay({ graph: { ...smtp, type: "graph" }, scans: {} }).start();
+    const busy = parseReply("429 ApplicationThrottled: Application is over its Requests limit.");
+    relay.answers("graph", always({ stage: "final", reply: { ...(busy as Reply), protocol: "http" }, retryAfterMs: 4 * 60 * MINUTE }));
+    await relay.accept({ recipients: ["first@contoso.com"] });
+    await relay.accept({ recipients: ["second@contoso.com"] });
+    await relay.pass(15 * MINUTE - 1);
+    expect(relay.offered("scans")).toEqual([]);
+
+    await relay.pass(1);
+    await relay.accept({ recipients: ["new@contoso.com"] });
+    await relay.pass(3 * 60 * MINUTE);
+
+    expect(relay.offered("scans").toSorted()).toEqual(["first@contoso.com", "new@contoso.com", "second@contoso.com"]);
+    expect(relay.offered("graph")).toEqual(["first@contoso.com"]);
+
+    relay.answers("graph", takes);
+    await relay.pass(60 * MINUTE);
+    await relay.accept({ recipients: ["later@contoso.com"] });
+    expect(relay.offered("graph")).toContain("later@contoso.com");
   });
 
   test("to everything keeps the mail where there is no other door, and it leaves when the door takes it again", async () => {

@@ -333,6 +333,7 @@ export class Lane {
       if (this.#hasCompanions && this.#door.isShut) void this.#tryAgain();
       else this.#door.resume();
     }
+    this.#door.losePatience(now);
     if (state.kind === "held" || this.#door.state.kind === "waiting") for (const claim of this.#ready.splice(0)) void this.#giveBack(claim);
     const monotonic = clock.monotonic();
     if (state.kind === "held" && this.#probeAt(state.hold, now, monotonic) <= now && !this.#probing) void this.#probe();
@@ -392,7 +393,7 @@ export class Lane {
   #setWake(now: number): void {
     const { state } = this.#door;
     let at: number | undefined;
-    if (state.kind === "waiting") at = this.#probing ? undefined : state.until;
+    if (state.kind === "waiting") at = this.#probing ? undefined : this.#door.looksAt;
     else if (state.kind === "held") at = this.#probing ? undefined : this.#probeAt(state.hold, now, this.#options.clock.monotonic());
     else if (this.#backlog || this.#ready.length > 0) {
       // With work at hand only the budget is left to wait for; places and commits wake the pump themselves.
