@@ -94,7 +94,7 @@ Held mail is kept and leaves by itself once the fault is repaired: an upstream a
   bounces at once.
 - **Not in any table:** a connection, TLS, token or sign-in that fails for the moment pauses the upstream, one that is refused holds it; 4xx is tried again; 5xx is bounced, but \`5.7.x\`
   from Microsoft holds the message; no answer, a time-out or a fault of our own is tried again. Graph's statuses are HTTP's: 5xx is tried again, and so is a 4xx that no row knows.
-- An answer that asks for a wait (\`Retry-After\`) is obeyed, whatever the table says.`;
+- An answer that asks for a wait (\`Retry-After\`) is obeyed, whatever the table says, for a day at most; a wait of nothing, or until a moment that is past, is none.`;
 
 /** The whole page as Markdown, ending in a line feed. */
 export function renderErrorsPage(): string {

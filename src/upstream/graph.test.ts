@@ -272,14 +272,21 @@ describe("answers that are no success", () => {
     expect(posts(graph)).toBe(1);
   });
 
-  test("Retry-After as a date is counted from now", async () => {
-    let date = "";
-    const { door, clock } = await scene({ answer: () => ({ status: 503, headers: { "retry-after": date } }) });
-    date = new Date(clock.now() + 90_000).toUTCString();
+  test("Retry-After as a date is counted from the date of the answer, however wrong our clock is", async () => {
+    const said = { date: "Fri, 27 Nov 2026 09:00:00 GMT", "retry-after": "Fri, 27 Nov 2026 09:01:30 GMT" };
+    const { door } = await scene({ answer: () => ({ status: 503, headers: said }) });
 
     const facts = await door.attempt(mail(), never);
 
-    expect(facts.refusal?.retryAfterMs).toBe(Date.parse(date) - clock.now());
+    expect(facts.refusal?.retryAfterMs).toBe(90_000);
+  });
+
+  test.each(["0", "-5", "soon", "Thu, 26 Nov 2020 09:00:00 GMT"])("Retry-After: %s tells no time, so ours is waited", async (value) => {
+    const { door } = await scene({ answer: () => ({ status: 429, headers: { "retry-after": value } }) });
+
+    const facts = await door.attempt(mail(), never);
+
+    expect(facts.refusal).toMatchObject({ reply: { code: 429 }, retryAfterMs: undefined });
   });
 
   test("401: one more try with a new token, which is enough where the permission was newer than the token", async () => {

@@ -40,14 +40,17 @@ export function refusalOf(answer: Answer, wanted: number, now: number): Refusal 
   return { stage: "final", reply: replyOf(answer), retryAfterMs: retryAfterOf(answer, now) };
 }
 
-/** `Retry-After` in seconds or as a date (RFC 9110 §10.2.3), whatever the case of its name. */
+/**
+ * `Retry-After` in seconds or as a date (RFC 9110 §10.2.3), whatever the case of its name. A date is counted from the answer's own, since our clock may
+ * be wrong. No time at all tells nothing: who asks for less and says "now" would get all that waits at once.
+ */
 export function retryAfterOf(answer: Answer, now: number): number | undefined {
-  const value = Object.entries(answer.headers)
-    .find(([name]) => name.toLowerCase() === "retry-after")?.[1]
-    .trim();
-  if (value === undefined || value === "") return undefined;
-  const ms = /^\d{1,9}(\.\d+)?$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now;
-  return Number.isNaN(ms) ? undefined : Math.min(LONGEST_WAIT_MS, Math.max(0, Math.round(ms)));
+  const header = (name: string): string => (Object.entries(answer.headers).find(([one]) => one.toLowerCase() === name)?.[1] ?? "").trim();
+  const value = header("retry-after");
+  const saidAt = Date.parse(header("date"));
+  // What Date.parse makes of a bare number is a year.
+  const ms = /^-?\d+(\.\d+)?$/.test(value) ? Number(value) * 1000 : Date.parse(value) - (Number.isNaN(saidAt) ? now : saidAt);
+  return ms > 0 ? Math.min(LONGEST_WAIT_MS, Math.round(ms)) : undefined;
 }
 
 function errorOf(body: Buffer): { readonly code: string; readonly message: string } | undefined {
