@@ -37,6 +37,35 @@ test("a token is renewed when under 15 minutes remain", async () => {
   expect(await source.get()).toMatchObject({ value: "T2" });
 });
 
+test("a token of ten minutes is renewed at half its life, and not for each message", async () => {
+  const { source, clock, answers, fetches } = scene();
+  answers.push({ value: "SHORT", expiresAt: clock.now() + 10 * MINUTE });
+
+  for (let minute = 0; minute <= 5; minute += 1) {
+    expect(await source.get()).toMatchObject({ value: "SHORT" });
+    if (minute < 5) clock.advance(MINUTE);
+  }
+
+  expect(fetches()).toBe(1);
+  clock.advance(1);
+  expect(await source.get()).toMatchObject({ value: "T2" });
+});
+
+test("while renewing fails, the service is asked once a minute and not for each message", async () => {
+  const { source, clock, answers, fetches } = scene();
+  await source.get();
+  const down = faultAt("token", "TIMEOUT", "down");
+  answers.push(down, down);
+
+  clock.advance(61 * MINUTE);
+  for (let i = 0; i < 10; i += 1) expect(await source.get()).toMatchObject({ value: "T1" });
+  expect(fetches()).toBe(2);
+
+  clock.advance(MINUTE + 1);
+  await source.get();
+  expect(fetches()).toBe(3);
+});
+
 test("while renewing fails, the old token serves as long as it is valid", async () => {
   const { source, clock, answers } = scene();
   await source.get();

@@ -12,8 +12,10 @@ export interface AccessToken {
 /** Asks the authority for a new token. Never rejects; a refusal has stage `token`. */
 export type FetchToken = () => Promise<AccessToken | Refusal>;
 
-/** Tokens live 60 to 90 minutes. High Volume Email refuses those with little time left, so all doors renew early. */
+/** Tokens live 60 to 90 minutes. High Volume Email refuses those with little time left, so all doors renew early; short ones at half their life. */
 const RENEW_BELOW_MS = 15 * 60_000;
+/** A renewal that failed is tried again after so long while the old token serves: asking may take half a minute, and every message asks. */
+const ASK_AGAIN_MS = 60_000;
 /** A token with less than this left may end while it is being used. */
 const LAST_USE_MS = 60_000;
 
@@ -22,6 +24,7 @@ export class TokenSource {
   readonly #fetch: FetchToken;
   readonly #clock: Clock;
   #token: AccessToken | undefined;
+  #renewAt = 0;
   #underWay: Promise<AccessToken | Refusal> | undefined;
 
   constructor(fetch: FetchToken, clock: Clock) {
@@ -32,10 +35,10 @@ export class TokenSource {
   /** A valid token. Where renewing fails and the old token is still valid, that one. */
   async get(): Promise<AccessToken | Refusal> {
     const now = this.#clock.now();
-    if (this.#token !== undefined && this.#token.expiresAt - now >= RENEW_BELOW_MS) return this.#token;
+    if (now <= this.#renewAt && this.#isUsable(now)) return this.#token as AccessToken;
     const fetched = await (this.#underWay ??= this.#renew());
     if ("value" in fetched) return fetched;
-    return this.#token !== undefined && this.#token.expiresAt - this.#clock.now() >= LAST_USE_MS ? this.#token : fetched;
+    return this.#isUsable(this.#clock.now()) ? (this.#token as AccessToken) : fetched;
   }
 
   /** A new token, whatever is at hand: what a look at the credential asks for. */
@@ -51,7 +54,15 @@ export class TokenSource {
   async #renew(): Promise<AccessToken | Refusal> {
     const fetched = await this.#fetch();
     this.#underWay = undefined;
-    if ("value" in fetched) this.#token = fetched;
+    const now = this.#clock.now();
+    if ("value" in fetched) {
+      this.#token = fetched;
+      this.#renewAt = fetched.expiresAt - Math.min(RENEW_BELOW_MS, (fetched.expiresAt - now) / 2);
+    } else this.#renewAt = now + ASK_AGAIN_MS;
     return fetched;
+  }
+
+  #isUsable(now: number): boolean {
+    return this.#token !== undefined && this.#token.expiresAt - now >= LAST_USE_MS;
   }
 }
