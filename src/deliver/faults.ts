@@ -43,6 +43,16 @@ export const FAULTS: readonly FaultRow[] = [
     remedy: "If a firewall inspects TLS, exempt AUTHORITY, or name the firewall's certificate authority in the upstream's ca",
   },
   {
+    id: "authority-answer",
+    codes: ["TOKEN", "HTTP_400", "HTTP_401", "HTTP_403", "HTTP_404", "HTTP_407", "PROTOCOL"],
+    stages: ["token"],
+    outcome: "retry",
+    scope: "upstream",
+    cause: "what answers for the sign-in service AUTHORITY gives no token and no reason",
+    remedy:
+      "A proxy or firewall on the way may answer in its place: curl -v https://AUTHORITY on this machine shows who does. Let AUTHORITY pass there, or correct authority on the upstream; mail leaves when it can",
+  },
+  {
     id: "silent",
     codes: TIMED_OUT,
     stages: ["greeting", "ehlo", "starttls"],
@@ -230,6 +240,15 @@ export const FAULTS: readonly FaultRow[] = [
     remedy: `Add an upstream of type smtp-auth to the route, or lower limits.max_message_size of this one; look whether the message arrived before you release it; ${LEAVES_BY_ITSELF}`,
   },
   {
+    id: "graph-page",
+    codes: ["GRAPH_PAGE"],
+    outcome: "hold",
+    scope: "message",
+    next: true,
+    cause: "a page came in place of Graph's answer: a proxy or firewall on the way keeps the message",
+    remedy: `Let graph.microsoft.com pass the proxy or firewall unread; curl -v https://graph.microsoft.com on this machine shows who answers; ${LEAVES_BY_ITSELF}`,
+  },
+  {
     id: "mx-foreign",
     codes: ["MX_FOREIGN"],
     outcome: "hold",
@@ -315,6 +334,16 @@ export const FAULTS: readonly FaultRow[] = [
     remedy: "Correct the address in the device",
   },
   {
+    id: "graph-protocol",
+    codes: ["PROTOCOL"],
+    doors: ["graph"],
+    outcome: "retry",
+    scope: "upstream",
+    cause: "what answers is not Graph",
+    remedy:
+      "A proxy or firewall on the way may answer in its place: curl -v https://graph.microsoft.com on this machine shows who does. Let graph.microsoft.com pass there, or correct graph_host on the upstream",
+  },
+  {
     id: "protocol",
     codes: ["PROTOCOL"],
     outcome: "retry",
@@ -324,7 +353,7 @@ export const FAULTS: readonly FaultRow[] = [
   },
   {
     id: "token-endpoint-trouble",
-    codes: ["TOKEN", "HTTP_429", "HTTP_500", "HTTP_502", "HTTP_503", "HTTP_504", "temporarily_unavailable", "server_error"],
+    codes: ["HTTP_429", "HTTP_500", "HTTP_502", "HTTP_503", "HTTP_504", "temporarily_unavailable", "server_error"],
     outcome: "retry",
     scope: "upstream",
     cause: "the token endpoint has trouble",

@@ -39,6 +39,30 @@ describe("faults", () => {
     }
   });
 
+  test("whatever comes in place of a token, neither host nor port of the upstream is blamed", () => {
+    for (const code of ["HTTP_400", "HTTP_403", "HTTP_407", "HTTP_418", "TOKEN", "PROTOCOL", "UND_ERR_INVALID_ARG"]) {
+      const finding = judgeRefusal(fault("token", code), MICROSOFT);
+
+      expect(finding).toMatchObject({ outcome: "retry", scope: "upstream" });
+      expect(finding.remedy).toContain("curl -v https://login.microsoftonline.com:443");
+    }
+    for (const code of ["access_denied", "interaction_required"])
+      expect(judgeRefusal(fault("token", code), MICROSOFT).outcome).toBe("hold");
+  });
+
+  test("a proxy's page in place of Graph's answer is no word of Graph, and no mail server is looked for", () => {
+    const graph: JudgeContext = { ...MICROSOFT, type: "graph" };
+    const found = [
+      ...["403 Forbidden", "404 Not Found", "407 Proxy Authentication Required"].map((wire) => judgeRefusal(refused("final", wire), graph)),
+      ...["GRAPH_PAGE", "PROTOCOL"].map((code) => judgeRefusal(fault("final", code), graph)),
+    ];
+
+    for (const { remedy, scope } of found) {
+      expect(scope).toBe("message");
+      expect(remedy).toContain("curl -v https://graph.microsoft.com");
+    }
+  });
+
   test("what is wrong with a smart host is told in its words", () => {
     const context = { ...SMART_HOST, signInFrom: { password: "file /etc/postern/secrets/smart-host" } };
 

@@ -174,6 +174,9 @@ const CORRUPT: Meaning = {
     "The disk or its controller damaged it: check the machine, ask for the scan again, then postern queue bounce QUEUEID (the sender is told) or postern queue delete QUEUEID",
 };
 
+/** Whatever else is wrong with a token, it is neither host nor port of the upstream. */
+const TOKEN_TROUBLE = FAULTS.find(({ id }) => id === "authority-answer");
+
 function meaningOfFault(fault: { readonly code: string; readonly detail: string }, stage: Stage, type: UpstreamType): Meaning {
   if (fault.code === "E_CONTENT_CORRUPT") return CORRUPT;
   const before = BEFORE_MAIL.has(stage);
@@ -182,7 +185,8 @@ function meaningOfFault(fault: { readonly code: string; readonly detail: string 
       ({ codes, stages, doors }) => codes.includes(fault.code) && stages?.includes(stage) !== false && doors?.includes(type) !== false,
     ) ??
     ENTRA.find((candidate) => candidate.codes.includes(fault.code)) ??
-    (isEntraRefusal(fault) ? ENTRA.at(-1) : undefined);
+    (isEntraRefusal(fault) ? ENTRA.at(-1) : undefined) ??
+    (stage === "token" ? TOKEN_TROUBLE : undefined);
   const cause = `${row?.cause ?? (before ? "the next hop cannot be used" : "the delivery broke off")} (${describeFault(fault, 300)})`;
   if (row === undefined)
     return {
@@ -206,7 +210,9 @@ function isEntraRefusal(fault: { readonly code: string; readonly detail: string 
   if (/temporarily_unavailable|server_error/.test(`${fault.code} ${fault.detail}`)) return false;
   return (
     /^AADSTS\d+$/.test(fault.code) ||
-    /^(invalid_client|invalid_grant|unauthorized_client|invalid_request|invalid_scope|invalid_resource)$/.test(fault.code)
+    /^(invalid_(client|grant|request|scope|resource)|unauthorized_client|unsupported_grant_type|(access_denied|(interaction|consent|login)_required))$/.test(
+      fault.code,
+    )
   );
 }
 

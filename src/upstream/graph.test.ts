@@ -245,6 +245,7 @@ describe("recipients in the header", () => {
 describe("answers that are no success", () => {
   test.each<[string, GraphAnswer, object]>([
     ["200: nothing was sent", { status: 200 }, { fault: { code: "GRAPH_STATUS_200" } }],
+    ["200 with a page: it never came to Graph", { status: 200, body: "<html>Please sign in</html>" }, { fault: { code: "GRAPH_PAGE" } }],
     [
       "403 ErrorSendAsDenied",
       { status: 403, body: graphError("ErrorSendAsDenied", "The user account  does not have the right\r\nto send.") },

@@ -8,6 +8,12 @@ import { GRANT_SEND_AS, LEAVES_BY_ITSELF, MINUTES, RESTRICTED, SERVICE_HEALTH, W
 const MAIL_SEND =
   "Test-ServicePrincipalAuthorization -Identity CLIENT-ID -Resource MAILBOX shows what the application may. Where Mail.Send is missing: New-ManagementRoleAssignment -Role 'Application Mail.Send' -App CLIENT-ID -CustomResourceScope SCOPE lets it send as the mailboxes of that scope; Microsoft Graph > Application permissions > Mail.Send in Entra, with admin consent, as every mailbox. It takes up to an hour";
 
+/** Graph says why in JSON. Without that only the status is known, and its usual words stand for it. */
+const PAGE = {
+  cause: "refused without a word of Graph's: a proxy or firewall on the way may have done so",
+  remedy: "curl -v https://graph.microsoft.com on this machine shows who answers. Let it pass the proxy or firewall unread",
+};
+
 export const GRAPH: readonly AnswerRow[] = [
   {
     id: "sender-denied-graph",
@@ -253,6 +259,34 @@ export const GRAPH: readonly AnswerRow[] = [
     cause: "the message is too large for Graph",
     remedy: "Add an upstream of type smtp-auth behind this one in the route, or scan with a lower resolution",
     examples: [["final", "413 RequestEntityTooLarge: Request Entity Too Large"]],
+  },
+  {
+    id: "graph-page-forbidden",
+    from: "microsoft",
+    doors: ["graph"],
+    codes: [403, 451],
+    words: /^(Forbidden|Unavailable For Legal Reasons)?$/,
+    outcome: "hold",
+    scope: "message",
+    next: true,
+    cause: PAGE.cause,
+    remedy: `${PAGE.remedy}; ${LEAVES_BY_ITSELF}`,
+    examples: [["final", "403 Forbidden"]],
+  },
+  {
+    id: "graph-page-refused",
+    from: "microsoft",
+    doors: ["graph"],
+    codes: [400, 404, 405, 407],
+    words: /^(Bad Request|Not Found|Method Not Allowed|Proxy Authentication Required)?$/,
+    outcome: "retry",
+    scope: "message",
+    cause: PAGE.cause,
+    remedy: PAGE.remedy,
+    examples: [
+      ["final", "404 Not Found"],
+      ["final", "407 Proxy Authentication Required"],
+    ],
   },
   {
     id: "graph-forbidden",

@@ -44,6 +44,10 @@ export const FRENCH_FAULTS: Readonly<Record<string, Translation>> = {
     "le certificat du service d'authentification AUTHORITY n'est pas valable",
     "Si un pare-feu inspecte TLS, exemptez AUTHORITY, ou nommez l'autorité de certification du pare-feu dans ca de l'upstream",
   ],
+  "authority-answer": [
+    "ce qui répond pour le service d'authentification AUTHORITY ne donne ni jeton ni raison",
+    "Un proxy ou un pare-feu répond peut-être à sa place : curl -v https://AUTHORITY sur cette machine montre qui. Laissez-y passer AUTHORITY, ou corrigez authority de l'upstream ; le courrier part dès que possible",
+  ],
   silent: [
     "le serveur suivant accepte la connexion et ne répond pas à temps",
     "Un pare-feu laisse peut-être passer TCP et avale SMTP : curl -v telnet://HOST:PORT sur cette machine doit montrer une ligne 220 en quelques secondes ; sinon exemptez le port de l'inspection, ou corrigez host et port de l'upstream. Le courrier part dès que possible",
@@ -116,6 +120,10 @@ export const FRENCH_FAULTS: Readonly<Record<string, Translation>> = {
     "Graph a répondu 200 au lieu de 202, comme pour certains gros messages qu'il n'envoie pas",
     `Ajoutez un upstream smtp-auth à la route, ou abaissez limits.max_message_size de celui-ci ; vérifiez si le message est arrivé avant de le libérer ; ${REPRIS}`,
   ],
+  "graph-page": [
+    "une page est venue à la place de la réponse de Graph : un proxy ou un pare-feu retient le message",
+    `Laissez graph.microsoft.com passer le proxy ou le pare-feu sans lecture ; curl -v https://graph.microsoft.com sur cette machine montre qui répond ; ${REPRIS}`,
+  ],
   "mx-foreign": [
     "l'enregistrement MX du domaine mène à un autre fournisseur que Microsoft 365",
     "Mettez dans host: de l'upstream le nom que montre Microsoft 365 admin center > Settings > Domains > le domaine > DNS records pour MX",
@@ -150,6 +158,10 @@ export const FRENCH_FAULTS: Readonly<Record<string, Translation>> = {
     "Utilisez une adresse sans lettres accentuées",
   ],
   "address-invalid": ["une adresse de l'enveloppe ne peut s'écrire en SMTP", "Corrigez l'adresse dans l'appareil"],
+  "graph-protocol": [
+    "ce qui répond n'est pas Graph",
+    "Un proxy ou un pare-feu répond peut-être à sa place : curl -v https://graph.microsoft.com sur cette machine montre qui. Laissez-y passer graph.microsoft.com, ou corrigez graph_host de l'upstream",
+  ],
   protocol: [
     "les réponses du serveur suivant sont incohérentes",
     "Vérifiez que l'hôte et le port de l'upstream sont ceux d'un serveur SMTP, et qu'aucun pare-feu ne récrit SMTP",

@@ -4,6 +4,10 @@ import type { Translation } from "./translation.ts";
 
 const MAIL_SEND =
   "Test-ServicePrincipalAuthorization -Identity CLIENT-ID -Resource MAILBOX montre ce que l'application peut faire. Si Mail.Send manque : New-ManagementRoleAssignment -Role 'Application Mail.Send' -App CLIENT-ID -CustomResourceScope SCOPE la laisse envoyer au nom des boîtes de ce périmètre ; dans Entra, Microsoft Graph > Application permissions > Mail.Send, avec le consentement, au nom de toutes. Cela prend jusqu'à une heure";
+const PAGE_GRAPH: Translation = [
+  "refusé sans un mot de Graph : un proxy ou un pare-feu en est peut-être l'auteur",
+  "curl -v https://graph.microsoft.com sur cette machine montre qui répond. Laissez-le passer le proxy ou le pare-feu sans lecture",
+];
 const GROS_GRAPH = "Ajoutez un upstream smtp-auth derrière celui-ci dans la route, ou numérisez avec une résolution plus basse";
 const ADRESSE = "Vérifiez l'adresse ; une nouvelle boîte met jusqu'à une heure à être connue";
 const IP_SUSPECTE = "Patientez ; si cela dure, utilisez un connecteur (qui évite cela) ou SMTP AUTH, depuis une adresse fixe avec SPF";
@@ -222,6 +226,8 @@ const GRAPH: Readonly<Record<string, Translation>> = {
   "graph-trouble": ["Graph a des difficultés pour le moment", SERVICE],
   "graph-not-authorized": ["Graph n'accepte pas notre connexion, même avec un nouveau jeton", MAIL_SEND],
   "graph-size-status": ["le message est trop volumineux pour Graph", GROS_GRAPH],
+  "graph-page-forbidden": [PAGE_GRAPH[0], `${PAGE_GRAPH[1]} ; ${REPRIS}`],
+  "graph-page-refused": PAGE_GRAPH,
   "graph-forbidden": ["Graph refuse le message selon ses règles", `Corrigez ce que nomme la réponse ; ${REPRIS}`],
 };
 

@@ -32,6 +32,9 @@ export function requestIdOf(answer: Answer): string | undefined {
  */
 export function refusalOf(answer: Answer, wanted: number, now: number): Refusal {
   const { status } = answer;
+  // Graph has no answer of success with a page in it; who inspects or asks for a sign-in has.
+  if (status >= 200 && status < 300 && answer.body.length > 0 && jsonOf(answer.body) === undefined)
+    return faultAt("final", "GRAPH_PAGE", `a page with status ${status} in place of ${wanted}`);
   // Known from messages above 2,240 KB: 200, and nothing is sent.
   if (status >= 200 && status < 300)
     return faultAt("final", "GRAPH_STATUS_200", `Graph answered ${status} in place of ${wanted}, which means that nothing was sent`);

@@ -245,7 +245,10 @@ export class GraphUpstream implements Upstream {
       if (finding.kind === "failed") {
         const { answer, refusal } = finding.exchange;
         const said = answer === undefined ? refusal : refusalOf(answer, 200, this.#options.clock.now());
-        return { refusal: said?.fault?.code === "GRAPH_STATUS_200" ? UNREADABLE_LIST : said, exchange: finding.exchange };
+        return {
+          refusal: said?.fault?.code === "GRAPH_STATUS_200" || said?.fault?.code === "GRAPH_PAGE" ? UNREADABLE_LIST : said,
+          exchange: finding.exchange,
+        };
       }
       if (looks === 2) return undefined;
       if (!(await this.#pause(LOOK_AGAIN_MS, signal)))
