@@ -26,8 +26,8 @@ export interface Meaning {
   readonly scope: Scope;
   /** Says nothing about other doors: the next one of the route may take it now. Where there is none, `outcome` applies. */
   readonly next?: true;
-  /** Mail inside the organization still passes, so three senders who meet it do not close the door. */
-  readonly outsideOnly?: true;
+  /** Other mail still passes, that inside the organization or small one, so three senders who meet it do not close the door. */
+  readonly othersPass?: true;
   /** A wait other than the schedule's. */
   readonly waitMs?: number;
   /** Temporary at first sight; after this long without a success it is held. See `heldAfterMs`. */

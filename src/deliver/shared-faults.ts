@@ -22,7 +22,7 @@ export class SharedFaults {
         return undefined;
       }
       const own = verdict.kind === "next" ? verdict.otherwise : verdict;
-      if (own.kind !== "hold" || own.by !== "sender" || own.finding.scope !== "message" || own.finding.outsideOnly === true) continue;
+      if (own.kind !== "hold" || own.by !== "sender" || own.finding.scope !== "message" || own.finding.othersPass === true) continue;
       const { reply, id } = own.finding;
       const key = `${id} ${reply?.code ?? ""} ${reply?.enhanced ?? ""}`;
       const senders = this.#met.get(key) ?? new Set<string>();

@@ -78,7 +78,7 @@ export const LIMITS: readonly AnswerRow[] = [
     outcome: "hold",
     scope: "message",
     next: true,
-    outsideOnly: true,
+    othersPass: true,
     cause: "the organization has used its external recipients of the last 24 hours",
     remedy:
       "It frees itself within a day. Exchange admin center > Reports > Mail flow > Tenant outbound external recipients shows who sends so much; limits.external_recipients_per_day on the upstream keeps below it",
@@ -101,7 +101,7 @@ export const LIMITS: readonly AnswerRow[] = [
     outcome: "hold",
     scope: "sender",
     next: true,
-    outsideOnly: true,
+    othersPass: true,
     cause: "senders under onmicrosoft.com may reach only 100 external recipients a day",
     remedy: "Send from an address under a domain of your own: Set-Mailbox -Identity MAILBOX -WindowsEmailAddress ADDRESS@YOUR-DOMAIN",
     examples: [

@@ -186,6 +186,10 @@ const PANNES: Readonly<Record<string, Translation>> = {
 };
 
 const GRAPH: Readonly<Record<string, Translation>> = {
+  "graph-drafts-denied": [
+    "le message ne part par Graph que comme brouillon, et l'application ne peut pas créer de brouillons dans cette boîte : Mail.ReadWrite manque",
+    `New-ManagementRoleAssignment -Role 'Application Mail.ReadWrite' -App CLIENT-ID -CustomResourceScope SCOPE, ou ajoutez un upstream smtp-auth derrière celui-ci dans la route ; cela prend jusqu'à une heure, ${REPRIS}`,
+  ],
   "graph-access-denied": [
     "l'application n'a pas droit à cette boîte : Mail.Send manque (ou est en Delegated), ou la boîte est hors de son périmètre",
     MAIL_SEND,

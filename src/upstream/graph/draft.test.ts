@@ -230,15 +230,13 @@ describe("when a step fails", () => {
     expect(graph.asked.some(({ method }) => method === "DELETE")).toBe(false);
   });
 
-  test("no right to make drafts: the next door, and with none left Graph's own words", async () => {
+  test("no right to make drafts: Graph's own words, which are of the content and not of the right to send", async () => {
     const { door } = await scene(({ path }) =>
       path.endsWith("/messages") ? { status: 403, body: graphError("ErrorAccessDenied", "no") } : undefined,
     );
 
-    const next = await door.attempt(mail(whole), never);
-    const last = await door.attempt(mail(whole, { lastDoor: true }), never);
+    const facts = await door.attempt(mail(whole), never);
 
-    expect(next.refusal?.fault?.code).toBe("TOO_LARGE");
-    expect(last.refusal?.reply).toMatchObject({ code: 403, text: "ErrorAccessDenied: no" });
+    expect(facts.refusal).toMatchObject({ stage: "content", reply: { code: 403, text: "ErrorAccessDenied: no" } });
   });
 });

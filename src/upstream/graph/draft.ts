@@ -31,8 +31,6 @@ export interface DraftSent {
   readonly refusal: Refusal | undefined;
   /** The request to send went out: the message may have left, whatever came back. */
   readonly sendingBegan: boolean;
-  /** Graph does not let the application make drafts. */
-  readonly isForbidden: boolean;
 }
 
 /** Larger files go in slices. */
@@ -46,21 +44,26 @@ export async function sendDraft(requests: DraftRequests, user: string, plan: Dra
   const id = made.answer === undefined ? undefined : jsonOf(made.answer.body)?.["id"];
   if (typeof id !== "string") {
     const refusal = made.refusal ?? faultAt("final", "PROTOCOL", "Graph made a draft and did not name it");
-    return { exchange: made.exchange, refusal, sendingBegan: false, isForbidden: made.exchange?.answer?.status === 403 };
+    return { exchange: made.exchange, refusal: notToSend(refusal), sendingBegan: false };
   }
   const draft = `${user}/messages/${encodeURIComponent(id)}`;
   let isOver = false;
   try {
     const failed = await addFiles(requests, draft, plan.files, content);
-    if (failed !== undefined) return { ...failed, sendingBegan: false, isForbidden: false };
+    if (failed !== undefined) return { ...failed, refusal: notToSend(failed.refusal), sendingBegan: false };
     const sent = await step(requests, { method: "POST", path: `${draft}/send`, body: { length: 0, pieces: () => [] } }, 202);
     const status = sent.exchange?.answer?.status;
     // Sent, or nobody knows: then it is not ours to delete any more.
     isOver = sent.refusal === undefined || status === 504 || (status === undefined && sent.exchange?.sentWhole === true);
-    return { exchange: sent.exchange, refusal: sent.refusal, sendingBegan: true, isForbidden: false };
+    return { exchange: sent.exchange, refusal: sent.refusal, sendingBegan: true };
   } finally {
     if (!isOver) await requests.ask({ method: "DELETE", path: draft });
   }
+}
+
+/** A 403 before the sending says what the application may do with drafts, nothing of what it may send. */
+function notToSend(refusal: Refusal): Refusal {
+  return refusal.reply?.code === 403 ? { ...refusal, stage: "content" } : refusal;
 }
 
 interface Step {

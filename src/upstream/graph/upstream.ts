@@ -16,7 +16,7 @@ import { sendDraft } from "./draft.ts";
 import type { DraftPlan } from "./draft-message.ts";
 import type { GraphExchange, GraphHttp, GraphRequest } from "./http.ts";
 import { base64Length, base64Pieces } from "./mime-body.ts";
-import { prepare, tooLarge } from "./prepare.ts";
+import { prepare } from "./prepare.ts";
 import type { Prepared, PrepareRules } from "./prepare.ts";
 import { UNWRITABLE } from "./recipients.ts";
 import { TokenRequests } from "./requests.ts";
@@ -198,12 +198,7 @@ export class GraphUpstream implements Upstream {
         .join("; ");
       if (sent.sendingBegan && exchange !== undefined)
         return this.#facts(delivery, startedAt, exchange, { ...this.#outcomeOf(exchange), note: drafted });
-      // Without the right to make drafts the door is open all the same for what goes as MIME.
-      const refusal =
-        sent.isForbidden && delivery.lastDoor !== true
-          ? tooLarge(delivery.sizeBytes, "and the application may not make drafts (Mail.ReadWrite)")
-          : sent.refusal;
-      return this.#facts(delivery, startedAt, exchange, { refusal, note });
+      return this.#facts(delivery, startedAt, exchange, { refusal: sent.refusal, note });
     } catch (error) {
       const refusal = faultAt("content", error instanceof PosternError ? error.code : "CONTENT", describeError(error));
       return this.#facts(delivery, startedAt, undefined, { refusal, note });
