@@ -22,12 +22,18 @@ export interface Tried {
   readonly isSenderTrial: boolean;
 }
 
+/** Most messages remembered that closed a door which others then opened; one that is forgotten closes it once more. */
+const MOST_REFUTED = 1_000;
+
 export class DoorKeeper {
   readonly #upstream: string;
   readonly #budget: DoorBudget;
   readonly #options: LaneOptions;
   readonly #door = new Door();
   readonly #sharedFaults = new SharedFaults();
+  /** Messages that closed the held door, and those that did so before other mail opened it again. */
+  readonly #closers = new Set<string>();
+  readonly #refuted = new Set<string>();
   #retired = false;
 
   /** @param budget - told when the next hop asks for less */
@@ -126,7 +132,7 @@ export class DoorKeeper {
         await this.close(strike, queueId);
         return upstreamHeld(judgement, strike);
       }
-      if (tried.isProbe) await this.release();
+      if (tried.isProbe) await this.release(queueId);
       else if (current) this.#works();
       return judgement;
     }
@@ -140,6 +146,8 @@ export class DoorKeeper {
         this.#pause("the trial message got no answer", undefined);
       return judgement;
     }
+    // What it meets is its own, whatever the words: a size, a number of recipients. Else it would close the door after each message that opens it.
+    if (door.kind === "hold" && !isBeforeMail(door.finding.stage) && this.#refuted.has(queueId)) return itsOwn(judgement);
     const lasting = this.#door.lasted(door.finding.id, heldAfterMs(door.finding), this.#options.clock.now());
     if (door.kind === "hold" || lasting) {
       if (this.#door.state.kind !== "held") await this.close(door.finding, isBeforeMail(door.finding.stage) ? undefined : queueId);
@@ -186,6 +194,7 @@ export class DoorKeeper {
     const { cause, reply, remedy } = finding;
     const hold: LaneHold = { since: now, cause, reply, remedy, closedBy, nextProbeAt: now + this.probeDelayMs(0), probes: 0 };
     this.#door.hold(hold);
+    if (closedBy !== undefined) this.#closers.add(closedBy);
     await queue.holdLane(this.#upstream, hold);
     this.#announceHold(hold);
     this.#options.doorChanged(this.#upstream);
@@ -208,6 +217,7 @@ export class DoorKeeper {
     const nextProbeAt = clock.now() + this.probeDelayMs(probes);
     const known = finding !== undefined && finding.outcome === "hold";
     const closedBy = known ? (isBeforeMail(finding.stage) ? undefined : metBy) : state.hold.closedBy;
+    if (known && closedBy !== undefined) this.#closers.add(closedBy);
     const hold: LaneHold = known
       ? { ...state.hold, cause: finding.cause, reply: finding.reply, remedy: finding.remedy, closedBy, nextProbeAt, probes }
       : { ...state.hold, nextProbeAt, probes };
@@ -215,12 +225,18 @@ export class DoorKeeper {
     await queue.holdLane(this.#upstream, hold);
   }
 
-  /** Opens a held door, and lets everything go that it held. */
-  async release(): Promise<void> {
+  /** Opens a held door, and lets everything go that it held. @param openedBy - the message that it took */
+  async release(openedBy?: string): Promise<void> {
     const { state } = this.#door;
     if (state.kind !== "held") return;
     const { clock, queue, emit } = this.#options;
     this.#door.release();
+    for (const closer of this.#closers) if (openedBy !== undefined && closer !== openedBy) this.#refuted.add(closer);
+    this.#closers.clear();
+    for (const oldest of this.#refuted) {
+      if (this.#refuted.size <= MOST_REFUTED) break;
+      this.#refuted.delete(oldest);
+    }
     const recipients = await queue.releaseLane(this.#upstream);
     emit({ type: "upstream.released", upstream: this.#upstream, heldMs: Math.max(0, clock.now() - state.hold.since), recipients });
     emit({ type: "alert.cleared", alert: "upstream.held", subject: this.#upstream });
@@ -235,6 +251,16 @@ function withoutHolds(judgement: Judgement): Judgement {
       ? ({ kind: "retry", finding: verdict.finding, ambiguous: false, waitMs: 0 } as const)
       : verdict,
   );
+  return { verdicts, door: { kind: "unclear" } };
+}
+
+/** What would close the door holds the message only; another door may take it. */
+function itsOwn(judgement: Judgement): Judgement {
+  const verdicts = judgement.verdicts.map((verdict) => {
+    if (verdict.kind !== "hold" || verdict.by !== "upstream") return verdict;
+    const finding: Finding = { ...verdict.finding, scope: "message", next: true };
+    return { kind: "next", finding, otherwise: { kind: "hold", by: "sender", finding } } as const;
+  });
   return { verdicts, door: { kind: "unclear" } };
 }
 

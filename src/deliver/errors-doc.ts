@@ -85,7 +85,8 @@ Held mail is kept and leaves by itself once the fault is repaired: an upstream a
 
 - **A reply that names the door closes it at once**: everything before the first mail is offered (connection, TLS, host name, token, sign-in), and later what is said of the
   mailbox that signed in (its quota, its size, a block for spam), of our address, our connector or the whole organization. It cannot be the message's fault, and each further
-  message would only make it worse. Mail goes to the next upstream of its route.
+  message would only make it worse. Mail goes to the next upstream of its route. A message that closes it once more after others have passed (for its size, or its number of
+  recipients) is held by itself.
 - **A fault of the organization** closes the upstream that met it. Its other upstreams stay open until they meet it themselves, with one message each, because Microsoft does not count
   every path alike: High Volume Email and Azure Communication Services are outside the limits of the organization, and mail inside the organization often still passes.
 - **Anything else that is held** is held message by message, and becomes the upstream's when three different senders have met it since the upstream last took a message. The limits on

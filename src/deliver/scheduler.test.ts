@@ -399,6 +399,26 @@ describe("a door that is held", () => {
     expect(relay.queue.states()).toEqual(["delivered", "delivered"]);
   });
 
+  test("a message that meets alone what would be the door's closes it once, then is held by itself until it passes", async () => {
+    const relay = await new Relay(new FakeUpstream({ type: "smtp-auth" })).start();
+    const used = refused("final", "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed to process message");
+    relay.upstream.answer = (delivery) => facts(delivery, delivery.recipients.length > 1 ? { refusal: used } : {});
+    await relay.accept({ recipients: ["a@contoso.com", "b@contoso.com", "c@contoso.com"] });
+    for (let i = 0; i < 20; i += 1) {
+      await relay.accept({ reversePath: `s${i}@contoso.com`, recipients: ["d@contoso.com"] });
+      await relay.pass(MINUTE);
+    }
+
+    expect(relay.queue.states()).toEqual(["held", "held", "held", ...Array.from({ length: 20 }, () => "delivered")]);
+    expect(relay.queue.recipients()[0]?.heldBy).toBe("sender");
+    expect(relay.of("alert.raised").map(({ alert }) => alert)).toEqual(["upstream.held", "sender.held"]);
+
+    relay.upstream.answer = (delivery) => facts(delivery);
+    await relay.pass(30 * MINUTE);
+
+    expect(new Set(relay.queue.states())).toEqual(new Set(["delivered"]));
+  });
+
   test("a restart does not forget it", async () => {
     const relay = await new Relay(new FakeUpstream({ type: "smtp-auth" })).start();
     relay.upstream.answer = always(refused("final", "554 5.2.2 mailbox full"));
