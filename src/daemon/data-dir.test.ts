@@ -29,6 +29,18 @@ test.each([
   await expect(refused).rejects.toThrow(`data_dir /var/lib/postern cannot be used: ${errno}: no`);
 });
 
+test("a quota that is used up is named, although Node has no name for it", async () => {
+  const said = "Unknown system error -122: Unknown system error -122, write";
+  const refused = usingDataDir("/x", () =>
+    Promise.reject(Object.assign(new Error(said), { code: "Unknown system error -122", errno: -122 })),
+  );
+
+  await expect(refused).rejects.toMatchObject({
+    code: "E_TEMPORARY",
+    message: "data_dir /x cannot be used: EDQUOT: disk quota exceeded, write; its quota is used up: raise it, or make room within it",
+  });
+});
+
 test("our own faults, and those that are nobody's doing, stay what they are", async () => {
   await using folder = await tempDir();
   const file = join(folder.path, "file");

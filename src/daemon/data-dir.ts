@@ -1,7 +1,7 @@
 /** The folder of everything that lasts. What keeps us from writing there is a fault of the machine, told in one line with what to do. */
 import { access, constants } from "node:fs/promises";
 import { describeError, PosternError } from "../mail/errors.ts";
-import { makeDirectory } from "../platform/files.ts";
+import { errorName, makeDirectory } from "../platform/files.ts";
 
 /**
  * Makes it where it is not there, and sees that it can be written to.
@@ -25,9 +25,9 @@ export async function usingDataDir<T>(path: string, work: () => Promise<T>): Pro
 }
 
 function dataDirFault(path: string, error: unknown): unknown {
-  if (error instanceof PosternError || !(error instanceof Error && "code" in error)) return error;
+  if (error instanceof PosternError || !(error instanceof Error)) return error;
   const said = (what: string): string => `data_dir ${path} cannot be used: ${describeError(error)}; ${what}`;
-  switch (error.code) {
+  switch (errorName(error)) {
     case "EACCES":
     case "EPERM":
       return new PosternError(
@@ -44,6 +44,8 @@ function dataDirFault(path: string, error: unknown): unknown {
       return new PosternError("E_UNAVAILABLE", said("mount its file system for writing, or name another folder"), { cause: error });
     case "ENOSPC":
       return new PosternError("E_TEMPORARY", said("the disk is full: make room on its file system"), { cause: error });
+    case "EDQUOT":
+      return new PosternError("E_TEMPORARY", said("its quota is used up: raise it, or make room within it"), { cause: error });
     default:
       return error;
   }

@@ -58,9 +58,15 @@ export class PosternError extends Error {
   }
 }
 
+/** How Node calls EDQUOT, for which it has no name. */
+const QUOTA_USED_UP = /Unknown system error -122(?:: Unknown system error -122)?/g;
+
 /** The message of anything thrown, on one line. */
 export function describeError(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   // Node's advice is for those who write programs; ours is `ca` of the upstream.
-  return text.replace("; if the root CA is installed locally, try running Node.js with --use-system-ca", "").replace(/\s*\n\s*/g, " ");
+  return text
+    .replace("; if the root CA is installed locally, try running Node.js with --use-system-ca", "")
+    .replace(QUOTA_USED_UP, "EDQUOT: disk quota exceeded")
+    .replace(/\s*\n\s*/g, " ");
 }

@@ -1,6 +1,7 @@
 /** Files that must be whole after a crash, and folders that must be private. */
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { constants } from "node:os";
 import { dirname } from "node:path";
 
 /**
@@ -26,6 +27,18 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
     throw error;
   }
   await syncDirectory(dirname(path));
+}
+
+/** Name of an error of the system, as `ENOSPC`; undefined for other errors. A quota that is used up, EDQUOT, has a number only in Node. */
+export function errorName(error: unknown): string | undefined {
+  const { code, errno } = error as NodeJS.ErrnoException;
+  return errno === -constants.errno.EDQUOT ? "EDQUOT" : code;
+}
+
+/** True where the file system had no room, or none for this user. */
+export function isOutOfRoom(error: unknown): boolean {
+  const name = errorName(error);
+  return name === "ENOSPC" || name === "EDQUOT";
 }
 
 /** Makes what was created, renamed or removed in a folder durable. */

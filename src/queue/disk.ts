@@ -1,11 +1,13 @@
 /** Free space below the queue, whether its files are in their place, and whether the file system can be trusted with a database. */
 import { randomFillSync } from "node:crypto";
 import { chmod, mkdir, open, rm, stat, statfs } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { PosternError } from "../mail/errors.ts";
 import type { Emit } from "../mail/events.ts";
 import type { Clock } from "../platform/clock.ts";
+import { isOutOfRoom } from "../platform/files.ts";
 import { FILE_NAME } from "./connection.ts";
+import { reserveOf } from "./room.ts";
 
 /** File systems of other machines, by the magic number of statfs(2): locks and shared memory do not hold there, and a lost connection is a lost queue. */
 const NETWORK_FILE_SYSTEMS = new Map([
@@ -59,8 +61,6 @@ export async function freeBytes(path: string): Promise<number> {
 const ACTIVE_POLL_MS = 1_000;
 const IDLE_POLL_MS = 10_000;
 
-/** File beside the database that only takes up room. */
-const RESERVE_NAME = "reserve";
 /**
  * Where another program fills the disk to the last octet, this much is given up for what must be written so that mail goes on leaving. A delivery
  * takes about 200 KiB of the log, which is used again.
@@ -69,11 +69,6 @@ const RESERVE_BYTES = 8 * 1024 * 1024;
 const RESERVE_STEP = 1024 * 1024;
 /** A start has better things to write, and what waits comes before what may. */
 const RESERVE_AFTER_MS = 10_000;
-
-/** Path of the reserve of a database. */
-export function reserveOf(path: string): string {
-  return join(dirname(path), RESERVE_NAME);
-}
 
 /** What SQLite keeps of an open queue: the file, its log, and the log's index. */
 const FILES = [FILE_NAME, `${FILE_NAME}-wal`, `${FILE_NAME}-shm`];
@@ -100,6 +95,8 @@ export class DiskWatch {
   readonly #emit: Emit;
   readonly #measure: (path: string) => Promise<number>;
   #free = Infinity;
+  /** A commit found no room, and the reserve was not made again since. */
+  #ranOut = false;
   #written = 0;
   #below = false;
   #misplaced: string | undefined;
@@ -188,8 +185,12 @@ export class DiskWatch {
     await this.#reserving;
   }
 
-  /** A commit found no room, whatever was measured. */
+  /**
+   * A commit found no room, whatever was measured: a quota of the user does not show in what is free. Nothing counts as free from here on until the
+   * reserve could be made again, which shows that there is room.
+   */
   ranOut(): void {
+    this.#ranOut = true;
     this.#free = 0;
     this.#judge();
   }
@@ -199,24 +200,28 @@ export class DiskWatch {
     this.#lookedAt = this.#clock.monotonic();
     await this.#lookForFiles();
     try {
-      this.#free = await this.#measure(this.#directory);
+      const measured = await this.#measure(this.#directory);
+      if (!this.#ranOut) this.#free = measured;
+      this.#reserving ??= this.#keepReserve(measured).finally(() => {
+        this.#reserving = undefined;
+      });
     } catch {
       // Without an answer nothing is known: the last figure stands, and a disk that is really gone fails the next commit.
     }
     this.#judge();
-    this.#reserving ??= this.#keepReserve().finally(() => {
-      this.#reserving = undefined;
-    });
   }
 
   /** Makes the reserve while there is room for it and as much again above the floor. It holds nothing: one that a crash cut short is made anew. */
-  async #keepReserve(): Promise<void> {
+  async #keepReserve(freeBytes: number): Promise<void> {
     if (this.#stopped || this.#misplaced !== undefined || this.#clock.monotonic() < this.#reserveFrom) return;
-    if (this.#free < this.#floorBytes + 2 * RESERVE_BYTES) return;
-    const path = join(this.#directory, RESERVE_NAME);
+    if (freeBytes < this.#floorBytes + 2 * RESERVE_BYTES) return;
+    const path = reserveOf(join(this.#directory, FILE_NAME));
     try {
       const { size } = await stat(path).catch(() => ({ size: 0 }));
-      if (size >= RESERVE_BYTES) return;
+      if (size >= RESERVE_BYTES) {
+        this.#ranOut = false;
+        return;
+      }
       const file = await open(path, "w", 0o600);
       try {
         // Zeros would take no room on a file system that compresses.
@@ -225,7 +230,10 @@ export class DiskWatch {
       } finally {
         await file.close();
       }
-    } catch {
+      this.#ranOut = false;
+    } catch (error) {
+      // Kept from making it by something else, the figures are all there is to go by.
+      if (!isOutOfRoom(error)) this.#ranOut = false;
       // There is none then; what there is of it only takes up room.
       await rm(path, { force: true }).catch(() => undefined);
     }

@@ -5,35 +5,39 @@ import { describeError, PosternError } from "../mail/errors.ts";
 const CORRUPT = 11;
 const FULL = 13;
 const NOT_A_DATABASE = 26;
-/** No room for the log's index. */
-const NO_ROOM_FOR_INDEX = 4874;
+/** Writes that the system refused: of a page (SQLITE_IOERR_WRITE), and of the log's index (SQLITE_IOERR_SHMSIZE). */
+const REFUSED_WRITES = new Set([778, 4874]);
 
 function codeOf(error: unknown): number | undefined {
   const { errcode } = error as { errcode?: unknown };
   return typeof errcode === "number" ? errcode : undefined;
 }
 
-/** True where there was no room: the transaction was given up whole, and the file and the connection are as good as before. */
+/** True where SQLite itself says that there was no room; `Room` knows of the other cases. */
 export function isFull(error: unknown): boolean {
   const code = codeOf(error);
   return code !== undefined && (code & 0xff) === FULL;
 }
 
-/** True where a start found no room. */
-export function isFullAtStart(error: unknown): boolean {
-  return isFull(error) || codeOf(error) === NO_ROOM_FOR_INDEX;
+/** True where the system refused a write, without SQLite saying why. */
+export function isRefusedWrite(error: unknown): boolean {
+  return REFUSED_WRITES.has(codeOf(error) ?? 0);
 }
 
-/** What a fault at the start means, and what to do about it. One of our own stays what it is. */
-export function startFault(error: unknown, path: string): PosternError {
+/**
+ * What a fault at the start means, and what to do about it. One of our own stays what it is.
+ *
+ * @param noRoom - whether there was no room
+ */
+export function startFault(error: unknown, path: string, noRoom: boolean): PosternError {
   if (error instanceof PosternError) return error;
   const said = `${path}: ${describeError(error)}`;
   const kind = (codeOf(error) ?? 0) & 0xff;
   const folder = dirname(path);
-  if (isFullAtStart(error))
+  if (noRoom)
     return new PosternError(
       "E_SPOOL_FULL",
-      `${said}: the disk is full; make room on the file system of ${folder}: nothing that waits is lost, and the next start finds it`,
+      `${said}: the disk is full; make room on the file system of ${folder}, or in its quota: nothing that waits is lost, and the next start finds it`,
       { cause: error },
     );
   if (kind === CORRUPT || kind === NOT_A_DATABASE)

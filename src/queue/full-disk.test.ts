@@ -49,11 +49,11 @@ function makeRoom(): void {
   rmSync(filling, { force: true });
 }
 
-async function start() {
+async function start(measureFree?: () => Promise<number>) {
   const events: PosternEvent[] = [];
   const clock = new ManualClock();
   const emit = (event: PosternEvent): void => void events.push(event);
-  const queue = await openQueue({ directory, route: () => "scans", emit, clock, floorBytes: FLOOR, historyKeepMs: 1e9 });
+  const queue = await openQueue({ directory, route: () => "scans", emit, clock, floorBytes: FLOOR, historyKeepMs: 1e9, measureFree });
   undo.push(() => queue.close());
   clock.advance(10_000);
   await expect.poll(() => existsSync(reserve)).toBe(hasRoom());
@@ -160,6 +160,31 @@ test.skipIf(!hasDisk)("without any room an outcome is kept until it is written",
   expect(events.map(({ type }) => type)).not.toContain("queue.failed");
 });
 
+test.skipIf(!hasDisk)(
+  "where what is free is not ours to take, as over a quota, mail is refused until the reserve can be made again",
+  async () => {
+    const { queue, clock, events } = await start(() => Promise.resolve(1024 ** 3));
+    fill();
+
+    await expect(accept(queue, {}, "x".repeat(9_000_000))).rejects.toMatchObject({ code: "E_SPOOL_FULL" });
+    const refusals: unknown[] = [];
+    for (let second = 0; second < 5; second++) {
+      fill();
+      clock.advance(1_000);
+      await queue.statistics();
+      refusals.push(queue.refusal()?.code);
+    }
+    const { freeBytes } = await queue.statistics();
+    makeRoom();
+    await untilAccepting(queue, clock);
+
+    expect(refusals).toEqual([452, 452, 452, 452, 452]);
+    expect(freeBytes).toBe(0);
+    expect(existsSync(reserve)).toBe(true);
+    expect(events.filter(({ type }) => type === "queue.full")).toHaveLength(1);
+  },
+);
+
 test.skipIf(!hasDisk)("a message that the disk fills up under is refused whole, and what was stored of it is deleted", async () => {
   const { queue, clock } = await start();
   const writer = queue.open();
@@ -194,6 +219,8 @@ test.skipIf(!hasDisk)("a start on a full disk takes the reserve; without one it 
   await expect(start()).rejects.toMatchObject({
     code: "E_SPOOL_FULL",
     exitCode: 75,
-    message: expect.stringMatching(/queue\.db: .*: the disk is full; make room on the file system of \S+queue: nothing that waits is lost/),
+    message: expect.stringMatching(
+      /queue\.db: .*: the disk is full; make room on the file system of \S+queue, or in its quota: nothing that waits is lost/,
+    ),
   });
 });

@@ -1,7 +1,6 @@
 /** Keeps the log file short and the database file no larger than needed, between commits and mostly when nothing else is to be done. */
-import { rmSync } from "node:fs";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { isFull } from "./faults.ts";
+import type { Room } from "./room.ts";
 
 /** Quiet time after which the log is copied into the database. */
 const QUIET_MS = 250;
@@ -14,7 +13,7 @@ const VACUUM_PAGES = 256;
 
 export class Upkeep {
   readonly #db: DatabaseSync;
-  readonly #reserve: string;
+  readonly #room: Room;
   readonly #checkpointPages: number;
   readonly #look: StatementSync;
   readonly #checkpoint: StatementSync;
@@ -22,12 +21,11 @@ export class Upkeep {
   #timer: NodeJS.Timeout | undefined;
 
   /**
-   * @param reserve - the file of disk.ts that is given up where there is no room
    * @param checkpointBytes - length of the log from which a checkpoint no longer waits for a quiet moment
    */
-  constructor(db: DatabaseSync, reserve: string, checkpointBytes: number) {
+  constructor(db: DatabaseSync, room: Room, checkpointBytes: number) {
     this.#db = db;
-    this.#reserve = reserve;
+    this.#room = room;
     const pageSize = Number(db.prepare("PRAGMA page_size").get()?.["page_size"]);
     this.#checkpointPages = Math.max(1, Math.floor(checkpointBytes / pageSize));
     this.#look = db.prepare("PRAGMA wal_checkpoint(NOOP)");
@@ -61,15 +59,15 @@ export class Upkeep {
       work();
       return true;
     } catch (error) {
-      if (!isFull(error)) throw error;
-      rmSync(this.#reserve, { force: true });
+      if (!this.#room.ranOut(error)) throw error;
+      this.#room.giveUpReserve();
       return false;
     }
   }
 
   /** The disk is full: gives up the reserve, and makes the log usable from its front. */
   makeRoom(): void {
-    rmSync(this.#reserve, { force: true });
+    this.#room.giveUpReserve();
     this.#copyLog();
   }
 

@@ -3,7 +3,6 @@
  * commit runs the next requests pile up, so the busier the queue, the more messages share one sync.
  */
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { existsSync, rmSync } from "node:fs";
 import { backup, type DatabaseSync } from "node:sqlite";
 import { describeError, PosternError } from "../mail/errors.ts";
 import { systemClock } from "../platform/clock.ts";
@@ -14,14 +13,14 @@ import { claiming, type Claiming } from "./claiming.ts";
 import { clockSteps, forgetFarDueTimes, type ClockSteps } from "./clock-step.ts";
 import { openForWriting } from "./connection.ts";
 import { doors, type DoorProgress, type Doors } from "./doors.ts";
-import { reserveOf } from "./disk.ts";
-import { isFull, isFullAtStart, startFault } from "./faults.ts";
+import { startFault } from "./faults.ts";
 import { history } from "./history.ts";
 import { keeping, type Keeping } from "./keeping.ts";
 import { operating, type Operating } from "./operating.ts";
 import { postponing, type Postponing } from "./postponing.ts";
 import type { Command, Refused, Report, WorkerSettings, WorkerStatistics } from "./protocol.ts";
 import { nameSenders, recoverDelivering } from "./recovery.ts";
+import { Room } from "./room.ts";
 import { migrate } from "./schema.ts";
 import { settling, type Settling } from "./settling.ts";
 import { CONTENT_SPAN, FINAL_NAMES, STATE_NAMES } from "./states.ts";
@@ -54,6 +53,7 @@ interface Tools {
 const port = parentPort;
 if (port === null) throw new Error("this file is started as a worker thread");
 const settings = workerData as WorkerSettings;
+const room = new Room(settings.path);
 let closed = false;
 
 function report(message: Report, transfer: ArrayBuffer[] = []): void {
@@ -207,9 +207,10 @@ function executeWithoutRoom(tools: Tools, batch: readonly Command[]): unknown[] 
       store.commit();
       return answer;
     } catch (error) {
-      if (isFatal(error) && !isFull(error)) throw error;
+      const ranOut = room.ranOut(error);
+      if (isFatal(error) && !ranOut) throw error;
       store.rollback();
-      if (isFull(error)) return noRoom;
+      if (ranOut) return noRoom;
       return refuse(tools, command, error);
     }
   };
@@ -247,7 +248,7 @@ function transact(tools: Tools, batch: readonly Command[]): { answers: unknown[]
     }
     store.commit();
   } catch (error) {
-    if (!isFull(error)) throw error;
+    if (!room.ranOut(error)) throw error;
     store.rollback();
     answers = executeWithoutRoom(tools, batch);
   }
@@ -333,7 +334,7 @@ function idle(tools: Tools): void {
     try {
       if (background(tools)) idle(tools);
     } catch (error) {
-      if (isFull(error)) {
+      if (room.ranOut(error)) {
         const { store, doors: doorways, sweep, upkeep } = tools;
         store.rollback();
         doorways.undone();
@@ -385,7 +386,7 @@ async function begin(db: DatabaseSync): Promise<void> {
     doors: doors(store, log),
     operate: operating(store, log, settles, keep, accept, postpones),
     clockSteps: clockSteps(store),
-    upkeep: new Upkeep(db, reserveOf(path), settings.checkpointBytes),
+    upkeep: new Upkeep(db, room, settings.checkpointBytes),
     attemptCounts: attemptCounter(store),
   };
   const recovered = recoverDelivering(store, log, now);
@@ -419,9 +420,7 @@ async function begin(db: DatabaseSync): Promise<void> {
 
 start()
   .catch(async (error: unknown) => {
-    const reserve = reserveOf(settings.path);
-    if (!isFullAtStart(error) || !existsSync(reserve)) throw error;
-    rmSync(reserve);
+    if (!room.ranOut(error) || !room.giveUpReserve()) throw error;
     await start();
   })
-  .catch((error: unknown) => fail(startFault(error, settings.path)));
+  .catch((error: unknown) => fail(startFault(error, settings.path, room.ranOut(error))));
