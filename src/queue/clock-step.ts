@@ -5,6 +5,8 @@ import type { Store } from "./store.ts";
 
 /** No schedule puts mail off for longer; a due time beyond was made by a clock that was wrong. An attempt too many harms nobody. */
 const FARTHEST_DUE_MS = 24 * 3_600_000;
+/** What an earlier process noted may be ahead of now by so much without the clock having been wrong: NTP moves it by little. */
+const SLACK_MS = 30_000;
 
 export interface ClockSteps {
   /** Moves the times of everything that waits by the step, inside a transaction. */
@@ -31,11 +33,23 @@ export function clockSteps(store: Store): ClockSteps {
   };
 }
 
-/** For a start: what an earlier process put off by a clock that was far ahead is due now. */
-export function forgetFarDueTimes(store: Store, now: number): void {
+/**
+ * For a start: what an earlier process put off by a clock that was ahead is due now. It was ahead where something was written down at a time that is
+ * still to come; a due time that is too far away shows it, too.
+ */
+export function forgetDueTimesAhead(store: Store, now: number): void {
   store.begin(true);
-  bringingForward(store)(now, now + FARTHEST_DUE_MS);
+  bringingForward(store)(now, newestNote(store) > now + SLACK_MS ? now : now + FARTHEST_DUE_MS);
   store.commit();
+}
+
+/** The latest time at which mail was accepted, or tried on a lane that has some waiting. */
+function newestNote(store: Store): number {
+  const accepted = store.prepare("SELECT accepted_at FROM message ORDER BY id DESC LIMIT 1").get() as unknown as [number] | undefined;
+  const tried = store.prepare("SELECT max(at) FROM attempt INDEXED BY attempt_time WHERE lane = ?");
+  let newest = accepted?.[0] ?? 0;
+  for (const lane of store.lanes.values()) newest = Math.max(newest, (tried.get(lane.name) as unknown as [number | null])[0] ?? 0);
+  return newest;
 }
 
 /** Makes due at `now` what waits for a time after `latest`. */

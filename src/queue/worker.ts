@@ -10,7 +10,7 @@ import { releaseMemoryAtRest } from "../platform/memory.ts";
 import { attemptCounter, type AttemptCounter } from "./counting.ts";
 import { accepting, sweeping, type Accepting, type Sweeping } from "./accepting.ts";
 import { claiming, type Claiming } from "./claiming.ts";
-import { clockSteps, forgetFarDueTimes, type ClockSteps } from "./clock-step.ts";
+import { clockSteps, forgetDueTimesAhead, type ClockSteps } from "./clock-step.ts";
 import { openForWriting } from "./connection.ts";
 import { doors, type DoorProgress, type Doors } from "./doors.ts";
 import { startFault } from "./faults.ts";
@@ -391,7 +391,7 @@ async function begin(db: DatabaseSync): Promise<void> {
   };
   const recovered = recoverDelivering(store, log, now);
   nameSenders(store);
-  forgetFarDueTimes(store, now);
+  forgetDueTimesAhead(store, now);
   sweep.loadAll();
   tools.doors.reconcile(now);
   const highest = store.prepare(

@@ -354,6 +354,18 @@ export function queueConformance(name: string, makePlace: () => Promise<QueuePla
         const claims = await after.queue.claim({ lane: "scans", limit: 9, recipientsPerMessage: 9, leaseMs: HOURS });
         expect(claims.flatMap(({ recipients }) => recipients.map(({ address }) => address))).toEqual(["anna@contoso.com"]);
       });
+
+      test("back between two processes, by less than mail may be put off: what waits is due at the next start", async () => {
+        const { place, queue, clock } = await start();
+        await accept(queue, { recipients: ["anna@contoso.com"] });
+        await putOff(queue, clock, HOURS / 2);
+
+        clock.step(-2 * HOURS);
+        const after = await powerCut(place, clock);
+
+        const claims = await after.queue.claim({ lane: "scans", limit: 9, recipientsPerMessage: 9, leaseMs: HOURS });
+        expect(claims.flatMap(({ recipients }) => recipients.map(({ address }) => address))).toEqual(["anna@contoso.com"]);
+      });
     });
 
     describe("claiming", () => {
