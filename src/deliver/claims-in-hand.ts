@@ -10,6 +10,8 @@ export const LEASE_MS = 300_000;
 
 interface InHand extends Member {
   readonly claim: Claim;
+  /** `ClockSteps.forwardMs` before the queue was asked for it. */
+  readonly forwardMs: number;
   /** When its lease was last extended (monotonic ms). */
   renewedAt: number;
 }
@@ -35,10 +37,16 @@ export class ClaimsInHand {
     return this.#busyDevices;
   }
 
-  add(claim: Claim): void {
-    this.#all.add({ slot: -1, claim, renewedAt: this.#clock.monotonic() });
+  /** @param forwardMs - `ClockSteps.forwardMs` before the queue was asked for it */
+  add(claim: Claim, forwardMs: number): void {
+    this.#all.add({ slot: -1, claim, forwardMs, renewedAt: this.#clock.monotonic() });
     const line = lineOf(claim.message.origin.device, claim.message.priority);
     this.#busyDevices.set(line, (this.#busyDevices.get(line) ?? 0) + 1);
+  }
+
+  /** What it was added with. */
+  forwardMsOf(claim: Claim): number {
+    return this.#all.find((one) => one.claim === claim)?.forwardMs ?? 0;
   }
 
   /** Resolves when all that are here now are settled. */

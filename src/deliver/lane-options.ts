@@ -1,6 +1,7 @@
 /** What all lanes and their parts share. */
 import type { Emit } from "../mail/events.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { ClockSteps } from "../platform/clock-steps.ts";
 import type { DeliveryQueue } from "../queue/queue.ts";
 import type { DoorBoard } from "./door-board.ts";
 import type { ReportOptions } from "./reports.ts";
@@ -16,6 +17,7 @@ export interface LaneOptions {
   readonly teller: Teller;
   readonly emit: Emit;
   readonly clock: Clock;
+  readonly clockSteps: Pick<ClockSteps, "forwardMs">;
   readonly router: Router;
   readonly board: DoorBoard;
   /** How long a door may put a recipient off before another one gets it. */

@@ -287,7 +287,7 @@ export class Lane {
   deliver(claim: Claim): void {
     this.#reserved -= 1;
     if (claim.recipients.length >= this.#upstream.limits.recipientsPerMessage) this.#backlog = true;
-    this.#claims.add(claim);
+    this.#claims.add(claim, this.#options.clockSteps.forwardMs());
     this.#ready.push(claim);
     this.#pump();
   }
@@ -422,8 +422,9 @@ export class Lane {
   async #claim(limit: number, left: number): Promise<void> {
     this.#claiming = true;
     this.#backlog = false;
-    const { queue, clock } = this.#options;
+    const { queue, clock, clockSteps } = this.#options;
     const { recipientsPerMessage } = this.#upstream.limits;
+    const forwardMs = clockSteps.forwardMs();
     const askedAt = clock.now();
     const budget = this.#budget;
     const asked = Math.min(left, limit * recipientsPerMessage);
@@ -445,7 +446,7 @@ export class Lane {
       for (const claim of claims) {
         // A full claim may have left recipients of the same message behind.
         if (claim.recipients.length >= recipientsPerMessage) this.#backlog = true;
-        this.#claims.add(claim);
+        this.#claims.add(claim, forwardMs);
         this.#ready.push(claim);
       }
       if (!this.#backlog && this.#nextDueAt !== undefined && this.#nextDueAt <= askedAt) {
@@ -465,7 +466,7 @@ export class Lane {
   // ---- one attempt ----
 
   async #attempt(claim: Claim, isProbe: boolean): Promise<void> {
-    const { clock, retry, random } = this.#options;
+    const { clock, clockSteps, retry, random } = this.#options;
     const generation = this.#door.generation;
     const startedAt = clock.now();
     const startedMonotonic = clock.monotonic();
@@ -498,6 +499,7 @@ export class Lane {
           judgement,
           startedAt,
           now: clock.now(),
+          setForwardMs: clockSteps.forwardMs() - this.#claims.forwardMsOf(claim),
           doorOpensAt: this.#door.opensAt,
           counted,
           doorShut: this.#door.isShut,
@@ -625,10 +627,7 @@ export class Lane {
       } else {
         const claim = await this.#takeOne((most) => this.#options.queue.claimProbe(this.name, most, LEASE_MS));
         if (claim === undefined) await this.#probeWithoutMail();
-        else {
-          this.#claims.add(claim);
-          await this.#attempt(claim, true);
-        }
+        else await this.#attempt(claim, true);
       }
     } catch (error) {
       this.#options.fail(error);
@@ -643,10 +642,14 @@ export class Lane {
     const { recipientsPerMessage } = this.#upstream.limits;
     const left = this.#budget.limited ? this.#budget.places(this.#options.clock.monotonic()).recipients : Infinity;
     const most = Math.min(recipientsPerMessage, left);
+    const forwardMs = this.#options.clockSteps.forwardMs();
     this.#budget.take(1, most);
     const taken = await claim(most);
     if (taken === undefined) this.#budget.giveBack(1, most);
-    else this.#budget.giveBack(0, most - taken.recipients.length);
+    else {
+      this.#budget.giveBack(0, most - taken.recipients.length);
+      this.#claims.add(taken, forwardMs);
+    }
     return taken;
   }
 
@@ -698,10 +701,7 @@ export class Lane {
   async #claimHeld(sender: string): Promise<void> {
     try {
       const claim = await this.#takeOne((most) => this.#senders.take(sender, most));
-      if (claim !== undefined) {
-        this.#claims.add(claim);
-        this.#ready.unshift(claim);
-      }
+      if (claim !== undefined) this.#ready.unshift(claim);
     } catch (error) {
       this.#options.fail(error);
     }

@@ -516,6 +516,53 @@ describe("a door that is held", () => {
     expect(relay.queue.states()).toContain("expired");
   });
 
+  test("mail that is tried in the first seconds after a long sleep, before anybody noticed it, is not given up", async () => {
+    const relay = await new Relay(new FakeUpstream()).start();
+    relay.upstream.answer = always(refused("rcpt", "450 4.2.0 try again later"));
+    await relay.pass(5_000);
+    await relay.accept();
+
+    await relay.pass(56_000);
+    relay.clock.step(6 * 24 * 60 * MINUTE);
+    await relay.pass(4_000);
+
+    expect(relay.upstream.deliveries).toHaveLength(2);
+    expect(relay.queue.states()).toEqual(["deferred"]);
+    expect(relay.of("clock.stepped")).toHaveLength(1);
+  });
+
+  test("mail that was under way while the machine slept is not given up", async () => {
+    const relay = await new Relay(new FakeUpstream()).start();
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+    relay.upstream.answer = async (delivery) => {
+      await answered;
+      return facts(delivery, { refusal: refused("final", "450 4.2.0 try again later") });
+    };
+    await relay.accept();
+
+    relay.clock.step(6 * 24 * 60 * MINUTE);
+    await relay.pass(MINUTE);
+    answer();
+    await rest();
+
+    expect(relay.queue.states()).toEqual(["deferred"]);
+    expect(relay.events.map(({ type }) => type)).toEqual(["clock.stepped", "attempt.finished", "recipient.deferred"]);
+  });
+
+  test("while the step of the clock cannot be written, doors are tried all the same", async () => {
+    const relay = await new Relay(new FakeUpstream()).start();
+    relay.upstream.answer = always(fault("connect", "ECONNREFUSED"));
+    await relay.accept();
+    relay.upstream.answer = (delivery) => facts(delivery);
+    relay.queue.clockStepped = () => new Promise<never>(() => undefined);
+
+    relay.clock.step(-2 * 60 * MINUTE);
+    await relay.pass(MINUTE / 4);
+    await relay.accept();
+
+    expect(relay.queue.states()).toEqual(["deferred", "delivered"]);
+  });
+
   test("the limit on recipients outside never closes a door: mail inside still passes", async () => {
     const relay = await new Relay(new FakeUpstream({ type: "connector" })).start();
     relay.upstream.answer = always(refused("final", "550 5.7.233 Your message can't be sent because your tenant exceeded its daily limit"));

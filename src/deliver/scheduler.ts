@@ -3,7 +3,7 @@ import type { Language } from "../dsn/words.ts";
 import type { Emit } from "../mail/events.ts";
 import type { Envelope } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
-import { watchClockSteps } from "../platform/clock-steps.ts";
+import { ClockSteps } from "../platform/clock-steps.ts";
 import type { ActResult, Claim, DeliveryQueue, ExpressLane, QueueFilter } from "../queue/queue.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { Budgets } from "./budget/budgets.ts";
@@ -134,7 +134,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
   readonly #shared: Mutable<LaneOptions>;
   readonly #reportFailure: (error: Error) => void;
   #cancelMaintenance: (() => void) | undefined;
-  #cancelClockWatch: (() => void) | undefined;
+  readonly #clockSteps: ClockSteps;
   readonly #fallback: Fallback;
   #started = false;
   #stopped = false;
@@ -160,6 +160,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
     this.#teller = new Teller({ queue, reports, doors, emit, clock, fail });
     this.#givingUp = new GivingUp({ queue, teller: this.#teller, reports, emit });
     this.#fallback = new Fallback({ queue, router, board, because: (lane) => this.#lanes.get(lane)?.shutBecause });
+    this.#clockSteps = new ClockSteps(clock, (byMs) => void this.#clockStepped(byMs));
     this.#shared = {
       queue,
       retry: options.retry,
@@ -170,6 +171,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
       fallbackAfterMs: options.fallbackAfterMs,
       emit,
       clock,
+      clockSteps: this.#clockSteps,
       random,
       doorChanged: (lane) => this.#moveBy(() => this.#fallback.doorChanged(lane)),
       spill: (lane) => this.#moveBy(() => this.#fallback.spill(lane)),
@@ -202,14 +204,14 @@ class LaneScheduler implements Deliverer, ExpressLane {
     for (const lane of this.#lanes.values()) await lane.start(states.get(lane.name));
     queue.setExpress(this);
     this.#scheduleMaintenance();
-    this.#cancelClockWatch = watchClockSteps(this.#options.clock, (byMs) => void this.#clockStepped(byMs));
+    this.#clockSteps.watch();
   }
 
   async stop(graceMs: number): Promise<void> {
     const { queue, clock } = this.#options;
     this.#stopped = true;
     this.#cancelMaintenance?.();
-    this.#cancelClockWatch?.();
+    this.#clockSteps.end();
     queue.setExpress(undefined);
     const lanes = [...this.#lanes.values(), ...this.#retired];
     const drained = Promise.all(lanes.map((lane) => lane.drain()));
@@ -370,8 +372,11 @@ class LaneScheduler implements Deliverer, ExpressLane {
   async #clockStepped(byMs: number): Promise<void> {
     this.#options.emit({ type: "clock.stepped", byMs });
     try {
-      await this.#options.queue.clockStepped(byMs);
-      if (!this.#stopped) for (const lane of this.#lanes.values()) lane.kick();
+      const written = this.#options.queue.clockStepped(byMs);
+      // A full disk keeps it from being written, and no door from being tried.
+      this.kick();
+      await written;
+      if (!this.#stopped) for (const lane of this.#lanes.values()) lane.work();
     } catch (error) {
       this.#fail(error);
     }
@@ -400,7 +405,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
     if (!this.#stopped) this.#options.queue.setExpress(undefined);
     this.#stopped = true;
     this.#cancelMaintenance?.();
-    this.#cancelClockWatch?.();
+    this.#clockSteps.end();
     void this.#teller.stop();
     for (const lane of [...this.#lanes.values(), ...this.#retired]) lane.halt();
     this.#reportFailure(error instanceof Error ? error : new Error(String(error)));

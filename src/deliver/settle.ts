@@ -16,6 +16,8 @@ export interface Attempted {
   /** ms since the epoch. */
   readonly startedAt: number;
   readonly now: number;
+  /** By how much the clock was set forward since the claim was made: ms that did not pass, and make nobody older. */
+  readonly setForwardMs: number;
   /** Nothing goes out by this door before; undefined when it is open. */
   readonly doorOpensAt: number | undefined;
   /** What it used of the door's budget; undefined where the door has none. */
@@ -175,10 +177,11 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
         events.push({ type: "recipient.bounced", ...about, reply, cause, remedy: finding.remedy });
         return;
       case "retry": {
+        const heldMs = recipient.heldMs + attempted.setForwardMs;
         let dueAt = nextAttemptAt(retry, {
           now,
           acceptedAt: message.acceptedAt,
-          heldMs: recipient.heldMs,
+          heldMs,
           attempts: recipient.attempts + 1,
           random: random(),
           waitMs: verdict.waitMs,
@@ -205,9 +208,9 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
           verdict.ambiguous ? { kind: "deferred", dueAt, cause, reply, ambiguous: true } : { kind: "deferred", dueAt, cause, reply },
         );
         events.push({ type: "recipient.deferred", ...about, reply, nextAttemptAt: dueAt, cause, remedy: finding.remedy });
-        if (!claim.warned && now - message.acceptedAt - recipient.heldMs >= retry.warnAfterMs) {
+        if (!claim.warned && now - message.acceptedAt - heldMs >= retry.warnAfterMs) {
           late.push({ address: recipient.address, kind: "delayed", id: finding.id, reply, cause, remedy: finding.remedy });
-          retryUntil ??= message.acceptedAt + recipient.heldMs + retry.expireAfterMs;
+          retryUntil ??= message.acceptedAt + heldMs + retry.expireAfterMs;
         }
         return;
       }
