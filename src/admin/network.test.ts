@@ -11,7 +11,7 @@ import type { Role } from "../access/token.ts";
 import { Tokens } from "../access/tokens.ts";
 import type { Emit, EventOf, PosternEvent } from "../mail/events.ts";
 import { ManualClock } from "../platform/clock.ts";
-import type { MessageView, OperatorAct } from "../queue/queue.ts";
+import type { MessageQuery, MessageView, OperatorAct } from "../queue/queue.ts";
 import { EventFeed, startAdmin, type Admin, type AdminPlace, type StatusView } from "./admin.ts";
 
 const ID = "01JD8ZQ3V5W6X7Y8Z9A0B1C2D3";
@@ -24,6 +24,7 @@ let reloadedBy: string[];
 let tokens: Tokens;
 let admin: Admin;
 let subjectsShown: boolean;
+let searches: MessageQuery[];
 let feed: EventFeed;
 
 beforeEach(async () => {
@@ -33,6 +34,7 @@ beforeEach(async () => {
   acts = [];
   reloadedBy = [];
   subjectsShown = false;
+  searches = [];
   feed = new EventFeed(clock);
   tokens = new Tokens({ path: tokenFilePath(folder.path), clock, emit: (event) => feed.publish(event) });
   admin = await startAdmin({
@@ -45,7 +47,10 @@ beforeEach(async () => {
         Promise.resolve(
           queueId === ID ? ({ message: { queueId, subject: "Dismissal" }, entries: [] } as unknown as MessageView) : undefined,
         ),
-      find: () => Promise.resolve([]),
+      find: (query) => {
+        searches.push(query);
+        return Promise.resolve([]);
+      },
       contentRow: (_, place) => Promise.resolve([Buffer.from("Subject: Dismissal\r\n\r\n"), Buffer.from("Dear Sir\r\n")][place]),
       act: (act) => {
         acts.push(act);
@@ -313,6 +318,21 @@ describe("roles", () => {
     expect(hidden.status).toBe(200);
     expect(hidden.text).not.toContain("Dismissal");
     expect([forOperator.text, shown.text]).toEqual([expect.stringContaining("Dismissal"), expect.stringContaining("Dismissal")]);
+  });
+
+  test("a viewer's search looks into subjects only where the log does: what may not be read is not guessed at by searching", async () => {
+    const [viewer, operator] = [await tokenOf("viewer"), await tokenOf("operator")];
+
+    await ask("/api/v1/messages?text=dismissal", bearer(viewer));
+    await ask("/api/v1/messages?text=dismissal", bearer(operator));
+    subjectsShown = true;
+    await ask("/api/v1/messages?text=dismissal", bearer(viewer));
+
+    expect(searches.map(({ text, subjects }) => [text, subjects])).toEqual([
+      ["dismissal", false],
+      ["dismissal", true],
+      ["dismissal", true],
+    ]);
   });
 
   test("an administrator makes and revokes tokens from afar, and is told of a name that is taken", async () => {

@@ -81,6 +81,14 @@ test("what stands in another field of the message than the one asked for does no
   expect(await found({ address: "anna@contoso.com" })).toEqual([]);
 });
 
+test("whoever may not read subjects finds nothing by their words, and is told none", async () => {
+  const scan = await accept({ subject: "Dismissal of Bruno" });
+
+  expect(await found({ text: "dismissal" })).toEqual([scan]);
+  expect(await found({ text: "dismissal", subjects: false })).toEqual([]);
+  expect(await queue.find({ device: "10.20.3.7", subjects: false }, 20)).toEqual([expect.objectContaining({ subject: undefined })]);
+});
+
 test("a Message-ID is found without its brackets, unless an address is meant", async () => {
   const scan = await accept({ messageId: "<scan.7@mfp.contoso.com>" });
   const other = await accept({ recipients: ["7@mfp.contoso.com"] });

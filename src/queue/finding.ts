@@ -28,7 +28,8 @@ function fits(message: AcceptedMessage, query: MessageQuery): boolean {
   if (address !== undefined && !people.some((field) => contains(field, address))) return false;
   if (text === undefined) return true;
   const { client, listener, helo, user } = message.origin;
-  return [message.subject, message.messageId, client, listener, helo, user, ...people].some((field) => contains(field, text));
+  const subject = query.subjects === false ? undefined : message.subject;
+  return [subject, message.messageId, client, listener, helo, user, ...people].some((field) => contains(field, text));
 }
 
 /** Messages whose attempts tell of a text: the next hop's id, its reply. */
@@ -93,7 +94,7 @@ export function findMessages(db: DatabaseSync, query: MessageQuery, limit: numbe
     if (found.length >= limit) break;
   }
   return (found.length > 0 ? found : byMessageId)
-    .map(([id, message]) => toFound(message, statesOf(db, id)))
+    .map(([id, message]) => toFound(query.subjects === false ? { ...message, subject: undefined } : message, statesOf(db, id)))
     .toSorted((a, b) => (a.queueId < b.queueId ? 1 : -1));
 }
 

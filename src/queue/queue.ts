@@ -411,6 +411,8 @@ export interface MessageQuery {
   readonly address?: string | undefined;
   /** Subject, client, listener, HELO name, user, sender, recipient; or of an attempt the upstream's name, its id of the message, its reply. */
   readonly text?: string | undefined;
+  /** Subjects are looked into and answered with; true where it is not given. What somebody may not read they may not guess at by searching either. */
+  readonly subjects?: boolean | undefined;
   /** ms since the epoch; from inclusive, until exclusive. */
   readonly acceptedFrom?: number | undefined;
   readonly acceptedUntil?: number | undefined;
