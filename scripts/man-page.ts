@@ -40,6 +40,7 @@ const EXIT_CODES: readonly (readonly [string, string])[] = [
   ["0", "Done."],
   ["64", "The command line is wrong, or names something that is not there."],
   ["69", "The daemon, or what it needs, is not available."],
+  ["70", "An unexpected fault: please report it."],
   ["75", "Not now: a temporary fault."],
   ["77", "Refused by policy."],
   ["78", "The configuration is wrong."],
@@ -78,6 +79,10 @@ export function renderManPage(): string {
     ...optionsOf(program),
     ".SH COMMANDS",
     ...commandsOf(program, []),
+    ".SH OUTPUT",
+    roff(
+      "On a terminal lists are tables, in colour unless NO_COLOR is set. Into a pipe or a file they have one line a row with a tab between columns; with --json they are JSON, with whole values and times in milliseconds since the epoch. Faults are one line on standard error.",
+    ),
     ".SH EXIT STATUS",
     ...terms(EXIT_CODES),
     ".SH FILES",

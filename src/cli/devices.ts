@@ -11,7 +11,7 @@ import { isUnavailable, noteNotRunning, openControlClient } from "./control-clie
 import { operatorName } from "./operator.ts";
 import type { GlobalOptions } from "./options.ts";
 import { findPlaces } from "./settings.ts";
-import { formatDuration, formatSize, formatTime, harmless, paint, print, printJson, renderPairs, renderTable } from "./table.ts";
+import { formatDuration, formatSize, formatTime, harmless, paint, print, printJson, remark, renderPairs, renderTable } from "./table.ts";
 
 /** What is known of devices. */
 export interface Known {
@@ -41,7 +41,7 @@ export async function listDevicesCommand(options: GlobalOptions, given: ListDevi
   const unseen = known.allowed.filter(({ address, client }) => !seen.has(address) && fits("allowed", client));
   if (options.json) printJson({ devices, allowed: known.allowed });
   else if (devices.length + unseen.length === 0)
-    print(known.devices.length + known.allowed.length === 0 ? "no device was seen" : "no device fits");
+    remark(known.devices.length + known.allowed.length === 0 ? "no device was seen" : "no device fits");
   else {
     const now = Date.now();
     print(

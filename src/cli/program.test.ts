@@ -342,7 +342,7 @@ describe("with a daemon", () => {
     expect(outcome).toMatchObject({ code: 0, stderr: "" });
     expect(filters.at(-1)).toEqual({ lane: "scans", states: ["queued", "delivering", "deferred", "held"] });
     expect(outcome.stdout).toContain(
-      `${ID}  2026-01-05 10:00:00  4.0 KiB  held (upstream)  scans     10.20.0.7  scan@contoso.com  anna\\x1b[31m@contoso.com`,
+      `${ID}\t2026-01-05 10:00:00\t4.0 KiB\theld (upstream)\tscans\t10.20.0.7\tscan@contoso.com\tanna\\x1b[31m@contoso.com\t535 `,
     );
     expect(outcome.stdout).toContain("535 5.7.3 Authentication unsuccessful");
   });
@@ -445,11 +445,11 @@ describe("with a daemon", () => {
     expect(outcome).toMatchObject({ code: 0, stderr: "" });
     expect(outcome.stdout).toContain("6 (1 queued, 0 delivering, 2 deferred, 3 held)");
     expect(outcome.stdout).toContain("[::]:25");
-    expect(outcome.stdout).toMatch(/^scans +smtp-auth +smtp\.office365\.com:587 +6 +held$/m);
+    expect(outcome.stdout).toMatch(/^scans\tsmtp-auth\tsmtp\.office365\.com:587\t6\theld$/m);
     expect(outcome.stdout).toMatch(/^ {2}held for .*: authentication refused; tried again /m);
     expect(outcome.stdout.match(/renew the secret/g), "said by the alert, and not again").toHaveLength(1);
-    expect(outcome.stdout).toMatch(/^scans +messages a minute +12 of 30$/m);
-    expect(outcome.stdout).toMatch(/^scans, graph +recipients a day +9120 of 9500$/m);
+    expect(outcome.stdout).toMatch(/^scans\tmessages a minute\t12 of 30$/m);
+    expect(outcome.stdout).toMatch(/^scans, graph\trecipients a day\t9120 of 9500$/m);
   });
 
   test("upstreams says of each why it does not send, what to do, what is left, and what went wrong last", async () => {
@@ -458,11 +458,11 @@ describe("with a daemon", () => {
     const [shown, json] = [await postern(["upstreams", "--config", config]), await postern(["upstreams", "--json", "--config", config])];
 
     expect(shown).toMatchObject({ code: 0, stderr: "" });
-    expect(shown.stdout).toMatch(/^scans +smtp-auth +smtp\.office365\.com:587 +held +6$/m);
+    expect(shown.stdout).toMatch(/^scans\tsmtp-auth\tsmtp\.office365\.com:587\theld\t6\t$/m);
     expect(shown.stdout).toContain("authentication refused; tried again");
     expect(shown.stdout).toContain("  remedy: renew the secret");
     expect(shown.stdout).toMatch(/last error .*: 535 5\.7\.3 Authentication unsuccessful/);
-    expect(shown.stdout).toMatch(/^scans +messages a minute +12 of 30$/m);
+    expect(shown.stdout).toMatch(/^scans\tmessages a minute\t12 of 30$/m);
     expect(JSON.parse(json.stdout)).toMatchObject({ upstreams: [{ name: "scans", state: "held", waiting: 6 }] });
   });
 
@@ -529,4 +529,8 @@ test("every fault that a command can end with has an exit code of sysexits", () 
 
 const COMMANDS_INTRODUCTION = `\`postern COMMAND [--config FILE] [--json]\`; the configuration is \`$POSTERN_CONFIG\`, else \`/etc/postern/postern.yaml\`. Exit codes: 0 ok,
 64 usage, 69 unavailable (the daemon is not running), 70 an unexpected fault, 75 temporary (\`status\`: not ready), 77 refused by policy, 78 configuration.
-Faults are one line on stderr; \`POSTERN_DEBUG=1\` adds the stack. This page is written from \`src/cli/program.ts\`.`;
+Faults are one line on stderr; \`POSTERN_DEBUG=1\` adds the stack. This page is written from \`src/cli/program.ts\`.
+
+On a terminal lists are tables, in colour unless \`NO_COLOR\` is set. Into a pipe or a file a list has the same head and one line a row, with a tab between columns and an
+empty field where there is nothing: \`postern queue list | awk -F'\\t' '$5 == "scans" { print $1 }'\`; \`column -ts $'\\t'\` makes it a table again. Programs do better with
+\`--json\`, which has whole values and times in milliseconds since the epoch.`;

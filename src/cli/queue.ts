@@ -16,7 +16,7 @@ import { checkUpstream, queueSource, toQuery } from "./queue-source.ts";
 import { paintState, renderMessage } from "./message-view.ts";
 import { findPlaces } from "./settings.ts";
 import { renderTranscripts, transcriptsOf } from "./transcripts.ts";
-import { formatSize, formatTime, harmless, print, printJson, renderTable } from "./table.ts";
+import { formatSize, formatTime, harmless, print, printJson, remark, renderTable } from "./table.ts";
 import { whyUntouched } from "./untouched.ts";
 
 const MOST_LISTED = 1000;
@@ -31,7 +31,7 @@ export async function listCommand(options: GlobalOptions, given: QueueOptions & 
   await checkUpstream(options.config, source, given.upstream);
   const entries = await source.list(filter.states === undefined ? { ...filter, states: WAITING_STATES } : filter, limit);
   if (options.json) printJson({ entries });
-  else if (entries.length === 0) print("nothing found");
+  else if (entries.length === 0) remark("nothing found");
   else {
     print(
       ...renderTable(
@@ -39,7 +39,7 @@ export async function listCommand(options: GlobalOptions, given: QueueOptions & 
         entries.map((entry) => listRow(entry, places.organization.time_zone)),
       ),
     );
-    if (entries.length === limit) print(`(the first ${limit}; --limit shows more)`);
+    if (entries.length === limit) remark(`(the first ${limit}; --limit shows more)`);
   }
   return 0;
 }

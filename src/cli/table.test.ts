@@ -27,15 +27,23 @@ const ROWS = [
   ["01B", "12 B", "a@contoso.com", "b@contoso.com", ""],
 ];
 
-test("a table that fits, or goes into a file, has one line a row", () => {
-  const lines = [
+test("a table that fits has one line a row", () => {
+  expect(renderTable(COLUMNS, ROWS, 63)).toEqual([
     "ID   SIZE  FROM                 TO                REASON",
     "01A   4 B  scanner@contoso.com  anna@contoso.com  535 5.7.3 no",
     "01B  12 B  a@contoso.com        b@contoso.com",
-  ];
+  ]);
+});
 
-  expect(renderTable(COLUMNS, ROWS, 63)).toEqual(lines);
-  expect(renderTable(COLUMNS, ROWS, undefined)).toEqual(lines);
+test("into a pipe each row has every field, with a tab between and nothing to fill up: cut and awk find the same column in each", () => {
+  const written = renderTable(COLUMNS, [...ROWS, ["01C", "", "a\tb\nc", "", "x"]], undefined);
+
+  expect(written).toEqual([
+    "ID\tSIZE\tFROM\tTO\tREASON",
+    "01A\t4 B\tscanner@contoso.com\tanna@contoso.com\t535 5.7.3 no",
+    "01B\t12 B\ta@contoso.com\tb@contoso.com\t",
+    "01C\t\ta b c\t\tx",
+  ]);
 });
 
 test("on a terminal too narrow for it the columns that may go below do, and what is empty takes no line", () => {

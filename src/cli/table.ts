@@ -13,6 +13,12 @@ export function print(...lines: readonly string[]): void {
   process.stdout.write(`${lines.join("\n")}\n`);
 }
 
+/** Writes what is said about a list and is no line of it: where the list goes into a pipe or a file, beside it on standard error. */
+export function remark(text: string): void {
+  if (process.stdout.isTTY) print(text);
+  else process.stderr.write(`${text}\n`);
+}
+
 /** Prints a value as indented JSON. What could steer a terminal is escaped as JSON allows: the value is the same. */
 export function printJson(value: unknown): void {
   print(
@@ -30,18 +36,23 @@ export interface Column {
   readonly below?: 1 | 2;
 }
 
-/** Columns of the terminal; undefined where standard output is none. */
+/** Columns of the terminal, as many as wanted where it does not tell; undefined where standard output is none. */
 function terminalWidth(): number | undefined {
-  return process.stdout.isTTY ? process.stdout.columns : undefined;
+  if (!process.stdout.isTTY) return undefined;
+  return process.stdout.columns > 0 ? process.stdout.columns : Infinity;
 }
 
 /**
  * Lines of a table: a head, one line a row, two spaces between columns, none at the end. Where that is wider than the terminal and columns may go
- * below, each row takes several lines.
+ * below, each row takes several lines. Into a pipe or a file there is one tab between columns and nothing else, as `cut -f` and `awk -F'\t'` want
+ * it: a cell may hold spaces or be empty, and is never cut up or shifted.
+ *
+ * @param width - of the terminal; undefined: it goes into a pipe or a file
  */
 export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[], width = terminalWidth()): string[] {
+  if (width === undefined) return [columns.map(({ title }) => title), ...rows].map((cells) => cells.map(inOneField).join("\t"));
   const whole = renderLines(columns, rows);
-  const fits = width === undefined || whole.every((line) => visibleLength(line) <= width);
+  const fits = whole.every((line) => visibleLength(line) <= width);
   if (fits || columns.every(({ below }) => below === undefined)) return whole;
   const parts = ([undefined, 1, 2] as const).flatMap((place) => {
     const at = columns.flatMap((column, i) => (column.below === place ? [i] : []));
@@ -53,6 +64,10 @@ export function renderTable(columns: readonly Column[], rows: readonly (readonly
     return [lines.map((line) => (place === undefined || line === "" ? line : `  ${line}`))];
   });
   return whole.flatMap((_, row) => parts.map((lines) => lines[row] ?? "").filter((line) => line !== ""));
+}
+
+function inOneField(cell: string): string {
+  return cell.replace(/[\t\r\n]/g, " ");
 }
 
 function renderLines(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {

@@ -11,7 +11,7 @@ import { isUnavailable, openControlClient, type ControlClient } from "./control-
 import { operatorName } from "./operator.ts";
 import type { GlobalOptions } from "./options.ts";
 import { readConfig } from "./settings.ts";
-import { formatTime, harmless, print, printJson, renderTable } from "./table.ts";
+import { formatTime, harmless, print, printJson, remark, renderTable } from "./table.ts";
 
 /** `token add NAME --role ROLE`. Prints the token, for this once. */
 export async function addTokenCommand(
@@ -48,7 +48,7 @@ export async function listTokensCommand(options: GlobalOptions): Promise<number>
     async (file) => await file.list(),
   );
   if (options.json) printJson({ tokens });
-  else if (tokens.length === 0) print("there is no token");
+  else if (tokens.length === 0) remark("there is no token");
   else
     print(
       ...renderTable(

@@ -184,7 +184,7 @@ describe.skipIf(!hasTool("curl"))("with curl", () => {
     expect(JSON.parse(held.body)).toMatchObject({ changed: [{ queueId, recipient: "anna@contoso.com" }] });
     expect(JSON.parse(acted)).toMatchObject({ event: "operator.acted", operator: "portal", declared: false });
     expect(JSON.parse(shown.stdout)).toMatchObject({ history: expect.arrayContaining([expect.objectContaining({ by: "portal" })]) });
-    expect(listed.stdout).toMatch(/^wall +viewer .* never +\d{4}-/m);
+    expect(listed.stdout).toMatch(/^wall\tviewer\t.*\tnever\t\d{4}-/m);
     expect(revoked.code).toBe(0);
     expect([after.status, nobody.status, metrics.status]).toEqual([401, 401, 200]);
     expect(metrics.body).toContain('postern_api_refusals_total{reason="role"} 1');

@@ -243,6 +243,6 @@ test("the next hop that nobody listens at is passed by from the first message on
     "--to",
     "anna@contoso.com",
   );
-  expect(stdout).toMatch(/-> +backup/);
+  expect(stdout).toMatch(/->\tbackup/);
   expect(stdout).toMatch(/paused: /);
 });

@@ -76,7 +76,7 @@ test("delivered, deferred and bounced mail is found by device, time, address, su
   const latest = await trace("127.0.0.1", "--limit", "1");
   expect(latest.stdout, "the latest of several is not shown as if it were the only one").toContain("(the latest 1; --limit shows more)");
   expect(latest.stdout).toContain(bounced);
-  expect(all.stdout).toMatch(new RegExp(`^${delivered} .* delivered +127\\.0\\.0\\.1`, "m"));
+  expect(all.stdout).toMatch(new RegExp(`^${delivered}\t.*\tdelivered\t127\\.0\\.0\\.1`, "m"));
   expect(JSON.parse(byAddress.stdout)).toMatchObject({ messages: [{ queueId: deferred, states: { deferred: 1 } }] });
   expect(bySubject.stdout).toMatch(new RegExp(`^queue id +${delivered}$`, "m"));
   expect(bySubject.stdout).toMatch(/250 2\.0\.0 OK queued as SCRIPTED/);
