@@ -54,7 +54,7 @@ export const ENTRA: readonly FaultRow[] = [
     scope: "upstream",
     cause: "Entra: the application has no consent",
     remedy:
-      "Entra admin center > App registrations > the application > API permissions: add Office 365 Exchange Online > SMTP.SendAsApp (for graph: Microsoft Graph > Mail.Send) and grant admin consent",
+      "For the sign-in of a person: Entra admin center > App registrations > the application > API permissions > Delegated permissions: add Office 365 Exchange Online > SMTP.Send (for graph: Microsoft Graph > Mail.Send), grant admin consent, then postern auth login UPSTREAM. An application with a secret or certificate gets its right in Exchange Online: New-ManagementRoleAssignment -Role 'Application SMTP.SendAsApp' (for graph: 'Application Mail.Send') -App CLIENT-ID -CustomResourceScope SCOPE",
   },
   {
     id: "assertion-refused",

@@ -38,13 +38,24 @@ test("commands and placeholders are the same in both languages", () => {
   }
 });
 
-test("whoever gave the application one mailbox is not led to give it all: the narrow right comes first", () => {
-  const denied = ANSWERS.find(({ id }) => id === "graph-access-denied");
+test.each([
+  ["graph-access-denied", "Application Mail.Send", "Application permissions"],
+  ["auth-refused", "Application SMTP.SendAsApp", "FullAccess"],
+  ["mailbox-logon-failed", "Application SMTP.SendAsApp", "FullAccess"],
+])("whoever gave the application one mailbox is not led to give it all: the narrow right comes first (%s)", (id, narrow, broad) => {
+  const row = ANSWERS.find((answer) => answer.id === id);
 
-  for (const remedy of [denied?.remedy ?? "", FRENCH["graph-access-denied"]?.[1] ?? ""]) {
-    expect(remedy).toContain("-Role 'Application Mail.Send' -App CLIENT-ID -CustomResourceScope");
-    expect(remedy.indexOf("CustomResourceScope")).toBeLessThan(remedy.indexOf("Application permissions"));
+  for (const remedy of [row?.remedy ?? "", FRENCH[id]?.[1] ?? ""]) {
+    expect(remedy).toContain(`-Role '${narrow}' -App CLIENT-ID -CustomResourceScope`);
+    expect(remedy.indexOf("CustomResourceScope")).toBeLessThan(remedy.indexOf(broad));
   }
+});
+
+test("nobody is told to give an application a right for every mailbox where it lacks consent", () => {
+  const missing = ENTRA.find(({ id }) => id === "consent-missing");
+
+  for (const remedy of [missing?.remedy ?? "", FRENCH["consent-missing"]?.[1] ?? ""])
+    expect(remedy).toMatch(/Delegated permissions.*SMTP\.Send .*'Application SMTP\.SendAsApp' .*-CustomResourceScope/);
 });
 
 test("the code of a fault and its detail stay, placeholders are filled in", () => {

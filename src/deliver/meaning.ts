@@ -96,7 +96,9 @@ export const SIGN_IN_LOG = "Entra admin center > Monitoring > Sign-in logs, filt
 export const LEAVES_BY_ITSELF = "the mail then leaves by itself, or at once with postern queue release --from SENDER";
 export const SERVICE_HEALTH = "Wait; see Microsoft 365 admin center > Health > Service health";
 export const GRANT_SEND_AS = `Add-RecipientPermission -Identity SENDER -Trustee MAILBOX -AccessRights SendAs, or let the device use MAILBOX as its sender; ${LEAVES_BY_ITSELF}`;
-export const OPEN_MAILBOX = "Add-MailboxPermission -Identity MAILBOX -User OBJECT-ID -AccessRights FullAccess, and wait up to one hour";
+/** The narrow right first: whoever has given the application one mailbox must not be led to give it more. */
+export const OPEN_MAILBOX =
+  "New-ManagementRoleAssignment -Role 'Application SMTP.SendAsApp' -App CLIENT-ID -CustomResourceScope SCOPE lets the application send as the mailboxes of that scope; where SMTP.SendAsApp was granted in Entra instead: Add-MailboxPermission -Identity MAILBOX -User OBJECT-ID -AccessRights FullAccess. It takes up to an hour";
 export const RESTRICTED = "Microsoft Defender > Email & collaboration > Review > Restricted entities";
 export const WAIT_A_DAY =
   "It frees itself within a day and the mail leaves then. For such volumes use a connector, High Volume Email or Azure Communication Services";

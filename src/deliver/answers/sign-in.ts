@@ -1,5 +1,5 @@
 /** Replies about TLS, our host name and the sign-in: everything a door says of itself before it takes mail. Source: Microsoft's SMTP AUTH articles. */
-import { HOURS, MINUTES, SERVICE_HEALTH, SIGN_IN_LOG, type AnswerRow } from "../meaning.ts";
+import { HOURS, MINUTES, OPEN_MAILBOX, SERVICE_HEALTH, SIGN_IN_LOG, type AnswerRow } from "../meaning.ts";
 
 export const SIGN_IN: readonly AnswerRow[] = [
   {
@@ -176,8 +176,7 @@ export const SIGN_IN: readonly AnswerRow[] = [
     outcome: "hold",
     scope: "upstream",
     cause: "Microsoft does not accept the token or password: the application may not use this mailbox, or is not known to Exchange",
-    remedy:
-      "New-ServicePrincipal -AppId CLIENT-ID -ObjectId OBJECT-ID (the one under Enterprise applications, not App registrations), then Add-MailboxPermission -Identity MAILBOX -User OBJECT-ID -AccessRights FullAccess, and wait up to one hour. With a password: correct it",
+    remedy: `New-ServicePrincipal -AppId CLIENT-ID -ObjectId OBJECT-ID (the one under Enterprise applications, not App registrations) makes the application known to Exchange; then ${OPEN_MAILBOX}. With a password: correct it`,
     examples: [
       ["auth", "535 5.7.3 Authentication unsuccessful [AM0P190CA0005.EURP190.PROD.OUTLOOK.COM 2026-01-05T09:00:00.000Z 08DD000000000000]"],
     ],

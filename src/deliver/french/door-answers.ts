@@ -5,6 +5,8 @@ import type { Translation } from "./translation.ts";
 const OAUTH = "Utilisez OAuth : donnez à l'upstream un credential de type client-secret ou client-certificate";
 const JOURNAL = "Entra admin center > Monitoring > Sign-in logs, filtré sur MAILBOX";
 const SEND_AS = `Add-RecipientPermission -Identity SENDER -Trustee MAILBOX -AccessRights SendAs, ou laissez l'appareil utiliser MAILBOX comme expéditeur ; ${REPRIS}`;
+const OUVRIR =
+  "New-ManagementRoleAssignment -Role 'Application SMTP.SendAsApp' -App CLIENT-ID -CustomResourceScope SCOPE laisse l'application envoyer au nom des boîtes de ce périmètre ; si SMTP.SendAsApp a été accordé dans Entra : Add-MailboxPermission -Identity MAILBOX -User OBJECT-ID -AccessRights FullAccess. Cela prend jusqu'à une heure";
 const SPF = "v=spf1 ip4:ADRESSE include:spf.protection.outlook.com ~all";
 
 const CONNEXION: Readonly<Record<string, Translation>> = {
@@ -53,7 +55,7 @@ const CONNEXION: Readonly<Record<string, Translation>> = {
   "auth-refused-with-reason": ["Microsoft refuse la connexion", `La réponse en donne la raison ; le journal en dit plus (${JOURNAL})`],
   "auth-refused": [
     "Microsoft n'accepte pas le jeton ou le mot de passe : l'application n'a pas droit à cette boîte, ou Exchange ne la connaît pas",
-    "New-ServicePrincipal -AppId CLIENT-ID -ObjectId OBJECT-ID (celui d'Enterprise applications, pas d'App registrations), puis Add-MailboxPermission -Identity MAILBOX -User OBJECT-ID -AccessRights FullAccess, et attendez jusqu'à une heure. Avec un mot de passe : corrigez-le",
+    `New-ServicePrincipal -AppId CLIENT-ID -ObjectId OBJECT-ID (celui d'Enterprise applications, pas d'App registrations) fait connaître l'application à Exchange ; puis ${OUVRIR}. Avec un mot de passe : corrigez-le`,
   ],
   "auth-mechanism": [
     "le serveur ne propose pas cette authentification : ce n'est pas l'hôte de soumission, ou TLS manquait",
@@ -115,7 +117,7 @@ const EXPEDITEUR: Readonly<Record<string, Translation>> = {
 const LIMITES: Readonly<Record<string, Translation>> = {
   "mailbox-logon-failed": [
     "la connexion réussit, mais l'application ne peut ouvrir la boîte (de nouveaux droits prennent jusqu'à une heure)",
-    "Add-MailboxPermission -Identity MAILBOX -User OBJECT-ID -AccessRights FullAccess, et attendez jusqu'à une heure",
+    OUVRIR,
   ],
   "concurrent-connections": [
     "plus de trois connexions utilisent cette boîte à la fois",

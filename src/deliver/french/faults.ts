@@ -187,7 +187,7 @@ export const FRENCH_FAULTS: Readonly<Record<string, Translation>> = {
   ],
   "consent-missing": [
     "Entra : l'application n'a pas de consentement",
-    "Entra admin center > App registrations > l'application > API permissions : ajoutez Office 365 Exchange Online > SMTP.SendAsApp (pour graph : Microsoft Graph > Mail.Send) et accordez le consentement",
+    "Pour la connexion d'une personne : Entra admin center > App registrations > l'application > API permissions > Delegated permissions : ajoutez Office 365 Exchange Online > SMTP.Send (pour graph : Microsoft Graph > Mail.Send), accordez le consentement, puis postern auth login UPSTREAM. Une application avec un secret ou un certificat reçoit son droit dans Exchange Online : New-ManagementRoleAssignment -Role 'Application SMTP.SendAsApp' (pour graph : 'Application Mail.Send') -App CLIENT-ID -CustomResourceScope SCOPE",
   ],
   "assertion-refused": [
     "Entra : le certificat qui a signé notre demande lui est inconnu",
