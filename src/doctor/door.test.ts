@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { UpstreamConfig } from "../config/config.ts";
+import { FAULTS } from "../deliver/faults.ts";
 import type { JudgeContext } from "../deliver/judge.ts";
 import type { Diagnosis, Refusal, Stage } from "../upstream/upstream.ts";
 import { doorFindings, type AskedRecipient, type DoorSubject } from "./door.ts";
@@ -56,6 +57,31 @@ describe("name, port, TLS", () => {
     );
     expect(finding?.remedy).toContain("Many Internet providers and clouds block port 25");
     expect(others).toEqual([]);
+  });
+
+  test("a proxy that lets nothing through: the port, and the proxy is what to look at", () => {
+    const graph = {
+      type: "graph",
+      mailbox: "scanner@contoso.com",
+      graph_host: "https://graph.microsoft.com",
+      credential: { type: "client-secret" },
+    } as unknown as UpstreamConfig;
+    const findings = doorFindings(subject(graph), found({}, fault("connect", "PROXY")));
+
+    expect(faults(findings)).toMatchObject([{ id: "port", verdict: "fault", remedy: expect.stringContaining("network.proxy") }]);
+  });
+
+  test.each([
+    ["unreachable", "port"],
+    ["timed-out", "port"],
+    ["reset", "port"],
+    ["name-unknown", "dns"],
+  ])("every code of the network that the relay takes for %s is a matter of the %s here too", (row, id) => {
+    for (const code of FAULTS.find((known) => known.id === row)?.codes ?? []) {
+      const [finding] = faults(doorFindings(subject(HOST), found({}, fault("connect", code))));
+
+      expect([code, finding?.id]).toEqual([code, id]);
+    }
   });
 
   test.each(["MX_NONE", "MX_FOREIGN", "DNS_TEMPORARY"])("%s: DNS, and nothing is said of the port", (code) => {

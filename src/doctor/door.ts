@@ -24,20 +24,20 @@ export interface AskedRecipient {
   readonly purpose: "inside" | "outside" | "mailbox";
 }
 
-const DNS_CODES = new Set(["MX_FOREIGN", "MX_NONE", "DNS_TEMPORARY", "ENOTFOUND", "EAI_AGAIN", "ENODATA", "ESERVFAIL"]);
-const UNREACHABLE_CODES = new Set([
-  "ECONNREFUSED",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "EADDRNOTAVAIL",
-  "EACCES",
-  "EPERM",
-  "TIMEOUT",
-  "ETIMEDOUT",
-  "RESET",
-  "ABORTED",
-]);
-const OWN_CERTIFICATE_CODES = new Set(["CERTIFICATE_EXPIRED", "CERTIFICATE_KEY", "CERTIFICATE_FILE"]);
+/** Which look a fault of the connection belongs to, by the judge's row for it. Those that are not here are of TLS. */
+const LOOK_OF: Readonly<Record<string, "certificate" | "dns" | "port">> = {
+  "own-certificate-expired": "certificate",
+  "own-certificate-key": "certificate",
+  "own-certificate-file": "certificate",
+  "mx-foreign": "dns",
+  "mx-none": "dns",
+  "dns-temporary": "dns",
+  "name-unknown": "dns",
+  unreachable: "port",
+  "timed-out": "port",
+  reset: "port",
+  proxy: "port",
+};
 /** The one answer for an application without right, a missing service principal and a missing mailbox. */
 const UNEXPLAINED = "auth-refused";
 
@@ -63,11 +63,15 @@ function evidenceOf({ reply, fault, stage }: Refusal, finding: Finding): string 
   return finding.cause;
 }
 
-function judged(door: DoorSubject, id: string, refusal: Refusal, remedy?: (finding: Finding) => string): DoctorFinding {
+function judgedAs(door: DoorSubject, refusal: Refusal): Finding {
   // We gave up waiting: as if it had timed out.
   const late = refusal.reply === undefined && (refusal.fault === undefined || refusal.fault.code === "ABORTED");
   const meant = late ? { ...refusal, fault: { code: "TIMEOUT", detail: "nothing came back in time" } } : refusal;
-  const finding = judgeRefusal(meant, door.judging);
+  return judgeRefusal(meant, door.judging);
+}
+
+function judged(door: DoorSubject, id: string, refusal: Refusal, remedy?: (finding: Finding) => string): DoctorFinding {
+  const finding = judgedAs(door, refusal);
   return said(door, id, "fault", evidenceOf(refusal, finding), remedy?.(finding) ?? finding.remedy);
 }
 
@@ -81,16 +85,17 @@ function connectionFindings(
 ): DoctorFinding[] {
   const { config } = door;
   const places = found.places.slice(0, 4).join(", ");
-  const code = unconnected?.fault?.code ?? "";
-  if (unconnected !== undefined && OWN_CERTIFICATE_CODES.has(code)) return [judged(door, "certificate", unconnected)];
-  if (unconnected !== undefined && DNS_CODES.has(code)) return [judged(door, "dns", unconnected)];
+  const fault = unconnected === undefined ? undefined : judgedAs(door, unconnected);
+  const look = fault === undefined ? undefined : (LOOK_OF[fault.id] ?? "tls");
+  if (unconnected !== undefined && (look === "certificate" || look === "dns")) return [judged(door, look, unconnected)];
   const dns =
     "domain" in config && config.host === undefined ? [said(door, "dns", "ok", `the MX of ${config.domain} leads to ${places}`)] : [];
-  if (unconnected !== undefined) {
-    if (!UNREACHABLE_CODES.has(code)) return [...dns, judged(door, "tls", unconnected)];
+  if (unconnected !== undefined && fault !== undefined) {
+    if (look === "tls") return [...dns, judged(door, "tls", unconnected)];
     const [port, host] = portAndHost(config);
-    const finding = judgeRefusal(unconnected, door.judging);
-    return [...dns, said(door, "port", "fault", `${places}: ${evidenceOf(unconnected, finding)}`, openPort(port, host))];
+    // A proxy that refuses was reached: what to do about it is another matter.
+    const remedy = fault.id === "proxy" ? fault.remedy : openPort(port, host);
+    return [...dns, said(door, "port", "fault", `${places}: ${evidenceOf(unconnected, fault)}`, remedy)];
   }
   const connected = said(door, "port", "ok", `${found.remote ?? places} answers`);
   if (unsecured !== undefined) return [...dns, connected, judged(door, "tls", unsecured)];
