@@ -78,8 +78,8 @@ export class AlertMails {
     if (open === undefined) return { taken: false, cause: `no upstream that could carry it is open: ${doors.join(", ")}` };
     const queueId = queue.newQueueId();
     const from = upstreams.get(open.door)?.mailbox ?? `MAILER-DAEMON@${config.hostname}`;
-    const { hostname, organization, bounces } = config;
-    const header = { queueId, now, timeZone: organization.time_zone, hostname, language: bounces.language, from, to };
+    const { hostname, organization } = config;
+    const header = { queueId, now, timeZone: organization.time_zone, hostname, from, to };
     const { content, messageId, eightBit } = buildAlertMail({ ...header, alerts: notices.map(factsOf) });
     const envelope: Envelope = { ...draft, eightBit, sizeBytes: content.length, messageId, headerFrom: from };
     this.#watch(queueId, to.length);

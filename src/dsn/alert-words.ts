@@ -1,5 +1,4 @@
-/** What a mail of alerts says to people, in each language. What is the matter, and the remedy, stand in it as in the log. */
-import type { Language } from "./words.ts";
+/** What a mail of alerts says besides the alerts' own words: in English like these, which are those of the log, the commands and the other ways. */
 
 /** The texts of a mail of alerts. */
 export interface AlertWords {
@@ -18,7 +17,7 @@ export interface AlertWords {
   readonly kinds: Readonly<Record<string, string>>;
 }
 
-const EN: AlertWords = {
+export const ALERT_WORDS: AlertWords = {
   opening: (hostname) => `This is the mail relay ${hostname}.`,
   severities: { info: "info", warning: "warning", critical: "critical" },
   over: "over",
@@ -29,16 +28,16 @@ const EN: AlertWords = {
   andMore: (alerts) => `and ${alerts} more.`,
   closing: "What is open now, and what to do about it: postern status",
   kinds: {
-    "upstream.held": "A way out is closed by a fault that needs hands. Its mail waits, or goes by the next way.",
-    "upstream.unreachable": "A way out has let nothing out for 15 minutes or more. Its mail waits, or goes by the next way.",
-    "upstream.sign-in": "The sign-in of a way out cannot be renewed. Mail still leaves with the one before.",
-    "upstream.certificate": "The new certificate of a way out does not fit. The one before stays in use.",
-    "upstream.configuration": "A file that a way out needs cannot be read.",
+    "upstream.held": "An upstream is closed by a fault that needs hands. Its mail waits, or goes by the next upstream.",
+    "upstream.unreachable": "An upstream has let nothing out for 15 minutes or more. Its mail waits, or goes by the next upstream.",
+    "upstream.sign-in": "The sign-in of an upstream cannot be renewed. Mail still leaves with the one before.",
+    "upstream.certificate": "The new certificate of an upstream does not fit. The one before stays in use.",
+    "upstream.configuration": "A file that an upstream needs cannot be read.",
     "certificate.invalid": "The new certificate of a listener does not fit. The one before is still shown.",
     "certificate.expired": "The certificate of a listener has ended. It is still shown.",
     "certificate.expiring": "The certificate of a listener ends soon.",
-    "credential.expiring": "The secret, certificate or sign-in of a way out ends soon.",
-    "sender.held": "Mail of a sender cannot leave by this way out as it is. It is held.",
+    "credential.expiring": "The secret, certificate or sign-in of an upstream ends soon.",
+    "sender.held": "Mail of a sender cannot leave by this upstream as it is. It is held.",
     "budget.low": "Little is left of a day's recipients.",
     "message.corrupt": "A stored message failed its checksum. It is held and never sent.",
     "report.undeliverable": "A report to the postmaster was refused.",
@@ -57,46 +56,3 @@ const EN: AlertWords = {
     test: "This is a test.",
   },
 };
-
-const FR: AlertWords = {
-  opening: (hostname) => `Ici le relais de messagerie ${hostname}.`,
-  severities: { info: "info", warning: "attention", critical: "critique" },
-  over: "fin",
-  still: (severity) => `toujours ${severity}`,
-  several: (alerts) => `${alerts} alertes`,
-  since: (date) => `Depuis le ${date}.`,
-  was: (since, until) => `Terminé. Du ${since} au ${until}, il en était ainsi :`,
-  andMore: (alerts) => `et ${alerts} ${alerts === 1 ? "autre" : "autres"}.`,
-  closing: "Ce qui est ouvert en ce moment, et que faire : postern status",
-  kinds: {
-    "upstream.held": "Une sortie est fermée par un défaut à réparer. Son courrier attend, ou passe par la sortie suivante.",
-    "upstream.unreachable":
-      "Rien n'est parti par une sortie depuis 15 minutes ou plus. Son courrier attend, ou passe par la sortie suivante.",
-    "upstream.sign-in": "L'authentification d'une sortie ne peut pas être renouvelée. Le courrier part encore avec la précédente.",
-    "upstream.certificate": "Le nouveau certificat d'une sortie ne convient pas. Le précédent reste utilisé.",
-    "upstream.configuration": "Un fichier dont une sortie a besoin ne peut pas être lu.",
-    "certificate.invalid": "Le nouveau certificat d'un port d'écoute ne convient pas. Le précédent est encore présenté.",
-    "certificate.expired": "Le certificat d'un port d'écoute a expiré. Il est encore présenté.",
-    "certificate.expiring": "Le certificat d'un port d'écoute expire bientôt.",
-    "credential.expiring": "Le secret, le certificat ou la connexion d'une sortie expire bientôt.",
-    "sender.held": "Du courrier d'un expéditeur ne peut pas partir tel quel par cette sortie. Il est retenu.",
-    "budget.low": "Il reste peu des destinataires d'une journée.",
-    "message.corrupt": "Un message enregistré est endommagé. Il est retenu et n'est jamais envoyé.",
-    "report.undeliverable": "Un rapport au postmaster a été refusé.",
-    "alert.undeliverable": "Les alertes par courriel n'arrivent pas à cette adresse.",
-    "config.reload": "La configuration modifiée contient des erreurs. La précédente reste en vigueur.",
-    "devices.file": "Ce qui est connu des appareils ne peut pas être écrit.",
-    "tokens.file": "Le fichier des jetons de l'API ne peut pas être lu.",
-    "admin.unbound": "L'API ou la supervision ne répondent pas : leur adresse ne peut pas être ouverte. Le courrier continue.",
-    "program.replaced": "Le programme a été remplacé, et la version précédente tourne encore.",
-    "token.expiring": "Un jeton de l'API, qu'un programme utilise, expire bientôt.",
-    "devices.refused": "Beaucoup de connexions d'appareils inconnus sont refusées.",
-    "spool.failed": "Le fichier de la file d'attente n'a pas pu être utilisé.",
-    "spool.moved": "Le fichier de la file d'attente n'est plus à sa place. Aucun courrier n'est accepté.",
-    "queue.old": "Du courrier attend depuis longtemps.",
-    "disk.low": "Le disque se remplit.",
-    test: "Ceci est un essai.",
-  },
-};
-
-export const ALERT_WORDS: Readonly<Record<Language, AlertWords>> = { en: EN, fr: FR };

@@ -22,7 +22,6 @@ function build(alerts: readonly AlertFacts[], more: Partial<AlertMailFacts> = {}
     now: AT,
     timeZone: "UTC",
     hostname: "relay.contoso.com",
-    language: "en",
     from: "it@contoso.com",
   } as const;
   return buildAlertMail({ ...facts, to: ["anna@contoso.com", "bruno@contoso.com"], alerts, ...more });
@@ -40,8 +39,8 @@ test("reads as what it is, in ASCII, to all who get it, and nothing foreign beco
   expect(parsed.text).toBe(`This is the mail relay relay.contoso.com.
 
 [critical] upstream.held scans
-  A way out is closed by a fault that needs hands. Its mail waits, or goes
-  by the next way.
+  An upstream is closed by a fault that needs hands. Its mail waits, or goes
+  by the next upstream.
   upstream scans is held: 535 5.7.3 Bcc: x@evil.example
   What to do: renew the secret
   Since Mon, 05 Jan 2026 09:00:00 +0000.
@@ -107,14 +106,6 @@ test("hundreds of alerts are one mail with the first fifty and a number, and a s
   expect(subject).toMatch(/^\[critical\] 200 alerts: .{60,100}\.\.\. \(relay\.contoso\.com\)$/);
 });
 
-test("French is French, with an ASCII subject, and every kind of alert has its sentence in each language", async () => {
-  const mail = build([HELD, { ...HELD, state: "cleared", alert: "disk.low", subject: "queue" }], { language: "fr" });
-  const parsed = await simpleParser(mail.content);
-
-  expect(mail.eightBit).toBe(false);
-  expect(parsed.subject).toBe("[critique] upstream.held scans (relay.contoso.com)");
-  expect(parsed.text).toContain("Une sortie est fermée par un défaut à réparer.");
-  expect(parsed.text).toContain("Que faire : renew the secret");
-  for (const { kinds } of Object.values(ALERT_WORDS))
-    expect(Object.keys(kinds).toSorted()).toEqual([...Object.keys(ALERTS), "test"].toSorted());
+test("every kind of alert has its sentence", () => {
+  expect(Object.keys(ALERT_WORDS.kinds).toSorted()).toEqual([...Object.keys(ALERTS), "test"].toSorted());
 });

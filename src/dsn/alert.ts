@@ -18,7 +18,7 @@ export interface AlertFacts {
 }
 
 /** Everything a mail of alerts is made of. */
-export interface AlertMailFacts extends Omit<ReportHeader, "to"> {
+export interface AlertMailFacts extends Omit<ReportHeader, "to" | "language"> {
   /** At least one. */
   readonly to: readonly string[];
   /** At least one, the oldest first. */
@@ -32,12 +32,12 @@ const RANK = ["info", "warning", "critical"] as const;
 
 /** Writes the mail. Its reverse-path must be null, so that nothing ever answers it. */
 export function buildAlertMail(facts: AlertMailFacts): Report {
-  const { queueId, hostname, language, from, to, now, timeZone } = facts;
+  const { queueId, hostname, from, to, now, timeZone } = facts;
   const messageId = `<${queueId}@${hostname}>`;
   const alerts = lastOfEach(facts.alerts);
   const isCritical = alerts.some(({ state, severity }) => state !== "cleared" && severity === "critical");
   const header = [
-    `From: ${displayName(WORDS[language].relayName(hostname))} <${oneLine(from)}>`,
+    `From: ${displayName(WORDS.en.relayName(hostname))} <${oneLine(from)}>`,
     `To: ${to.map((address) => `<${oneLine(address)}>`).join(",\r\n ")}`,
     `Subject: ${subjectOf({ ...facts, alerts })}`,
     `Date: ${mailDate(now, timeZone)}`,
@@ -63,22 +63,20 @@ function isOpen({ state }: AlertFacts): boolean {
 }
 
 /** `[critical] upstream.held scans (relay.contoso.com)`: of what is open; of what is over where nothing is. */
-function subjectOf({ alerts, language, hostname }: AlertMailFacts): string {
-  const words = ALERT_WORDS[language];
+function subjectOf({ alerts, hostname }: AlertMailFacts): string {
   const open = alerts.filter(isOpen);
   const names = (open.length > 0 ? open : alerts).map(({ alert, subject }) => `${alert} ${subject}`);
   const worst = open.toSorted((a, b) => RANK.indexOf(b.severity) - RANK.indexOf(a.severity))[0];
-  const how = worst === undefined ? words.over : names.length === 1 ? howOf(worst, language) : words.severities[worst.severity];
-  const what = names.length === 1 ? (names[0] ?? "") : `${words.several(names.length)}: ${names.join(", ")}`;
+  const how = worst === undefined ? ALERT_WORDS.over : names.length === 1 ? howOf(worst) : ALERT_WORDS.severities[worst.severity];
+  const what = names.length === 1 ? (names[0] ?? "") : `${ALERT_WORDS.several(names.length)}: ${names.join(", ")}`;
   const plain = ascii(`[${how}] ${what}`);
   const cut = plain.length > LONGEST_SUBJECT ? `${plain.slice(0, LONGEST_SUBJECT)}...` : plain;
   return `${cut} (${hostname})`;
 }
 
-function howOf({ state, severity }: AlertFacts, language: AlertMailFacts["language"]): string {
-  const words = ALERT_WORDS[language];
-  if (state === "cleared") return words.over;
-  return state === "repeated" ? words.still(words.severities[severity]) : words.severities[severity];
+function howOf({ state, severity }: AlertFacts): string {
+  if (state === "cleared") return ALERT_WORDS.over;
+  return state === "repeated" ? ALERT_WORDS.still(ALERT_WORDS.severities[severity]) : ALERT_WORDS.severities[severity];
 }
 
 /** Letters without their accents; what has no such form becomes a question mark. */
@@ -89,23 +87,22 @@ function ascii(text: string): string {
     .replace(/[^ -~]+/g, "?");
 }
 
-function bodyOf({ alerts, hostname, language, timeZone }: AlertMailFacts): string {
-  const words = ALERT_WORDS[language];
-  const { date, whatToDo } = WORDS[language];
+function bodyOf({ alerts, hostname, timeZone }: AlertMailFacts): string {
+  const { date, whatToDo } = WORDS.en;
   const blocks = alerts.slice(0, MOST_LISTED).map((one) => {
     const { alert, subject, text, remedy, since, at } = one;
-    const kind = words.kinds[alert];
-    const head = wrapped(`[${howOf(one, language)}] ${alert} ${subject}`);
+    const kind = ALERT_WORDS.kinds[alert];
+    const head = wrapped(`[${howOf(one)}] ${alert} ${subject}`);
     if (!isOpen(one))
-      return [head, wrapped(words.was(date(since, timeZone), date(at, timeZone)), "  "), wrapped(text, "    ")].join("\r\n");
+      return [head, wrapped(ALERT_WORDS.was(date(since, timeZone), date(at, timeZone)), "  "), wrapped(text, "    ")].join("\r\n");
     return [
       head,
       ...(kind === undefined ? [] : [wrapped(kind, "  ")]),
       wrapped(text, "  "),
       ...(remedy === undefined ? [] : [wrapped(whatToDo(remedy), "  ")]),
-      wrapped(words.since(date(since, timeZone)), "  "),
+      wrapped(ALERT_WORDS.since(date(since, timeZone)), "  "),
     ].join("\r\n");
   });
   const left = alerts.length - MOST_LISTED;
-  return `${[words.opening(hostname), ...blocks, ...(left > 0 ? [words.andMore(left)] : []), words.closing].join("\r\n\r\n")}\r\n`;
+  return `${[ALERT_WORDS.opening(hostname), ...blocks, ...(left > 0 ? [ALERT_WORDS.andMore(left)] : []), ALERT_WORDS.closing].join("\r\n\r\n")}\r\n`;
 }

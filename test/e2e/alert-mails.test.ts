@@ -50,7 +50,7 @@ test("a closed door is told by another one that no route leads to, its end by wh
     "relay.contoso.com",
     expect.stringMatching(/^<[0-9A-Z]{26}@relay\.contoso\.com>$/),
   ]);
-  expect(textOf(raised)).toContain("[critical] upstream.held scans\r\n  A way out is closed by a fault that needs hands.");
+  expect(textOf(raised)).toContain("[critical] upstream.held scans\r\n  An upstream is closed by a fault that needs hands.");
   expect(textOf(raised).replace(/\r\n {2}/g, " ")).toMatch(/upstream scans is held: .*AADSTS7000215.* What to do: /s);
   expect(header(over, "Subject")).toBe("[over] upstream.held scans (relay.contoso.com)");
   expect(all("message.generated").map(({ about }) => about)).toEqual(["alert", "alert"]);
@@ -75,9 +75,11 @@ test("with no other door the notices wait, that is told, and both leave in one m
 
   expect(failed).toMatchObject({ way: "mail", cause: "no upstream that could carry it is open: scans", waiting: 1 });
   expect(mail).toMatchObject({ door: "submission", reversePath: SCANNER });
-  expect(header(mail, "Subject")).toBe("[fin] upstream.held scans (relay.contoso.com)");
-  expect(textOf(mail).match(/^\[(critique|fin)\] upstream\.held scans/gm)).toEqual(["[fin] upstream.held scans"]);
-  expect(textOf(mail)).toContain("Termin");
+  expect(header(mail, "Subject")).toBe("[over] upstream.held scans (relay.contoso.com)");
+  expect(textOf(mail).match(/^\[(critical|over)\] upstream\.held scans/gm)).toEqual(["[over] upstream.held scans"]);
+  // Reports are in French here; an alert's own words are English, and so is all around them.
+  expect(textOf(mail)).toContain("It is over. From ");
+  expect(textOf(mail)).not.toMatch(/Termin|Depuis/);
   expect(all("message.generated")).toHaveLength(1);
 });
 

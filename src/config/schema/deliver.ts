@@ -99,7 +99,8 @@ export const Bounces = z.strictObject({
     apply: "reload",
   }),
   language: about(oneOf(["en", "fr"]).prefault("en"), {
-    description: "Language of reports, for people; the part for machines and the answers of mail servers stay as they are.",
+    description:
+      "Language of reports, for people; the part for machines and the answers of mail servers stay as they are. Alerts are in English.",
     apply: "reload",
   }),
 });
