@@ -71,7 +71,8 @@ export class Lane {
   #nextDueAt: number | undefined;
   #wakeAt: number | undefined;
   #cancelWake: (() => void) | undefined;
-  #idle: (() => void) | undefined;
+  /** Who waits until nothing is under way: a reload that took the lane's place, and the end. */
+  readonly #drained: (() => void)[] = [];
   #heir: ((dueAt: number) => void) | undefined;
 
   constructor(upstream: Upstream, budget: DoorBudget, options: LaneOptions) {
@@ -185,9 +186,7 @@ export class Lane {
     this.#wakeAt = undefined;
     for (const claim of this.#ready.splice(0)) void this.#giveBack(claim);
     if (this.#isIdle()) return;
-    await new Promise<void>((resolve) => {
-      this.#idle = resolve;
-    });
+    await new Promise<void>((resolve) => this.#drained.push(resolve));
   }
 
   /** Breaks off what is under way. */
@@ -218,7 +217,7 @@ export class Lane {
   }
 
   #checkIdle(): void {
-    if (this.#idle !== undefined && (this.#failed || this.#isIdle())) this.#idle();
+    if (this.#drained.length > 0 && (this.#failed || this.#isIdle())) for (const resolve of this.#drained.splice(0)) resolve();
   }
 
   /** Why nothing goes out for the moment, where the door is not held. */

@@ -7,9 +7,19 @@ import type { EventName, EventOf, PosternEvent } from "../mail/events.ts";
 import { ManualClock } from "../platform/clock.ts";
 import type { Refusal, Stage } from "../upstream/upstream.ts";
 import { DEFAULT_RETRY } from "./retry.ts";
-import { createDeliverer, type Deliverer, type DelivererOptions } from "./scheduler.ts";
+import { createDeliverer, type Deliverer, type DelivererOptions, type DelivererSettings } from "./scheduler.ts";
 
 const MINUTE = 60_000;
+
+const SETTINGS: DelivererSettings = {
+  retry: DEFAULT_RETRY,
+  fallbackAfterMs: 15 * MINUTE,
+  domains: ["contoso.com"],
+  postmaster: "it@contoso.com",
+  fallbackSenders: ["scans@contoso.com"],
+  bounces: { to: "both" },
+  timeZone: "UTC",
+};
 
 /** Lets everything that was begun come to rest: commits of the fake queue take one turn of the event loop each. */
 async function rest(turns = 60): Promise<void> {
@@ -32,13 +42,8 @@ class Relay {
       queue: this.queue,
       upstreams: new Map([[upstream.name, upstream]]),
       ...routing,
-      retry: DEFAULT_RETRY,
+      ...SETTINGS,
       hostname: "relay.contoso.com",
-      domains: ["contoso.com"],
-      postmaster: "it@contoso.com",
-      fallbackSenders: ["scans@contoso.com"],
-      bounces: { to: "both" },
-      timeZone: "UTC",
       emit: (event) => this.events.push(event),
       clock: this.clock,
       random: () => 0.5,
@@ -782,6 +787,28 @@ describe("stopping", () => {
     await stopped;
 
     expect(relay.queue.states()).toEqual(["delivered", "queued"]);
+  });
+
+  test("a door that a reload replaced while it was busy is known to be done once its last delivery is, also when the end comes meanwhile", async () => {
+    const relay = await new Relay().start();
+    const blocked = Promise.withResolvers<void>();
+    relay.upstream.answer = async (delivery) => {
+      await blocked.promise;
+      return facts(delivery);
+    };
+    await relay.accept();
+    const { name } = relay.upstream;
+    const done: string[] = [];
+    const ended = await relay.deliverer.update(SETTINGS, new Set([name]), false);
+    void ended.get(name)?.then(() => done.push(name));
+
+    const stopped = relay.deliverer.stop(10_000);
+    blocked.resolve();
+    await stopped;
+    await rest();
+
+    expect(relay.queue.states()).toEqual(["delivered"]);
+    expect(done).toEqual([name]);
   });
 
   test.each([
