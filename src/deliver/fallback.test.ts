@@ -515,6 +515,18 @@ describe("budgets", () => {
     expect(relay.door("third").deliveries.length).toBe(8);
   });
 
+  test("with spill mail goes on being handed to the next door when the clock was set back", async () => {
+    const relay = await new Relay({ scans: limited, graph: limited }, { spill: true }).start();
+    for (let i = 0; i < 9; i += 1) await relay.accept();
+    const first = ["scans", "graph"].map((name) => relay.door(name).deliveries.length);
+
+    relay.clock.step(-2 * 60 * MINUTE);
+    for (let second = 0; second < 80; second += 1) await relay.pass(1_000);
+
+    expect(first).toEqual([2, 2]);
+    expect(["scans", "graph"].map((name) => relay.door(name).deliveries.length)).toEqual([4, 4]);
+  });
+
   test("three mailboxes that share the mail use all that they have: three times as much a minute", async () => {
     const relay = await new Relay({ one: limited, two: limited, three: limited }, { spread: true }).start();
     for (let i = 0; i < 60; i += 1) await relay.accept();

@@ -143,6 +143,8 @@ export class HeldSenders {
 
   /** Does not wait for the schedule. */
   hurry(now: number): void {
+    // By a clock that was ahead until now it may lie hours away.
+    this.#gapUntil = Math.min(this.#gapUntil, now + GAP_MS);
     for (const held of this.#senders.values()) held.nextProbeAt = Math.min(held.nextProbeAt, now);
     this.#reckon();
   }

@@ -50,6 +50,7 @@ export class Lane {
   /** Its mail may leave by other doors too. */
   #hasCompanions = false;
   #spills = false;
+  /** Monotonic. */
   #spillAt = 0;
   /** We asked for a message to be tried with. */
   #hasInvited = false;
@@ -343,7 +344,7 @@ export class Lane {
       const sender = this.#senders.due(now);
       if (sender !== undefined) void this.#claimHeld(sender);
     }
-    if (this.#spills) this.#spill(slots, now, monotonic);
+    if (this.#spills) this.#spill(slots, monotonic);
     // What is ready has its place in the budget already.
     while (this.#ready.length > 0 && this.#underWay < slots) {
       const claim = this.#ready.shift();
@@ -368,10 +369,10 @@ export class Lane {
   }
 
   /** Offers what waits for the budget to other doors, where the route says so. */
-  #spill(slots: number, now: number, monotonic: number): void {
+  #spill(slots: number, monotonic: number): void {
     if (!this.#backlog && this.#ready.length === 0) this.#options.board.started(this.name);
-    if (!this.#backlog || slots === 0 || this.#spillAt > now || this.#mayStart(monotonic)) return;
-    this.#spillAt = now + SPILL_EVERY_MS;
+    if (!this.#backlog || slots === 0 || this.#spillAt > monotonic || this.#mayStart(monotonic)) return;
+    this.#spillAt = monotonic + SPILL_EVERY_MS;
     this.#options.spill(this.name);
   }
 
@@ -399,7 +400,7 @@ export class Lane {
       const monotonic = this.#options.clock.monotonic();
       const freeAt = this.#mayStart(monotonic) ? undefined : this.#budget.freeAt(monotonic);
       if (freeAt !== undefined) at = now + Math.max(1, freeAt - monotonic);
-      if (at !== undefined && this.#spills && this.#spillAt > now) at = Math.min(at, this.#spillAt);
+      if (at !== undefined && this.#spills && this.#spillAt > monotonic) at = Math.min(at, now + this.#spillAt - monotonic);
     } else at = this.#nextDueAt;
     // One that is due already waits for a place or for the budget, and both wake the pump.
     const probeAt = this.#senders.nextAt;

@@ -683,6 +683,17 @@ describe("mail held by its sender", () => {
     expect(relay.of("alert.cleared").map((event) => event.subject)).toEqual(["scans b@contoso.com"]);
   });
 
+  test("they are tried at once when the clock was set back after a trial", async () => {
+    const relay = await denied(["a@contoso.com", "b@contoso.com"]);
+    await relay.pass(MINUTE);
+    relay.upstream.answer = (delivery) => facts(delivery);
+
+    relay.clock.step(-2 * 60 * MINUTE);
+    for (let i = 0; i < 4; i += 1) await relay.pass(MINUTE / 4);
+
+    expect(relay.queue.states()).toEqual(["delivered", "delivered"]);
+  });
+
   test("after a restart they are found again; the alarm comes back with the first refusal, once", async () => {
     const relay = await denied(["erp@contoso.com", "erp@contoso.com"]);
     await relay.deliverer.stop(0);

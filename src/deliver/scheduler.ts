@@ -376,6 +376,7 @@ class LaneScheduler implements Deliverer, ExpressLane {
       // A full disk keeps it from being written, and no door from being tried.
       this.kick();
       await written;
+      this.#teller.clockStepped();
       if (!this.#stopped) for (const lane of this.#lanes.values()) lane.work();
     } catch (error) {
       this.#fail(error);

@@ -105,6 +105,19 @@ describe("a storm of equal failures", () => {
     expect(relay.queue.postponed).toEqual([]);
   });
 
+  test("is told within the hour too when the clock was set back meanwhile", async () => {
+    const relay = await new Relay().start();
+    await relay.accept({ recipients: ["nobody0@contoso.com"] });
+    await relay.accept({ recipients: ["nobody1@contoso.com"] });
+
+    relay.clock.step(-50 * 24 * HOUR);
+    await relay.pass(2 * HOUR);
+
+    expect(relay.told()).toHaveLength(2);
+    await relay.accept({ recipients: ["nobody2@contoso.com"] });
+    expect(relay.told()).toHaveLength(3);
+  });
+
   test("begins anew after the hour, and leaves nothing where nothing followed", async () => {
     const relay = await new Relay().start();
     await relay.accept();

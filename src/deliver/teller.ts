@@ -177,9 +177,15 @@ export class Teller {
     const oldest = this.#windows.values().next().value;
     if (oldest === undefined || this.#stopped) return;
     const { clock } = this.#options;
-    this.#cancel = clock.after(Math.max(0, oldest.since + WINDOW_MS - clock.now()), () => {
+    const now = clock.now();
+    this.#cancel = clock.after(hasEnded(oldest, now) ? 0 : oldest.since + WINDOW_MS - now, () => {
       this.#inTurn(() => this.#tellDue());
     });
+  }
+
+  /** The system's clock was set: what was opened by one that was ahead is told now. */
+  clockStepped(): void {
+    this.#arm();
   }
 
   #inTurn(work: () => Promise<void>): void {
@@ -193,7 +199,7 @@ export class Teller {
       const { queue, clock } = this.#options;
       for (const window of await queue.postponedReports()) {
         const isOpen = this.#windows.get(keyOf(window.to, window.topic))?.since === window.since;
-        if (!isOpen && !this.#stopped && window.since + WINDOW_MS <= clock.now()) await this.#summarize(window);
+        if (!isOpen && !this.#stopped && hasEnded(window, clock.now())) await this.#summarize(window);
       }
     });
   }
@@ -201,7 +207,7 @@ export class Teller {
   async #tellDue(): Promise<void> {
     const now = this.#options.clock.now();
     for (const [key, window] of this.#windows) {
-      if (this.#stopped || window.since + WINDOW_MS > now) break;
+      if (this.#stopped || !hasEnded(window, now)) break;
       // Before the queue is asked: what fails from now on opens a window of its own.
       this.#windows.delete(key);
       await this.#summarize(window);
@@ -224,6 +230,11 @@ export class Teller {
       emit({ type: "message.generated", queueId: summary.queueId, about: first.queueId, recipients, sizeBytes });
     }
   }
+}
+
+/** Its hour is over; or it was opened by a clock that was ahead, and nobody knows when that would be. */
+function hasEnded({ since }: ReportWindow, now: number): boolean {
+  return since + WINDOW_MS <= now || since > now;
 }
 
 function keyOf(to: string, topic: string): string {
