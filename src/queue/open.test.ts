@@ -300,6 +300,7 @@ test("a command that cannot be done takes nothing of the same commit with it", a
 test("when the database cannot be written it is closed for good: all that waits is refused, and the process is told", async () => {
   const { queue, where, events } = await start();
   await accept(queue);
+  const coming = queue.open();
   // The queue may still be busy with itself for a moment.
   const other = new DatabaseSync(join(where, "queue.db"), { timeout: 10_000 });
   other.exec("BEGIN IMMEDIATE");
@@ -313,4 +314,9 @@ test("when the database cannot be written it is closed for good: all that waits 
   await expect(accept(queue)).rejects.toMatchObject({ code: "E_SPOOL_FAILED" });
   await expect(queue.statistics()).rejects.toMatchObject({ code: "E_SPOOL_FAILED" });
   expect(events.filter(({ type }) => type === "queue.failed")).toHaveLength(1);
+  // Of one chunk receive writes several pieces before it waits: a second promise would reject with nobody there.
+  const [first, second] = [coming.write(Buffer.alloc(20_000)), coming.write(Buffer.alloc(20_000))];
+  await expect(first).rejects.toMatchObject({ code: "E_SPOOL_FAILED" });
+  expect(second).toBeUndefined();
+  await expect(coming.commit(envelope)).rejects.toMatchObject({ code: "E_SPOOL_FAILED" });
 });

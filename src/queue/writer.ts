@@ -119,13 +119,13 @@ export class ContentWriter implements MessageWriter {
   }
 
   write(octets: Uint8Array): Promise<void> | undefined {
-    if (this.#state !== "open") return undefined;
+    // A fault is told once: whoever writes several pieces before waiting would leave the other rejections to nobody.
+    if (this.#state !== "open" || this.#fault !== undefined) return undefined;
     const fault = this.#intake.link.fault;
     if (fault !== undefined) {
       this.#drop(fault);
       return Promise.reject(fault);
     }
-    if (this.#fault !== undefined) return undefined;
     this.#size += octets.byteLength;
     if (this.#room !== undefined) {
       this.#overflow.push(new Uint8Array(octets));
