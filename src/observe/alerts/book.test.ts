@@ -90,3 +90,17 @@ test("is bounded in number and words", () => {
   expect(book.raise({ alert: "sender.held", subject: "y".repeat(500), text: "" }, 0)?.alert.subject.length).toBe(400);
   expect(book.clear("sender.held", "y".repeat(500), 0)?.state).toBe("cleared");
 });
+
+test("hundreds of held senders keep no other alert from being kept and told", () => {
+  const book = new AlertBook(HOUR);
+  for (let i = 0; i <= MOST_OPEN; i++) book.raise({ alert: "sender.held", subject: `scans s${i}@contoso.com`, text: "may not send" }, i);
+
+  const first = book.raise(HELD, MOST_OPEN);
+  const again = book.raise(HELD, MOST_OPEN + 1);
+  const next = new AlertBook(HOUR);
+  next.restore(book.list(), DAY);
+
+  expect(said([first, again])).toEqual(["raised upstream.held critical"]);
+  expect(book.has("upstream.held", "scans")).toBe(true);
+  expect(next.has("upstream.held", "scans")).toBe(true);
+});

@@ -4,7 +4,10 @@ import { kindOf, SEVERITIES } from "./alert.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-/** Open alerts that are kept. Thousands of senders could be refused at once; beyond this nobody reads them one by one. */
+/**
+ * Open alerts of one kind that are kept. Thousands of senders could be refused at once; beyond this nobody reads them one by one. Of each kind by itself,
+ * so that a critical alert always finds room beside them.
+ */
 export const MOST_OPEN = 500;
 /** An alert that nobody can declare over is closed this long after it was last met. */
 const TIME_MS = 3 * DAY_MS;
@@ -27,7 +30,8 @@ export class AlertBook {
   /** Takes up what an earlier process left open. Nobody is told of it again. */
   restore(alerts: readonly OpenAlert[], now: number): void {
     this.#startedAt = now;
-    for (const alert of alerts.slice(0, MOST_OPEN)) {
+    for (const alert of alerts) {
+      if (this.#isFull(alert.alert)) continue;
       const key = keyOf(alert);
       this.#open.set(key, alert);
       this.#unmet.add(key);
@@ -41,6 +45,13 @@ export class AlertBook {
 
   get size(): number {
     return this.#open.size;
+  }
+
+  #isFull(alert: string): boolean {
+    if (this.#open.size < MOST_OPEN) return false;
+    let count = 0;
+    for (const open of this.#open.values()) if (open.alert === alert) count += 1;
+    return count >= MOST_OPEN;
   }
 
   has(alert: string, subject: string): boolean {
@@ -62,7 +73,7 @@ export class AlertBook {
     };
     const known = this.#open.get(key);
     this.#unmet.delete(key);
-    if (known === undefined && this.#open.size >= MOST_OPEN)
+    if (known === undefined && this.#isFull(alert))
       return { state: "raised", alert: { ...said, since: now, toldAt: now, metAt: now }, at: now };
     const isNews = known === undefined || rank(severity) > rank(known.severity);
     const open: OpenAlert = { ...said, since: known?.since ?? now, toldAt: isNews ? now : known.toldAt, metAt: now };
