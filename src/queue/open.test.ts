@@ -320,3 +320,19 @@ test("when the database cannot be written it is closed for good: all that waits 
   expect(second).toBeUndefined();
   await expect(coming.commit(envelope)).rejects.toMatchObject({ code: "E_SPOOL_FAILED" });
 });
+
+test("a start knows at once how long the oldest mail waits, behind whatever history", async () => {
+  const { queue, clock, where } = await start();
+  const recipients = Array.from({ length: 900 }, (_, n) => `r${n}@contoso.com`);
+  for (let n = 0; n < 3; n++) {
+    await acceptEnvelope(queue, { recipients });
+    await settleAll(queue, clock, await claimOne(queue, { recipientsPerMessage: 1_000 }), { kind: "delivered" });
+  }
+  clock.advance(10 * 86_400_000);
+  const { acceptedAt } = await acceptEnvelope(queue);
+  await queue.close();
+
+  const again = await start({ directory: where });
+
+  expect((await again.queue.statistics()).oldestAcceptedAt).toBe(acceptedAt);
+});

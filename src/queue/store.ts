@@ -41,6 +41,7 @@ export class Store {
   readonly #nextDevice: StatementSync;
   #lowestWaiting = 0;
   readonly #findWaiting: StatementSync;
+  readonly #firstWaiting: StatementSync;
 
   constructor(db: DatabaseSync, synchronous: "FULL" | "OFF") {
     this.db = db;
@@ -55,6 +56,7 @@ export class Store {
     this.#findWaiting = this.prepare(
       `SELECT r.id, r.line, m.accepted_at FROM recipient r NOT INDEXED JOIN message m ON m.id = r.id / 1024 WHERE r.id >= ? ORDER BY r.id LIMIT 2000`,
     );
+    this.#firstWaiting = this.prepare("SELECT min(id) FROM recipient INDEXED BY recipient_line WHERE line IS NOT NULL");
   }
 
   /** A statement whose rows are arrays, which cost less than objects. */
@@ -165,20 +167,29 @@ export class Store {
   }
 
   /**
-   * Acceptance time of the oldest message that waits. Row ids grow with acceptance and final recipients stay final, so the search
-   * goes on where it ended: it costs each row once. At most 2,000 rows are looked at in one call, then the answer is a little old.
+   * Acceptance time of the oldest message that waits. Row ids grow with acceptance and final recipients stay final, so the search goes on where it
+   * ended: it costs each row once. Where 2,000 final ones lie between, as after a start or a busy day, all that waits is looked through instead.
    */
   oldestAcceptedAt(): number | undefined {
     let any = false;
     for (const lane of this.lanes.values()) any ||= lane.counts.some((count) => count > 0);
     if (!any) return undefined;
-    let acceptedAt: number | undefined;
-    for (const row of this.#findWaiting.iterate(this.#lowestWaiting) as unknown as Iterable<[number, number | null, number]>) {
-      this.#lowestWaiting = row[0];
-      acceptedAt = row[2];
-      if (row[1] !== null) break;
+    const found = this.#nextWaiting();
+    if (found !== undefined) return found;
+    const [first] = this.#firstWaiting.get() as unknown as [number | null];
+    this.#lowestWaiting = first ?? this.#lowestWaiting;
+    return this.#nextWaiting();
+  }
+
+  /** Of the next 2,000 recipients the first that waits; undefined where none does. */
+  #nextWaiting(): number | undefined {
+    for (const [id, line, acceptedAt] of this.#findWaiting.iterate(this.#lowestWaiting) as unknown as Iterable<
+      [number, number | null, number]
+    >) {
+      this.#lowestWaiting = id;
+      if (line !== null) return acceptedAt;
     }
-    return acceptedAt;
+    return undefined;
   }
 
   // ---- shared memory -----------------------------------------------------------------------------------------------------
