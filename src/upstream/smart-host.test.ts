@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { startScriptedSmtp } from "../../test/fakes/scripted-smtp.ts";
 import type { ScriptedReplies, ScriptedSmtp, ScriptedSmtpOptions } from "../../test/fakes/scripted-smtp.ts";
@@ -667,4 +668,18 @@ describe("a probe", () => {
 
     expect(await upstream.probe(never)).toMatchObject({ stage: "greeting", reply: { code: 554 } });
   });
+});
+
+test("what stops an opening is not listened to any more once the connection stands, or does not: a signal with listeners is never let go", async () => {
+  const opening = vi.spyOn(AbortSignal, "any");
+  cleanUps.push(async () => opening.mockRestore());
+  const { hop, upstream } = await scene({ mail: "421 4.3.2 closing" });
+
+  for (let n = 0; n < 3; n++) await upstream.attempt(mail(), never);
+  await hop.close();
+  await upstream.attempt(mail(), never);
+
+  const signals = opening.mock.results.map(({ value }) => value as AbortSignal);
+  expect(signals.length).toBeGreaterThanOrEqual(4);
+  expect(signals.map((signal) => getEventListeners(signal, "abort").length)).toEqual(signals.map(() => 0));
 });

@@ -55,11 +55,11 @@ export async function examine(
     found.token = claimsOf(login.token);
   }
   if (!(connection instanceof SmtpConnection)) return found;
-  const watching = endOnAbort(signal, connection);
+  const stopWatching = endOnAbort(signal, connection);
   try {
     if (login === undefined || !("stage" in login)) await talk(connection, opener, login, trial, signal, stages, recipients);
   } finally {
-    watching.delete(connection);
+    stopWatching();
     connection.sayQuit(QUIT_MS);
   }
   return found;

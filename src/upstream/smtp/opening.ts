@@ -95,9 +95,9 @@ export class ConnectionOpener {
         ? faultAt("auth", "CLEARTEXT_AUTH", "a password is not sent over a line without TLS, except to this machine itself")
         : faultAt("auth", "CERTIFICATE", "a password is not sent to a server whose certificate could not be verified");
     }
-    const watching = endOnAbort(signal, connection);
+    const stopWatching = endOnAbort(signal, connection);
     const refusal = await connection.authenticate(login);
-    watching.delete(connection);
+    stopWatching();
     return refusal;
   }
 
@@ -170,9 +170,9 @@ export class ConnectionOpener {
     };
     const connection = new SmtpConnection(socket, options, tlsMode === "implicit");
     watch(connection);
-    const watching = endOnAbort(signal, connection);
+    const stopWatching = endOnAbort(signal, connection);
     const refusal = await connection.start();
-    watching.delete(connection);
+    stopWatching();
     if (refusal === undefined) return connection;
     connection.close();
     attachDialogue(refusal, connection.dialogue);
@@ -205,22 +205,16 @@ function remoteOf({ host, port }: Destination, address: string | undefined): str
   return address === undefined || address === host ? `${host}:${port}` : `${host}:${port} [${address}]`;
 }
 
-/** Connections to end when a signal aborts. A lane uses one signal for all its attempts: one listener is enough, and cheaper for each message. */
-const watched = new WeakMap<AbortSignal, Set<SmtpConnection>>();
-
-/** Ends the connection when the signal aborts, until it is taken out of the set returned. */
-export function endOnAbort(signal: AbortSignal, connection: SmtpConnection): Set<SmtpConnection> {
-  let connections = watched.get(signal);
-  if (connections === undefined) {
-    const all = (connections = new Set<SmtpConnection>());
-    watched.set(signal, all);
-    signal.addEventListener("abort", () => {
-      for (const one of all) one.abandon("ABORTED", "stopped");
-    });
-  }
-  connections.add(connection);
-  if (signal.aborted) connection.abandon("ABORTED", "stopped");
-  return connections;
+/**
+ * Ends the connection when the signal aborts.
+ *
+ * @returns ends that. Each opening has a signal of its own, made of several, and one that is listened to is kept as long as those are
+ */
+export function endOnAbort(signal: AbortSignal, connection: SmtpConnection): () => void {
+  const end = (): void => connection.abandon("ABORTED", "stopped");
+  signal.addEventListener("abort", end);
+  if (signal.aborted) end();
+  return () => signal.removeEventListener("abort", end);
 }
 
 function isLoopback(address: string | undefined): boolean {

@@ -4,7 +4,7 @@ import { dialogueOf, keepTranscript } from "../dialogue.ts";
 import type { SmtpConnection } from "./connection.ts";
 import { examine } from "./examine.ts";
 import { faultAt } from "./fault.ts";
-import { ConnectionOpener, endOnAbort } from "./opening.ts";
+import { ConnectionOpener } from "./opening.ts";
 import type { OpeningOptions } from "./opening.ts";
 import { ConnectionPool } from "./pool.ts";
 import type { KeepLimits, Lease } from "./pool.ts";
@@ -151,9 +151,21 @@ export class SmtpUpstream implements Upstream {
   }
 }
 
+/** Connections that carry a message, by the signal that stops it. A lane has one for all its attempts: one listener is enough, and cheaper for each. */
+const underWay = new WeakMap<AbortSignal, Set<SmtpConnection>>();
+
 async function transact(connection: SmtpConnection, delivery: Delivery, signal: AbortSignal): Promise<TransactionFacts> {
-  const watching = endOnAbort(signal, connection);
+  let connections = underWay.get(signal);
+  if (connections === undefined) {
+    const all = (connections = new Set<SmtpConnection>());
+    underWay.set(signal, all);
+    signal.addEventListener("abort", () => {
+      for (const one of all) one.abandon("ABORTED", "stopped");
+    });
+  }
+  connections.add(connection);
+  if (signal.aborted) connection.abandon("ABORTED", "stopped");
   const transaction = await connection.transact(delivery);
-  watching.delete(connection);
+  connections.delete(connection);
   return transaction;
 }
