@@ -1,7 +1,7 @@
-import { mkdtemp, mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
+import { mkdtemp, mkdir, open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { ensurePrivateDirectory, makeDirectory, writeFileAtomic } from "./files.ts";
 
 let folder: string;
@@ -21,6 +21,21 @@ test("a file is replaced whole, with the mode asked for, and nothing else is lef
   expect(await readFile(path, "utf8")).toBe("new");
   expect((await stat(path)).mode & 0o777).toBe(0o600);
   expect(await readdir(folder)).toEqual(["token.json"]);
+});
+
+test("a file is on disk before it takes the place of the old one, and so is its place before that is said", async () => {
+  const path = join(folder, "token.json");
+  await writeFileAtomic(path, "old");
+  const handle = await open(folder);
+  const sync = vi.spyOn(Object.getPrototypeOf(handle) as typeof handle, "sync");
+  await handle.close();
+  onTestFinished(() => sync.mockRestore());
+  const found: string[] = [];
+  sync.mockImplementation(async () => void found.push(await readFile(path, "utf8")));
+
+  await writeFileAtomic(path, "new");
+
+  expect(found).toEqual(["old", "new"]);
 });
 
 test("a write that fails leaves no temporary file", async () => {

@@ -75,11 +75,12 @@ test("the settings that a 250 rests on are in force", () => {
   expect(settings).toEqual([2, "wal", 16_384, 2, 0, 1]);
 });
 
-test("a setting that does not hold is found out", () => {
+test("a setting that does not hold is found out, also where SQLite says nothing", () => {
   const db = open();
-  db.exec("BEGIN");
+  const deaf = { exec: () => undefined, prepare: (sql: string) => db.prepare(sql) } as unknown as DatabaseSync;
+  setSynchronous(db, "NORMAL");
 
-  expect(() => setSynchronous(db, "OFF")).toThrow();
+  expect(() => setSynchronous(deaf, "FULL")).toThrow("SQLite keeps synchronous=1 although FULL was asked for");
 });
 
 test.each([
