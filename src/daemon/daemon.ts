@@ -25,6 +25,7 @@ import { openQueue } from "../queue/open.ts";
 import type { Queue } from "../queue/queue.ts";
 import { createReceiver } from "../receive/receiver.ts";
 import type { BoundAddress } from "../receive/receiver.ts";
+import { ConnectionGroups } from "../upstream/smtp/connection-group.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { adminPlaces, presentTo } from "./admin-places.ts";
 import { buildAlerts, figuresOf } from "./alert-book.ts";
@@ -150,7 +151,8 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   starting.started(() => transcripts.settled());
   // Before the queue, which routes by what the doors can take.
   const warn: WarnDoor = (subject, text) => emit({ type: "alert.raised", alert: "upstream.configuration", subject, text });
-  const upstreams = await buildUpstreams(config, emit, clock, warn, transcripts);
+  const groups = new ConnectionGroups();
+  const upstreams = await buildUpstreams(config, emit, clock, warn, { transcripts, groups });
   starting.started(async () => void (await Promise.all([...upstreams.values()].map((upstream) => upstream.close()))));
   const board = new DoorBoard();
   const router = new LiveRouter(buildRouter(config, upstreams, board));
@@ -275,6 +277,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     clock,
     warn,
     transcripts,
+    groups,
     alerts,
     alertMails,
   });

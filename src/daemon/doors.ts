@@ -24,6 +24,7 @@ import type { EntraOptions } from "../upstream/oauth/client.ts";
 import type { OAuthCredential } from "../upstream/oauth/credential.ts";
 import { signInStore } from "../upstream/oauth/sign-in-store.ts";
 import { createSmartHostUpstream } from "../upstream/smart-host.ts";
+import type { ConnectionGroups } from "../upstream/smtp/connection-group.ts";
 import type { CertificatePair } from "../upstream/smtp/client-certificate.ts";
 import type { PasswordLogin } from "../upstream/smtp/password.ts";
 import type { CountedAs, SenderPolicy, Upstream, UpstreamLimits } from "../upstream/upstream.ts";
@@ -31,6 +32,12 @@ import { explained } from "./door-events.ts";
 
 /** Told about a file that a door needs and that cannot be read; the door is made all the same. */
 export type WarnDoor = (upstream: string, text: string) => void;
+
+/** What doors share with others, and with those that a reload puts into their place. */
+export interface DoorsShare {
+  readonly transcripts?: TranscriptKeeper | undefined;
+  readonly groups?: ConnectionGroups | undefined;
+}
 
 /**
  * One upstream for each of the configuration. Reads no secret: those are read at use, so that a repaired file works without a restart.
@@ -42,16 +49,16 @@ export async function buildUpstreams(
   emit: Emit,
   clock: Clock,
   warn: WarnDoor,
-  transcripts?: TranscriptKeeper,
+  share: DoorsShare = {},
 ): Promise<Map<string, Upstream>> {
   const upstreams = new Map<string, Upstream>();
   for (const [name, upstream] of Object.entries(config.upstreams))
-    upstreams.set(name, await buildUpstream(name, upstream, config, emit, clock, warn, transcripts));
+    upstreams.set(name, await buildUpstream(name, upstream, config, emit, clock, warn, share));
   return upstreams;
 }
 
 /** What every door is made with. */
-interface Shared {
+interface Shared extends DoorsShare {
   readonly name: string;
   readonly ehloName: string;
   readonly ca: readonly string[];
@@ -61,7 +68,6 @@ interface Shared {
   readonly limits: UpstreamLimits;
   readonly emit: Emit;
   readonly clock: Clock;
-  readonly transcripts: TranscriptKeeper | undefined;
 }
 
 /** One way out; see `buildUpstreams`. */
@@ -72,7 +78,7 @@ export async function buildUpstream(
   emit: Emit,
   clock: Clock,
   warn: WarnDoor,
-  transcripts?: TranscriptKeeper,
+  share: DoorsShare = {},
 ): Promise<Upstream> {
   const door: { made?: Upstream } = {};
   const shared: Shared = {
@@ -85,7 +91,7 @@ export async function buildUpstream(
     limits: limitsOf(config.limits),
     emit: explained(emit, () => door.made),
     clock,
-    transcripts,
+    ...share,
   };
   door.made = await make(config, shared, whole);
   madeWith.set(door.made, shared.ca);
@@ -136,6 +142,7 @@ async function submission(config: SmtpAuthConfig, shared: Shared, whole: Config)
     scope,
     serves,
     proxy,
+    group: shared.countedAs.mailbox === undefined ? undefined : shared.groups?.of(shared.countedAs.mailbox),
     credential: credential.type === "password" ? passwordOf(credential) : oauthCredential(credential, shared.name, whole.data_dir),
   });
 }

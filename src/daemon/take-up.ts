@@ -12,6 +12,7 @@ import type { TranscriptFiles } from "../observe/transcripts/files.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Receiver } from "../receive/receiver.ts";
+import type { ConnectionGroups } from "../upstream/smtp/connection-group.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { adminPlaces, presentTo } from "./admin-places.ts";
 import { alertWays } from "./alert-book.ts";
@@ -50,6 +51,7 @@ export interface TakesUp {
   readonly clock: Clock;
   readonly warn: WarnDoor;
   readonly transcripts: TranscriptFiles;
+  readonly groups: ConnectionGroups;
   readonly alerts: Pick<Alerts, "upstreamsChanged" | "update">;
   readonly alertMails: AlertMails;
 }
@@ -75,6 +77,7 @@ export async function takeUp(next: Config, parts: TakesUp): Promise<string[]> {
     emit,
     clock,
     transcripts,
+    groups,
     alerts,
   } = parts;
   const faulty = new Set<string>();
@@ -94,7 +97,7 @@ export async function takeUp(next: Config, parts: TakesUp): Promise<string[]> {
   const built = new Map<string, Upstream>();
   for (const name of changed) {
     const config = next.upstreams[name];
-    if (config !== undefined) built.set(name, await buildUpstream(name, config, next, emit, clock, warn, transcripts));
+    if (config !== undefined) built.set(name, await buildUpstream(name, config, next, emit, clock, warn, { transcripts, groups }));
   }
   const after = new Map(Object.keys(next.upstreams).flatMap((name) => pair(name, built.get(name) ?? upstreams.get(name))));
   const routes = buildRouter(next, after, board);

@@ -15,6 +15,7 @@ import type { OAuthCredential } from "./oauth/credential.ts";
 import { createDirectSendUpstream } from "./direct-send.ts";
 import { createSmtpAuthUpstream } from "./smtp-auth.ts";
 import type { SmtpAuthOptions } from "./smtp-auth.ts";
+import { ConnectionGroup } from "./smtp/connection-group.ts";
 import type { Delivery, Upstream } from "./upstream.ts";
 
 const never = new AbortController().signal;
@@ -71,7 +72,12 @@ function openTo(host: Host): Upstream {
   return door;
 }
 
-function open(credential: Credential = bySecret, host: Exclude<Host, "mx"> = "submission", mailbox = "scanner@contoso.com"): Upstream {
+function open(
+  credential: Credential = bySecret,
+  host: Exclude<Host, "mx"> = "submission",
+  mailbox = "scanner@contoso.com",
+  group?: ConnectionGroup,
+): Upstream {
   const door = createSmtpAuthUpstream({
     name: "scans",
     mailbox,
@@ -85,6 +91,7 @@ function open(credential: Credential = bySecret, host: Exclude<Host, "mx"> = "su
     serves: "any",
     sender: { mode: "auto", address: "scanner@contoso.com", sendAs: [] },
     countedAs: {},
+    group,
     limits: { connections: 2, messagesPerMinute: 30, recipientsPerMessage: 450, maxMessageSizeBytes: 33 * 1024 * 1024 },
     clock: systemClock,
     emit: () => {},
@@ -126,6 +133,21 @@ test("small messages and a scan of 3 MB arrive octet for octet over one session,
   expect(arrived?.bodySha256).toBe(createHash("sha256").update(body).digest("hex"));
   expect(scan.upstreamId).toContain(arrived?.upstreamId);
   expect(microsoft.violations).toEqual([]);
+});
+
+test("doors of one mailbox share its connections, those only kept included: three at Microsoft are never exceeded, and a new door waits for the old one's", async () => {
+  const group = new ConnectionGroup();
+  const [one, two] = [1, 2].map(() => open(bySecret, "submission", "scanner@contoso.com", group)) as [Upstream, Upstream];
+  const both = async (door: Upstream): Promise<unknown[]> => {
+    const facts = await Promise.all([door.attempt(mail(), never), door.attempt(mail(), never)]);
+    return facts.map(({ accepted, refusal }) => accepted?.code ?? refusal);
+  };
+
+  const sent = [await both(one), await both(two), await both(one), ...(await Promise.all([both(one), both(two)]))];
+  const successor = open(bySecret, "submission", "scanner@contoso.com", group);
+  const [, ...after] = await Promise.all([one.close(), both(successor), both(two)]);
+
+  expect([...sent, ...after].flat()).toEqual(Array.from({ length: 14 }, () => 250));
 });
 
 test("the certificate of the app signs in as well", async () => {

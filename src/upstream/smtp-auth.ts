@@ -11,6 +11,7 @@ import { signInReporter } from "./oauth/sign-in-reporter.ts";
 import { TokenSource } from "./oauth/token.ts";
 import { DEFAULT_TIMEOUTS } from "./smtp/session.ts";
 import type { Timeouts } from "./smtp/session.ts";
+import type { ConnectionGroup } from "./smtp/connection-group.ts";
 import { tlsPolicy } from "./smtp/dial.ts";
 import { MICROSOFT_KEEP } from "./smtp/pool.ts";
 import type { KeepLimits } from "./smtp/pool.ts";
@@ -45,6 +46,8 @@ export interface SmtpAuthOptions {
   /** Name for EHLO. */
   readonly ehloName: string;
   readonly limits: UpstreamLimits;
+  /** Of all doors of the mailbox: they share its connections. */
+  readonly group?: ConnectionGroup | undefined;
   readonly keep?: Partial<KeepLimits> | undefined;
   readonly timeouts?: Partial<Timeouts> | undefined;
   /** Stands in for the network to the authority in tests. */
@@ -77,6 +80,7 @@ export function createSmtpAuthUpstream(options: SmtpAuthOptions): Upstream {
     tlsMode: "required",
     tls: tlsPolicy(true, options.ca ?? []),
     keep: { ...MICROSOFT_KEEP, ...options.keep },
+    group: options.group,
     timeouts: { ...DEFAULT_TIMEOUTS, ...options.timeouts },
     signIn,
     signInFrom:

@@ -6,6 +6,7 @@
  */
 import type { Clock } from "../../platform/clock.ts";
 import type { Refusal } from "../upstream.ts";
+import type { ConnectionGroup, GroupMember } from "./connection-group.ts";
 import { SmtpConnection } from "./connection.ts";
 import { faultAt } from "./fault.ts";
 
@@ -41,9 +42,10 @@ export interface Lease {
 }
 
 /** Connections of one upstream. */
-export class ConnectionPool {
+export class ConnectionPool implements GroupMember {
+  readonly size: number;
   readonly #open: Opener;
-  readonly #size: number;
+  readonly #group: ConnectionGroup | undefined;
   readonly #keep: KeepLimits;
   readonly #clock: Clock;
   readonly #idle: SmtpConnection[] = [];
@@ -61,11 +63,20 @@ export class ConnectionPool {
   readonly #closed = new AbortController();
   #emptied: (() => void) | undefined;
 
-  constructor(options: { readonly open: Opener; readonly size: number; readonly keep: KeepLimits; readonly clock: Clock }) {
+  /** @param options - with `group`: pools that share the places of the largest of them */
+  constructor(options: {
+    readonly open: Opener;
+    readonly size: number;
+    readonly keep: KeepLimits;
+    readonly clock: Clock;
+    readonly group?: ConnectionGroup | undefined;
+  }) {
     this.#open = options.open;
-    this.#size = options.size;
+    this.size = options.size;
     this.#keep = options.keep;
     this.#clock = options.clock;
+    this.#group = options.group;
+    this.#group?.join(this);
   }
 
   /** A kept connection, at once; undefined when none is free, or others wait for it. */
@@ -89,9 +100,7 @@ export class ConnectionPool {
     if (this.#closed.signal.aborted) return faultAt("connect", "ABORTED", "the upstream is being closed");
     const kept = this.takeIdle();
     if (kept !== undefined) return { connection: kept, reused: true };
-    if (this.#taken < this.#size && this.#waiters.length === 0) {
-      this.#taken += 1;
-    } else {
+    if (this.#waiters.length > 0 || !this.#takePlace()) {
       const place = await this.#wait(signal);
       if (place instanceof SmtpConnection) return { connection: place, reused: true };
       if (place !== "open") return place;
@@ -118,7 +127,8 @@ export class ConnectionPool {
     this.#leased.delete(connection);
     if (!this.#alive.has(connection)) return this.#free();
     if (!connection.usable) return connection.abandon("RESET", "the connection cannot be used again");
-    if (this.#closed.signal.aborted || this.#worn(connection)) return connection.sayQuit(QUIT_MS);
+    if (this.#closed.signal.aborted || this.#worn(connection) || this.#group?.isWantedFrom(this) === true)
+      return connection.sayQuit(QUIT_MS);
     connection.idleSince = this.#now;
     this.#idle.push(connection);
   }
@@ -134,6 +144,32 @@ export class ConnectionPool {
       else connection.abandon("ABORTED", "the upstream is being closed");
     }
     if (this.#taken > 0) await new Promise<void>((resolve) => (this.#emptied = resolve));
+    this.#group?.leave(this);
+  }
+
+  // ---- as a member of a group ----
+
+  get isWaiting(): boolean {
+    return this.#waiters.length > 0 && this.#taken < this.size;
+  }
+
+  endIdle(): boolean {
+    const oldest = this.#idle.shift();
+    oldest?.sayQuit(QUIT_MS);
+    return oldest !== undefined;
+  }
+
+  /** A place became free: the first who waits opens a connection on it. */
+  openNext(): boolean {
+    if (this.#waiters.length === 0 || !this.#takePlace()) return false;
+    this.#waiters.shift()?.grant("open");
+    return true;
+  }
+
+  #takePlace(): boolean {
+    if (this.#taken >= this.size || this.#group?.take(this) === false) return false;
+    this.#taken += 1;
+    return true;
   }
 
   #worn(connection: SmtpConnection): boolean {
@@ -182,11 +218,10 @@ export class ConnectionPool {
     if (!this.#leased.has(connection)) this.#free();
   }
 
-  /** A place became free: the first who waits opens a connection on it. */
   #free(): void {
-    const waiter = this.#waiters.shift();
-    if (waiter !== undefined) return waiter.grant("open");
     this.#taken -= 1;
+    if (this.#group === undefined) this.openNext();
+    else this.#group.free();
     if (this.#taken === 0) this.#emptied?.();
   }
 

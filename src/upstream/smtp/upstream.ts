@@ -1,6 +1,7 @@
 /** A way out by SMTP: attempts over pooled connections, as facts. What differs between kinds of next hops is how they sign in. */
 import type { AttemptFacts, Delivery, Diagnosis, DoorTraits, Refusal, Trial, Upstream, UpstreamLimits } from "../upstream.ts";
 import { dialogueOf, keepTranscript } from "../dialogue.ts";
+import type { ConnectionGroup } from "./connection-group.ts";
 import type { SmtpConnection } from "./connection.ts";
 import { examine } from "./examine.ts";
 import { faultAt } from "./fault.ts";
@@ -18,6 +19,8 @@ export interface SmtpUpstreamOptions extends OpeningOptions {
   readonly traits: DoorTraits;
   readonly mailbox: string | undefined;
   readonly keep: KeepLimits;
+  /** Doors whose connections are counted with this one's. */
+  readonly group?: ConnectionGroup | undefined;
   readonly signInFrom?: Upstream["signInFrom"];
   readonly credentialExpiresAt: () => number | undefined;
   /** Called with a function that lets no connection opened until then be used again; what it returns is called at the end. */
@@ -51,6 +54,7 @@ export class SmtpUpstream implements Upstream {
       size: options.limits.connections,
       keep: options.keep,
       clock: options.clock,
+      group: options.group,
     });
     this.#stopWatching = options.watch?.(() => this.#pool.renew());
   }
