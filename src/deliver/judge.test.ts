@@ -119,6 +119,14 @@ describe("answers that no row knows", () => {
     expect(judgeRefusal(refused(stage, wire), MICROSOFT)).toMatchObject({ outcome, scope });
   });
 
+  test.each([
+    "552 5.2.2 Mailbox size limit exceeded",
+    "552 5.7.0 This message has an illegal attachment",
+    "554 Message refused, too many links",
+  ])("%s after the data is not about the size", (wire) => {
+    expect(judgeRefusal(refused("final", wire), SMART_HOST)).toMatchObject({ id: "refused", outcome: "bounce" });
+  });
+
   test("5.7.1 after the data from a smart host bounces", () => {
     expect(judgeRefusal(refused("final", "554 5.7.1 spam"), SMART_HOST)).toMatchObject({ outcome: "bounce", scope: "message" });
   });

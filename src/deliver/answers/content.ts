@@ -128,4 +128,24 @@ export const CONTENT: readonly AnswerRow[] = [
       ["final", "554 5.4.12 SMTP; Hop count exceeded - possible mail loop detected on message id"],
     ],
   },
+  {
+    id: "message-too-large-worded",
+    from: "any",
+    stages: ["mail", "data", "content", "final"],
+    // Exim, IIS and qmail say it without an enhanced code, Sendmail and Google with another. A 552 may also mean a full mailbox (RFC 5321 §4.2.2).
+    codes: [552, 554],
+    words: /^(?!.*\b(?:mailbox|quota|storage)\b).*\b(?:message|mail|size)\b.{0,40}\b(?:size|too (?:large|big)|exceed\w*)\b/i,
+    outcome: "bounce",
+    scope: "message",
+    next: true,
+    status: "5.3.4",
+    cause: "the message is too large for the next hop",
+    remedy: "Scan with a lower resolution, or raise the next hop's limit",
+    examples: [
+      ["mail", "552 Message size exceeds maximum permitted"],
+      ["mail", "552 5.2.3 Message size exceeds fixed maximum message size (10000000)"],
+      ["final", "552 sorry, that message size exceeds my databytes limit (#5.3.4)"],
+      ["final", "552-5.2.3 Your message exceeded Google's message size limits."],
+    ],
+  },
 ];

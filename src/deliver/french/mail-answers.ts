@@ -26,6 +26,10 @@ const CONTENU: Readonly<Record<string, Translation>> = {
     "le message est trop volumineux pour le serveur suivant",
     "Numérisez avec une résolution plus basse, ou relevez la limite du serveur suivant",
   ],
+  "message-too-large-worded": [
+    "le message est trop volumineux pour le serveur suivant",
+    "Numérisez avec une résolution plus basse, ou relevez la limite du serveur suivant",
+  ],
   "header-value-too-long": [
     "une ligne d'en-tête dépasse 32 Ko",
     "L'appareil écrit un en-tête défectueux : mettez son micrologiciel à jour",
