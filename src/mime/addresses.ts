@@ -47,11 +47,14 @@ export function parseAddressList(value: string): AddressItem[] {
   let group: { text: string; members: AddressEntry[] } | undefined;
   let entry: Token[] = [];
   let angle = false;
+  /** Nothing of an address in the entry so far: a colon makes it the name of a group. */
+  let name = true;
   const finishEntry = (): void => {
     const read = readEntry(value, entry);
     if (read !== undefined) (group?.members ?? items).push(read);
     entry = [];
     angle = false;
+    name = true;
   };
   const finishGroup = (): void => {
     if (group !== undefined) items.push({ kind: "group", ...group });
@@ -64,11 +67,12 @@ export function parseAddressList(value: string): AddressItem[] {
       finishEntry();
       if (token.kind === ";") finishGroup();
       continue;
-    } else if (!angle && token.kind === ":" && group === undefined && entry.every(({ kind }) => kind !== "<" && kind !== "@")) {
+    } else if (!angle && token.kind === ":" && group === undefined && name) {
       group = { text: textOf(value, entry), members: [] };
       entry = [];
       continue;
     }
+    if (token.kind === "<" || token.kind === "@") name = false;
     entry.push(token);
   }
   finishEntry();
@@ -213,6 +217,7 @@ const ADDR_SPEC = /^(?:"(?:[^"\\]|\\[^])*"|[^\s()<>[\]:;@\\,"]+)@(?:[^\s()<>[\]:
 
 function addrSpec(value: string, entry: readonly Token[]): string | undefined {
   let written = "";
+  let last = "";
   let apart = false;
   for (const { kind, start, end } of entry) {
     if (kind === "space" || kind === "comment") {
@@ -221,13 +226,18 @@ function addrSpec(value: string, entry: readonly Token[]): string | undefined {
     }
     const piece = value.slice(start, end);
     // Blanks may stand around a dot and the @ (RFC 5322 §4.4), and nowhere else.
-    if (apart && written !== "" && !/[.@]$/.test(written) && !/^[.@]/.test(piece)) return undefined;
+    if (apart && last !== "" && !joins(last.at(-1)) && !joins(piece[0])) return undefined;
     written += piece;
+    last = piece;
     apart = false;
   }
   if (!ADDR_SPEC.test(written)) return undefined;
   const address = canonicalAddress(utf8(written.replace(/\r\n(?=[ \t])/g, "")));
   return address.endsWith("@") ? undefined : address;
+}
+
+function joins(char: string | undefined): boolean {
+  return char === "." || char === "@";
 }
 
 /** What may be taken for an address, whatever stands around it. */

@@ -10,66 +10,99 @@ export interface HeaderMailbox {
   readonly address: string;
 }
 
-/** Mailboxes that a field may hold before the rest is ignored. */
-const MOST_MAILBOXES = 50;
+/** Mailboxes of a field that are read; a hostile one may hold a hundred thousand. */
+const MOST_MAILBOXES = 1_000;
 
 /**
  * Cuts the body of an address field into mailboxes. Comments are dropped from addresses; a mailbox without any address keeps its whole text
- * as display name.
+ * as display name. What there is beyond a thousand counts as one without name and address, so that nobody takes it for read.
  *
  * @param value - the field body, unfolded, without its line end
  */
 export function readMailboxes(value: string): HeaderMailbox[] {
-  const mailboxes: HeaderMailbox[] = [];
-  for (const part of splitList(value)) {
-    if (part.trim() === "") continue;
-    mailboxes.push(readMailbox(part.trim()));
-    if (mailboxes.length === MOST_MAILBOXES) break;
-  }
-  return mailboxes;
+  const parts = splitList(value);
+  const mailboxes = parts
+    .slice(0, MOST_MAILBOXES)
+    .map((part) => part.trim())
+    .filter((part) => part !== "")
+    .map(readMailbox);
+  return parts.length > MOST_MAILBOXES ? [...mailboxes, { display: "", address: "" }] : mailboxes;
 }
 
-/** Splits at commas and semicolons outside of quotes, comments and brackets; a group's name goes. */
+/**
+ * Splits at commas and semicolons outside of quotes, comments and brackets; a group's name goes. A second address in brackets is a mailbox of its own:
+ * `<a@d> <b@d>` names two, and nobody can say which of them a reader after us will take.
+ */
 function splitList(value: string): string[] {
   const parts: string[] = [];
   let start = 0;
   let depth = 0;
   let quoted = false;
   let angle = false;
-  for (let i = 0; i < value.length; i += 1) {
+  /** Nothing of an address so far: a colon would end a group's name. */
+  let name = true;
+  /** Where something stands between brackets already. */
+  let filled = false;
+  const cut = (end: number, next: number): void => {
+    parts.push(value.slice(start, end));
+    start = next;
+    name = true;
+    filled = false;
+  };
+  for (let i = 0; i < value.length && parts.length <= MOST_MAILBOXES; i += 1) {
     const char = value[i];
-    if (char === "\\") i += 1;
+    if (char === "\\" && (quoted || depth > 0)) i += 1;
     else if (char === '"' && depth === 0) quoted = !quoted;
     else if (quoted) continue;
     else if (char === "(") depth += 1;
     else if (char === ")" && depth > 0) depth -= 1;
     else if (depth > 0) continue;
-    else if (char === "<") angle = true;
-    else if (char === ">") angle = false;
-    else if (char === ":" && !angle && /^[^@<>]*$/.test(value.slice(start, i))) start = i + 1;
-    else if ((char === "," || char === ";") && !angle) {
-      parts.push(value.slice(start, i));
-      start = i + 1;
-    }
+    else if (char === "<") {
+      if (filled) cut(i, i);
+      angle = true;
+      name = false;
+    } else if (char === ">") {
+      angle = false;
+      name = false;
+    } else if (char === ":" && !angle && name) start = i + 1;
+    else if ((char === "," || char === ";") && !angle) cut(i, i + 1);
+    else if (char === "@") name = false;
+    if (angle && char !== "<" && char !== " ") filled = true;
   }
   parts.push(value.slice(start));
   return parts;
 }
 
+/**
+ * The last `<` outside of quotes and comments; -1 when there is none. Where a quote or comment is never closed, the last of all, unless an address
+ * stands before it.
+ */
+function openingBracket(text: string): number {
+  let depth = 0;
+  let quoted = false;
+  let last = -1;
+  for (let i = 0; i < text.length; i += 1) {
+    const char = text[i];
+    if (char === "\\" && (quoted || depth > 0)) i += 1;
+    else if (char === '"' && depth === 0) quoted = !quoted;
+    else if (quoted) continue;
+    else if (char === "(") depth += 1;
+    else if (char === ")" && depth > 0) depth -= 1;
+    else if (char === "<" && depth === 0) last = i;
+  }
+  if (!quoted && depth === 0) return last;
+  const any = text.lastIndexOf("<");
+  return text.slice(0, Math.max(any, 0)).includes("@") ? last : any;
+}
+
 function readMailbox(text: string): HeaderMailbox {
-  const open = text.lastIndexOf("<");
+  const open = openingBracket(text);
   if (open >= 0) {
     const close = text.indexOf(">", open);
     const inside = text.slice(open + 1, close < 0 ? text.length : close);
-    return {
-      display: unquote(
-        text
-          .slice(0, open)
-          .replace(/<+\s*$/, "")
-          .trim(),
-      ),
-      address: withoutComments(inside).replace(/\s+/g, ""),
-    };
+    let end = open;
+    while (end > 0 && text[end - 1] === "<") end -= 1;
+    return { display: unquote(text.slice(0, end).trim()), address: withoutComments(inside).replace(/\s+/g, "") };
   }
   const bare = withoutComments(text).trim();
   if (/^\S+@\S+$/.test(bare)) {

@@ -50,7 +50,8 @@ function quotedPrintableDecoder(): TransferDecoder {
   const decode = (text: string): Buffer =>
     Buffer.from(
       text
-        .replace(/[ \t]+(?=\r\n)/g, "")
+        // Not from within a run of blanks: each would be followed to its end, and long runs take minutes.
+        .replace(/(?<![ \t])[ \t]+(?=\r\n)/g, "")
         .replace(/=[ \t]*\r\n/g, "")
         .replace(/=([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16))),
       "latin1",

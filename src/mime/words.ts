@@ -85,7 +85,7 @@ const ATOMS = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-
  */
 export function encodedPhrase(display: string): string {
   const flat = oneLine(decodeOctets(display));
-  if (flat === "" || ATOMS.test(flat)) return flat;
+  if (flat.length <= LONGEST_NAME && (flat === "" || ATOMS.test(flat))) return flat;
   // Inside quotes an encoded word would be shown as it is written.
   const text = flat.includes("=?") ? decodeEncodedWords(flat, LONGEST_NAME) : flat;
   if (!isAscii(text)) return encodedWords(text.slice(0, LONGEST_NAME)).join(" ");

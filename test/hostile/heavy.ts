@@ -158,6 +158,18 @@ export const HEAVY: readonly Heavy[] = [
     octets: () => ["From: ", "a@contoso.com,\r\n ".repeat(10_000), "b@contoso.com\r\n\r\nx\r\n"],
   },
   {
+    what: "a From of 200,000 brackets",
+    reply: "250",
+    data: true,
+    octets: () => ["From: ", "<".repeat(200_000), "x<a@contoso.com>\r\n\r\nx\r\n"],
+  },
+  {
+    what: "a From of 100,000 colons",
+    reply: "250",
+    data: true,
+    octets: () => ["From: ", "a".repeat(100_000), "@", ":".repeat(100_000), "\r\n\r\nx\r\n"],
+  },
+  {
     what: "1,000 nested parts",
     reply: "250",
     data: true,
