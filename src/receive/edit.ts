@@ -180,7 +180,7 @@ function repairFrom(header: Buffer, survey: Survey, facts: EditFacts): FromVerdi
   if (survey.signed) {
     // A signature covers From: what is wrong with it is for the sender to repair; policy is asked all the same, about all of them.
     const all = [...mailboxes, ...others.flatMap((field) => mailboxesOf(header, field))];
-    return { ...untouched, address: usable.map(addressOf)[0], refusal: refusalOf(all.map(addressOf), facts) };
+    return { ...untouched, address: usable.map(addressOf)[0], refusal: refusalOf(all.map(readableAddress), facts) };
   }
   if (mailboxes.length === 1 && usable.length === 1) {
     const repair = others.length > 0 ? "from-reduced" : undefined;
@@ -195,7 +195,13 @@ function repairFrom(header: Buffer, survey: Survey, facts: EditFacts): FromVerdi
     field: mailboxField("From", display, address),
     dropped: survey.from,
     repair: survey.from.length > 1 || usable.length > 1 ? "from-reduced" : "from-repaired",
-    original: best === undefined ? mailboxes.map(addressOf).find((one) => one !== "") : undefined,
+    original:
+      best === undefined
+        ? mailboxes
+            .map(addressOf)
+            .find((one) => one !== "")
+            ?.slice(0, LONGEST_ADDRESS)
+        : undefined,
     // The fallback is the administrator's own choice and needs no permission.
     refusal:
       best === undefined
@@ -220,8 +226,21 @@ function refusalOf(addresses: readonly string[], { client, domains }: EditFacts)
   return reply === undefined ? undefined : { reply, reason: "from" };
 }
 
+/** A local part by the grammar (RFC 5322 §3.4.1): in `a@x\\,b@y` a reader after us may find another address than we did. */
+const LOCAL_PART = /^(?:"(?:[^"\\]|\\.)*"|[^\s()<>[\]:;@\\,"]+)$/s;
+/** RFC 5321 §4.5.3.1.3 has 256; as much as the envelope may have. */
+const LONGEST_ADDRESS = 320;
+
+/** The address, without its domain where another might be read in it: then no rule about domains lets it pass. */
+function readableAddress(mailbox: HeaderMailbox): string {
+  const address = addressOf(mailbox);
+  const { local } = splitAddress(address);
+  return LOCAL_PART.test(local) ? address : local;
+}
+
 function isUsable(mailbox: HeaderMailbox, domains: Domains): boolean {
-  return isRoutable(addressOf(mailbox), domains.own);
+  const address = addressOf(mailbox);
+  return address.length <= LONGEST_ADDRESS && LOCAL_PART.test(splitAddress(address).local) && isRoutable(address, domains.own);
 }
 
 /** What to show of a mailbox that has no usable address: its name, else the address's local part or what stood in its place. */

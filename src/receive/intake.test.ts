@@ -201,6 +201,28 @@ test("a stranger among several senders is refused, wherever it stands, signed or
   expect(take(`${own}\r\nDKIM-Signature: x\r\nFrom: ceo@fabrikam.com\r\n\r\n`).reply).toBe("550 5.7.1");
 });
 
+test.each(["ceo@fabrikam.com (x <a@contoso.com>)", "<ceo@fabrikam.com> <a@contoso.com>", '"x" <ceo@fabrikam.com> (<a@contoso.com>)'])(
+  "the sender that others read in %s is the one that is judged",
+  (from) => {
+    expect(take(`From: ${from}\r\n\r\n`).reply).toBe("550 5.7.1");
+    expect(take(`From: ${from}\r\nDKIM-Signature: x\r\n\r\n`).reply).toBe("550 5.7.1");
+  },
+);
+
+test("a From in which two addresses may be read is replaced, and refused where a signature covers it", () => {
+  const from = "From: ceo@fabrikam.com@contoso.com\r\n";
+
+  expect(take(`${from}\r\n`)).toMatchObject({ headerFrom: "scanner@contoso.com", reply: undefined });
+  expect(take(`${from}DKIM-Signature: x\r\n\r\n`).reply).toBe("550 5.7.1");
+});
+
+test("an address that no mailbox can have is neither kept nor noted whole", () => {
+  const taken = take(`${REST}From: ${"a".repeat(100_000)}@contoso.com\r\n\r\n`);
+
+  expect(taken.headerFrom).toBe("scanner@contoso.com");
+  expect(taken.text.length).toBeLessThan(2_000);
+});
+
 test("where From is replaced its address stays in X-Postern-Original-Sender, if the envelope has none to keep", () => {
   expect(take("From: NAS <root@nas.local>\r\n\r\n").text).toContain("\r\nX-Postern-Original-Sender: root@nas.local\r\n");
   const both = take("From: NAS <root@nas.local>\r\n\r\n", { originalSender: "scan@nas.local" }).text;
