@@ -72,3 +72,13 @@ test("From: is judged by the same senders", () => {
   expect(judgeHeaderFrom(["a@contoso.com"], printers, domains)).toBeUndefined();
   expect(judgeHeaderFrom(["a@contoso.com", "ceo@fabrikam.com"], printers, domains)).toMatchObject({ code: 550, enhanced: "5.7.1" });
 });
+
+test("a refusal names the rule and stays a line that devices can read", () => {
+  const many = Array.from({ length: 200 }, (_, at) => `user${at}@contoso.com`);
+
+  const reply = judgeHeaderFrom([`${"x".repeat(10_000)}@contoso.com`], { ...printers, senders: many }, domains);
+
+  expect(reply?.text).toMatch(/ is not among the senders of client \S+ \(user0@contoso\.com, .* and 196 more\)$/);
+  // RFC 5321 §4.5.3.1.5, code and line end included.
+  expect(reply?.text.length).toBeLessThan(500);
+});

@@ -39,7 +39,7 @@ export function judgeSender(path: string | undefined, client: ClientPolicy, doma
   if (!matchesPatterns(named.sender, client.senders, domains.own)) {
     return {
       kind: "refused",
-      reply: refusal(`sender ${named.sender} is not among the senders of client ${client.name} (${client.senders.join(", ")})`),
+      reply: refusal(`sender ${named.sender}`, "senders", client),
     };
   }
   return { kind: "accepted", ...named };
@@ -64,7 +64,7 @@ export function judgeRecipient(path: string, client: ClientPolicy, domains: Doma
     if (!matchesPatterns(address, client.recipients, domains.own)) {
       return {
         kind: "refused",
-        reply: refusal(`recipient ${recipient} is not among the recipients of client ${client.name} (${client.recipients.join(", ")})`),
+        reply: refusal(`recipient ${recipient}`, "recipients", client),
       };
     }
   }
@@ -85,9 +85,25 @@ function routedAddress(local: string): string | undefined {
 export function judgeHeaderFrom(addresses: readonly string[], client: ClientPolicy, domains: Domains): Reply | undefined {
   const stranger = addresses.find((address) => !matchesPatterns(address, client.senders, domains.own));
   if (stranger === undefined) return undefined;
-  return refusal(`From: ${stranger} is not among the senders of client ${client.name} (${client.senders.join(", ")})`);
+  return refusal(`From: ${stranger}`, "senders", client);
 }
 
-function refusal(rule: string): Reply {
-  return { code: 550, enhanced: "5.7.1", text: `Refused by policy: ${rule}` };
+/** Patterns that a refusal names: a reply is one line of at most 512 octets (RFC 5321 §4.5.3.1.5), and old devices have no room for more. */
+const MOST_NAMED = 4;
+/** Characters of an address, and of all patterns, that it names. */
+const MOST_SHOWN = 128;
+
+function refusal(what: string, list: "senders" | "recipients", client: ClientPolicy): Reply {
+  const patterns = client[list];
+  const more = patterns.length > MOST_NAMED ? ` and ${patterns.length - MOST_NAMED} more` : "";
+  const rule = `${shortened(patterns.slice(0, MOST_NAMED).join(", "))}${more}`;
+  return {
+    code: 550,
+    enhanced: "5.7.1",
+    text: `Refused by policy: ${shortened(what)} is not among the ${list} of client ${client.name} (${rule})`,
+  };
+}
+
+function shortened(text: string): string {
+  return text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)}...` : text;
 }
