@@ -283,6 +283,21 @@ test("other mechanisms are refused and an abandoned one is 501", async () => {
   expect(await client.say("*")).toMatch(/^501 5\.7\.0 /);
 });
 
+test.each([
+  ["after a refused AUTH", ["AUTH CRAM-MD5", "dXNlcg==", " c2VjcmV0"], "(not shown: it may hold a password)"],
+  ["behind AUTH in a spelling of its own", ["AUTH=LOGIN c2VjcmV0", " AUTHPLAIN c2VjcmV0"], "(not shown: it may hold a password)"],
+  ["and other commands are shown again", ["AUTH CRAM-MD5", "NOOP", "HELLO there"], "HELLO there"],
+])("no event shows a password that is sent without waiting: %s", async (_, lines, last) => {
+  const relay = await startRelay();
+  await using client = await open(relay);
+
+  for (const line of lines) await client.say(line);
+
+  const shown = relay.events.flatMap((event) => ("detail" in event ? [event.detail] : []));
+  expect(JSON.stringify(relay.events)).not.toMatch(/c2VjcmV0|dXNlcg/);
+  expect(shown.at(-1)).toBe(last);
+});
+
 test("oversized content without SIZE is read to its end, then refused, and the session goes on", async () => {
   const relay = await startRelay();
   await using client = await open(relay);

@@ -52,6 +52,8 @@ export class Session extends IdentifiedConnection {
   /** Content was refused before it came; what is no command may be its beginning. */
   #dataRefused = false;
   #noted: Set<Quirk> | undefined;
+  /** The last command was AUTH: whatever came of it, a line that is no command may be a password sent without waiting. */
+  #afterAuth = false;
 
   constructor(server: SessionServer, socket: Socket, peer: Peer, owner: ConnectionOwner, context: SessionContext) {
     super(server, socket, peer, owner, context);
@@ -204,8 +206,8 @@ export class Session extends IdentifiedConnection {
   }
 
   #command(command: Command, line: string, done: () => void): boolean {
-    // The line of AUTH may hold a password.
-    if (command.quirks.length > 0) this.#noteQuirks(command.quirks, command.verb === "AUTH" ? `AUTH ${command.mechanism}` : line);
+    const shown = this.#shown(command, line);
+    if (command.quirks.length > 0) this.#noteQuirks(command.quirks, shown);
     if (command.verb !== "fault") this.#dataRefused = false;
     else if (this.#dataRefused && HEADER_LINE.test(line)) {
       this.#contentUnasked();
@@ -223,8 +225,8 @@ export class Session extends IdentifiedConnection {
         this.quit(REPLIES.bye);
         return false;
       case "fault":
-        if (command.of === "" && command.fault === "unknown") this.#unknownCommand(REPLIES.unknownCommand, line);
-        else this.refuse("syntax", faultReply(command.of, command.fault), line);
+        if (command.of === "" && command.fault === "unknown") this.#unknownCommand(REPLIES.unknownCommand, shown);
+        else this.refuse("syntax", faultReply(command.of, command.fault), shown);
         return false;
       case "BDAT":
         // We never offer it. What follows it are octets of a message, no commands.
@@ -236,6 +238,15 @@ export class Session extends IdentifiedConnection {
       default:
         return this.#nonMailCommand(command, done);
     }
+  }
+
+  /** The line as events may tell it: nothing that may be a password. */
+  #shown(command: Command, line: string): string {
+    const { verb } = command;
+    const stray = verb === "fault" && command.of === "";
+    if (!stray) this.#afterAuth = verb === "AUTH";
+    if (verb === "AUTH") return `AUTH ${command.mechanism}`;
+    return stray && (this.#afterAuth || /^\s*AUTH/i.test(line)) ? "(not shown: it may hold a password)" : line;
   }
 
   /** Commands that carry no mail; a client that says only those is ended at some point. */
