@@ -43,6 +43,8 @@ test.each([
   ["bob@b.contoso.net", "bob@b.contoso.net"],
   ["postmaster", "postmaster@contoso.com"],
   ["50%off@contoso.com", "50%off@contoso.com"],
+  ["anna.doe/sales/fabrikam%notes@contoso.com", "anna.doe/sales/fabrikam%notes@contoso.com"],
+  ["really!@contoso.com", "really!@contoso.com"],
 ])("recipient %j of an internal client is %j", (path, recipient) => {
   expect(judgeRecipient(path, printers, domains)).toEqual({ kind: "accepted", recipient });
 });
@@ -57,6 +59,10 @@ test.each([
   "victim%fabrikam.com%contoso.com@contoso.com",
   "contoso.com!fabrikam.com!victim@contoso.com",
   '"fabrikam.com!victim%contoso.com"@contoso.com',
+  "nas!fabrikam.com!victim@contoso.com",
+  "victim%fabrikam.com%nas@contoso.com",
+  "victim%fabrikam.com%@contoso.com",
+  '"victim@[IPv6:2001:db8::1]"@contoso.com',
   "a@contoso.com.evil.example",
   "a@xcontoso.net",
   "a@[192.0.2.1]",

@@ -71,14 +71,20 @@ export function judgeRecipient(path: string, client: ClientPolicy, domains: Doma
   return { kind: "accepted", recipient };
 }
 
-/** The address a local part would be routed to by a host that follows such routing; undefined when it names no domain. */
+/**
+ * The address a local part would be routed to by a host that follows such routing; undefined when it names no domain. Hosts without a dot are
+ * passed over: `al%fabrikam.com%nas` is for fabrikam.com one step later.
+ */
 function routedAddress(local: string): string | undefined {
-  const text = local.startsWith('"') ? local.slice(1, -1).replace(/\\(.)/g, "$1") : local;
-  const at = Math.max(text.lastIndexOf("@"), text.lastIndexOf("%"));
-  if (at >= 0 && text.slice(at + 1).includes(".")) return canonicalAddress(`${text.slice(0, at)}@${text.slice(at + 1)}`);
-  const bang = text.indexOf("!");
-  if (bang > 0 && text.slice(0, bang).includes(".")) return canonicalAddress(`${text.slice(bang + 1)}@${text.slice(0, bang)}`);
-  return undefined;
+  let text = local.startsWith('"') ? local.slice(1, -1).replace(/\\(.)/g, "$1") : local;
+  for (;;) {
+    const at = Math.max(text.lastIndexOf("@"), text.lastIndexOf("%"));
+    const bang = at < 0 ? text.indexOf("!") : -1;
+    if (at < 0 && bang < 0) return undefined;
+    const [rest, host] = at < 0 ? [text.slice(bang + 1), text.slice(0, bang)] : [text.slice(0, at), text.slice(at + 1)];
+    if (host.includes(".") || host.startsWith("[")) return canonicalAddress(`${rest}@${host}`);
+    text = rest;
+  }
 }
 
 /** Judges the addresses of From: by the same patterns as the envelope's sender. Undefined when they may pass. */
