@@ -233,7 +233,7 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
   #reportTlsFault(error: Error): void {
     if (this.#tlsFaultEmitted) return;
     this.#tlsFaultEmitted = true;
-    this.rejected("tls", REPLIES.tlsFailed, describeError(error), tlsRemedy(error));
+    this.rejected("tls", REPLIES.tlsFailed, describeError(error), tlsRemedy(error, this.needsUpgrade));
   }
 
   // ---- end --------------------------------------------------------------------------------------------------------------
@@ -392,8 +392,12 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
   }
 }
 
-function tlsRemedy(error: Error): string | undefined {
-  if (/unsupported protocol|no shared cipher|version/i.test(error.message)) {
+/** @param implicit - TLS was to begin with the first octet: a device that speaks in clear, or waits for a greeting, has the wrong port */
+function tlsRemedy(error: Error, implicit: boolean): string | undefined {
+  if (implicit && /wrong version number|http request|took longer/i.test(error.message)) {
+    return "this port speaks TLS from the first octet on: switch the device to SSL/TLS, or give it a port without or with STARTTLS";
+  }
+  if (/unsupported protocol|no shared cipher|version too low/i.test(error.message)) {
     return "the device knows only old TLS: give it a client of its own with tls: { min_version: TLSv1 }, or switch encryption off in the device";
   }
   if (/unknown ca|bad certificate|certificate unknown/i.test(error.message)) {

@@ -180,14 +180,17 @@ test("implicit TLS greets inside TLS and takes mail", async () => {
   expect(relay.sink.messages[0]?.message.origin.tls).toBe("TLSv1.3");
 });
 
-test("a client that speaks plain SMTP to an implicit TLS listener is told of in an event, and nothing breaks", async () => {
+const WRONG_PORT = /TLS from the first octet on: switch the device to SSL\/TLS, or give it a port/;
+
+test.each(["EHLO x\r\n", "GET / HTTP/1.1\r\n"])("a device that says %j to an implicit TLS listener has the wrong port", async (said) => {
   const relay = await startRelay({ mode: "implicit", certificate });
   const socket = connectTcp(relay.port, "127.0.0.1");
   socket.on("error", () => undefined);
 
-  socket.write("EHLO x\r\n");
+  socket.write(said);
 
-  expect(await relay.rejected).toMatchObject({ type: "session.rejected", reason: "tls" });
+  const remedy = expect.stringMatching(/TLS from the first octet on: switch the device to SSL\/TLS, or give it a port/);
+  expect(await relay.rejected).toMatchObject({ type: "session.rejected", reason: "tls", remedy });
   socket.destroy();
   await using client = await LineClient.openTls(relay.port);
   expect(await client.reply()).toMatch(/^220 /);
@@ -218,6 +221,15 @@ test.each([
 
   expect(socket.getProtocol()).toBe(version);
   expect(await client.say("NOOP")).toMatch(/^250 /);
+});
+
+test("a device that waits for a greeting where TLS comes first has the wrong port", async () => {
+  const relay = await startRelay({ mode: "implicit", certificate }, { tlsHandshakeMs: 20 });
+  await using client = await LineClient.open(relay.port);
+
+  await client.end();
+
+  expect(await relay.rejected).toMatchObject({ reason: "tls", remedy: expect.stringMatching(WRONG_PORT) });
 });
 
 test.skipIf(!hasTool("openssl"))(
