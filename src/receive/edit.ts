@@ -5,7 +5,7 @@ import { changedFields, fieldOctets, headerFields, tellsOfSignature, unfoldedVal
 import type { FieldChange, HeaderField } from "../mime/fields.ts";
 import { mailboxField, readMailboxes } from "../mime/mailboxes.ts";
 import type { HeaderMailbox } from "../mime/mailboxes.ts";
-import { decodeEncodedWords, decodeOctets, unstructured } from "../mime/words.ts";
+import { decodeEncodedWords, decodeOctets, LONGEST_LINE, unstructured } from "../mime/words.ts";
 import { judgeHeaderFrom } from "./policy.ts";
 import type { ClientPolicy, Domains } from "./policy.ts";
 
@@ -129,7 +129,7 @@ function surveyHeader(header: Buffer, { wantSubject, hostname }: EditFacts): Sur
       case "message-id": {
         const value = unfoldedValue(header, field);
         if (value === "") survey.drop.push({ field, repair: "message-id-empty" });
-        else survey.messageId ??= /<[^<>\s]+>/.exec(value)?.[0] ?? `<${value.replace(/[<>\s]+/g, "")}>`;
+        else survey.messageId ??= (/<[^<>\s]+>/.exec(value)?.[0] ?? `<${value.replace(/[<>\s]+/g, "")}>`).slice(0, LONGEST_LINE);
         break;
       }
       case "from":

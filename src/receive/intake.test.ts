@@ -216,6 +216,15 @@ test("a From in which two addresses may be read is replaced, and refused where a
   expect(take(`${from}DKIM-Signature: x\r\n\r\n`).reply).toBe("550 5.7.1");
 });
 
+test("a Message-ID longer than any line is not noted whole, and stays as it is in the mail", () => {
+  const field = `Message-ID: <${"m".repeat(200_000)}@contoso.com>\r\n`;
+
+  const taken = take(`From: a@contoso.com\r\n${field}\r\n`);
+
+  expect(taken.messageId).toHaveLength(998);
+  expect(taken.text).toContain(field);
+});
+
 test("an address that no mailbox can have is neither kept nor noted whole", () => {
   const taken = take(`${REST}From: ${"a".repeat(100_000)}@contoso.com\r\n\r\n`);
 
