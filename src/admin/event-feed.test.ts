@@ -92,7 +92,7 @@ test("of a reader that does not keep up a thousand events wait; then it is told 
 test("large events are bounded by their size too", async () => {
   const { feed, open } = setting();
   const reader = open();
-  for (let at = 0; at < 10; at += 1) feed.publish({ type: "queue.failed", cause: "x".repeat(300_000) });
+  for (let at = 0; at < 10; at += 1) feed.publish({ type: "queue.failed", cause: "x".repeat(300_000), damaged: false });
 
   const text = await reader.take();
 

@@ -13,8 +13,8 @@ import type { GlobalOptions } from "./options.ts";
 const EX_TEMPFAIL = 75;
 
 /**
- * Runs until SIGTERM or SIGINT, then drains. Exit codes: 0 after a clean end, 78 for faults of the file or of a listener, 75 when the
- * queue failed and the service manager should start it anew, 69 when another daemon uses the same data_dir.
+ * Runs until SIGTERM or SIGINT, then drains. Exit codes: 0 after a clean end, 78 for faults of the file or of a listener and when the
+ * queue's file is damaged, 75 when the queue failed otherwise and the service manager should start it anew, 69 when another daemon uses the same data_dir.
  */
 export async function runCommand(options: GlobalOptions): Promise<number> {
   // By itself it would end the process; whoever sends it this early wants what the file says by now.
@@ -80,7 +80,9 @@ export async function runCommand(options: GlobalOptions): Promise<number> {
     stopWatchdog();
     stopReleasing();
     observer.emit({ type: "daemon.stopped" });
-    return failure === undefined ? 0 : EX_TEMPFAIL;
+    if (failure === undefined) return 0;
+    // Started again on a damaged file, it would send once more what it could not write down, and fail again.
+    return failure instanceof PosternError && failure.code === "E_SPOOL_DAMAGED" ? failure.exitCode : EX_TEMPFAIL;
   } catch (error) {
     // Faults of the environment are told in one line; anything else is a bug, and its stack goes into the log.
     if (!(error instanceof PosternError)) observer.fatal(error);

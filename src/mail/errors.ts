@@ -22,7 +22,7 @@ export const POSTERN_ERRORS = {
   /** The queue file was written by a newer Postern. */
   E_SPOOL_NEWER: { exitCode: 78 },
   /** The queue file is damaged: no restart mends it. */
-  E_SPOOL_DAMAGED: { exitCode: 78 },
+  E_SPOOL_DAMAGED: { reply: { code: 451, enhanced: "4.3.0", text: "The mail could not be stored, try again later" }, exitCode: 78 },
   /** Stored content whose checksum does not agree: never sent. */
   E_CONTENT_CORRUPT: {},
   /** An id that the queue does not know. */

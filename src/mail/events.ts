@@ -335,7 +335,8 @@ export type PosternEvent =
   | { readonly type: "queue.opened"; readonly path: string; readonly schemaVersion: number; readonly waiting: number }
   | { readonly type: "queue.recovered"; readonly ambiguousRecipients: number; readonly sweptContent: number }
   | { readonly type: "queue.committed"; readonly seconds: number; readonly operations: number }
-  | { readonly type: "queue.failed"; readonly cause: string }
+  /** `damaged`: the file itself is; no restart mends it. */
+  | { readonly type: "queue.failed"; readonly cause: string; readonly damaged: boolean }
   | { readonly type: "queue.full"; readonly freeBytes: number; readonly floorBytes: number }
   | { readonly type: "queue.corrupt"; readonly queueId: string; readonly cause: string }
   /** Kept content of mail that failed; `early`: before its time, because room was needed. */

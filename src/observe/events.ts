@@ -307,7 +307,10 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
     level: "none",
     count: (event, metrics) => metrics.observe("spool_commit_seconds", event.seconds),
   },
-  "queue.failed": { when: "The queue's file was closed after an I/O error; the daemon ends and is restarted.", level: "error" },
+  "queue.failed": {
+    when: "The queue's file was closed after an I/O error; the daemon ends and is restarted, unless the file itself is `damaged`.",
+    level: "error",
+  },
   "queue.full": { when: "Free space is below the floor: new mail gets 452, queued mail goes on.", level: "error" },
   "queue.corrupt": { when: "Stored content failed its checksum; its recipients are held and never sent.", level: "error" },
   "content.dropped": {

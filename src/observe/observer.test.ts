@@ -236,7 +236,7 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
   "queue.opened": { type: "queue.opened", path: "/var/lib/postern/queue/queue.db", schemaVersion: 1, waiting: 3 },
   "queue.recovered": { type: "queue.recovered", ambiguousRecipients: 1, sweptContent: 2 },
   "queue.committed": { type: "queue.committed", seconds: 0.0007, operations: 5 },
-  "queue.failed": { type: "queue.failed", cause: "disk I/O error" },
+  "queue.failed": { type: "queue.failed", cause: "disk I/O error", damaged: false },
   "queue.full": { type: "queue.full", freeBytes: 1000, floorBytes: 2000 },
   "queue.corrupt": { type: "queue.corrupt", queueId: ID, cause: "checksum of row 3" },
   "content.dropped": { type: "content.dropped", messages: 3, early: true },

@@ -1,5 +1,6 @@
 /** Choosing what is delivered next: fair between devices, oldest due first within one. */
 import { crc32 } from "node:zlib";
+import { isDamaged } from "./faults.ts";
 import { firstTurns, serveByPriority, type Turns } from "./precedence.ts";
 import type {
   ClaimAnswer,
@@ -91,8 +92,14 @@ export function claiming(store: Store): Claiming {
   );
 
   function read(message: number, place: number): Uint8Array | undefined {
-    const row = contentRow.get(message * CONTENT_SPAN + place) as unknown as [number, Uint8Array] | undefined;
-    return row !== undefined && crc32(row[1]) === row[0] ? row[1] : undefined;
+    try {
+      const row = contentRow.get(message * CONTENT_SPAN + place) as unknown as [number, Uint8Array] | undefined;
+      return row !== undefined && crc32(row[1]) === row[0] ? row[1] : undefined;
+    } catch (error) {
+      // Of a damaged page other messages know nothing; to read it changed nothing.
+      if (isDamaged(error)) return undefined;
+      throw error;
+    }
   }
 
   function claimRows(lane: LaneMemory, claim: number, message: number, rows: WaitingRow[], line: number, now: number): ClaimAnswer {

@@ -709,7 +709,7 @@ export class SqliteQueue implements Queue, LinkListener {
     this.#leases.stop();
     this.#parts.disk.stop();
     this.#housekeeping?.stop();
-    this.#parts.emit({ type: "queue.failed", cause: error.message });
+    this.#parts.emit({ type: "queue.failed", cause: error.message, damaged: error.code === "E_SPOOL_DAMAGED" });
     this.#resolveFailed(error);
   };
 

@@ -24,15 +24,20 @@ export function isRefusedWrite(error: unknown): boolean {
   return REFUSED_WRITES.has(codeOf(error) ?? 0);
 }
 
+/** True where what the file has does not fit together. */
+export function isDamaged(error: unknown): boolean {
+  const kind = (codeOf(error) ?? 0) & 0xff;
+  return kind === CORRUPT || kind === NOT_A_DATABASE;
+}
+
 /**
- * What a fault at the start means, and what to do about it. One of our own stays what it is.
+ * What a fault of the file means, and what to do about it. One of our own stays what it is.
  *
- * @param noRoom - whether there was no room
+ * @param noRoom - whether there was no room at the start
  */
-export function startFault(error: unknown, path: string, noRoom: boolean): PosternError {
+export function fileFault(error: unknown, path: string, noRoom = false): PosternError {
   if (error instanceof PosternError) return error;
   const said = `${path}: ${describeError(error)}`;
-  const kind = (codeOf(error) ?? 0) & 0xff;
   const folder = dirname(path);
   if (noRoom)
     return new PosternError(
@@ -40,12 +45,14 @@ export function startFault(error: unknown, path: string, noRoom: boolean): Poste
       `${said}: the disk is full; make room on the file system of ${folder}, or in its quota: nothing that waits is lost, and the next start finds it`,
       { cause: error },
     );
-  if (kind === CORRUPT || kind === NOT_A_DATABASE)
+  if (isDamaged(error))
     return new PosternError(
       "E_SPOOL_DAMAGED",
       `${said}: the file is damaged; move the folder aside (mv ${folder} ${folder}.damaged) and start: a new queue begins, mail is taken again, and what waited is in ${folder}.damaged (docs/operations.md says how to look for it)`,
       { cause: error },
     );
+  // A bug of ours is not the disk's fault.
+  if (!(error instanceof Error && "code" in error)) return new PosternError("E_SPOOL_FAILED", said, { cause: error });
   return new PosternError("E_SPOOL_FAILED", `${said}; look at the disk, at the rights of ${folder}, and at errors in the system's log`, {
     cause: error,
   });

@@ -2,6 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { describeError } from "../mail/errors.ts";
 import { openForReading } from "./connection.ts";
+import { isDamaged } from "./faults.ts";
 import type { MessageQuery, QueueFilter } from "./queue.ts";
 import { QueueFileReader } from "./reader.ts";
 
@@ -16,7 +17,9 @@ export type Question =
   | { readonly what: "movable"; readonly after: number; readonly limit: number; readonly lane: string | undefined };
 
 /** The answer to a question by its number. */
-export type Reading = { readonly id: number; readonly answer: unknown } | { readonly id: number; readonly fault: string };
+export type Reading =
+  | { readonly id: number; readonly answer: unknown }
+  | { readonly id: number; readonly fault: string; readonly isDamaged: boolean };
 
 function answerTo(reader: QueueFileReader, question: Question): unknown {
   switch (question.what) {
@@ -53,6 +56,6 @@ port.on("message", (request: { id: number; question: Question } | "close") => {
   try {
     port.postMessage({ id, answer: answerTo(reader, question) } satisfies Reading);
   } catch (error) {
-    port.postMessage({ id, fault: describeError(error) } satisfies Reading);
+    port.postMessage({ id, fault: describeError(error), isDamaged: isDamaged(error) } satisfies Reading);
   }
 });

@@ -8,6 +8,7 @@ import { describeError, PosternError } from "../mail/errors.ts";
 import type { AcceptedMessage, WaitingState } from "../mail/message.ts";
 import type { Reply } from "../mail/reply.ts";
 import { FILE_NAME, openForReading } from "./connection.ts";
+import { isDamaged } from "./faults.ts";
 import { findMessages } from "./finding.ts";
 import type {
   AttemptRecord,
@@ -252,11 +253,17 @@ export class QueueFileReader {
   contentRow(queueId: string, place: number): Uint8Array | undefined {
     const id = Number(this.#rows("SELECT id FROM message WHERE queue_id = ?", queueId)[0]?.[0] ?? -1);
     if (id < 0 || place >= CONTENT_SPAN || this.#rows("SELECT 1 FROM sweep WHERE message = ?", id).length > 0) return undefined;
-    const row = this.#rows("SELECT crc, data FROM content WHERE k = ?", id * CONTENT_SPAN + place)[0] as [number, Uint8Array] | undefined;
+    const corrupt = (what: string) => new PosternError("E_CONTENT_CORRUPT", `row ${place + 1} of the content of ${queueId} ${what}`);
+    let row: [number, Uint8Array] | undefined;
+    try {
+      row = this.#rows("SELECT crc, data FROM content WHERE k = ?", id * CONTENT_SPAN + place)[0] as typeof row;
+    } catch (error) {
+      if (isDamaged(error)) throw corrupt("is in a damaged part of the file");
+      throw error;
+    }
     if (row === undefined) return undefined;
     const [crc, data] = row;
-    if (crc32(data) !== crc)
-      throw new PosternError("E_CONTENT_CORRUPT", `row ${place + 1} of the content of ${queueId} fails its checksum`);
+    if (crc32(data) !== crc) throw corrupt("fails its checksum");
     return data;
   }
 
@@ -347,22 +354,33 @@ export async function openQueueReader(directory: string): Promise<QueueReader> {
   try {
     await access(path);
     const reader = new QueueFileReader(openForReading(path), path);
+    const look = async <T>(read: () => T): Promise<T> => {
+      try {
+        return read();
+      } catch (error) {
+        throw unreadable(path, error);
+      }
+    };
     return {
-      list: async (filter, limit, after) => reader.list(filter, limit, after),
-      show: async (queueId) => reader.show(queueId),
-      find: async (query, limit) => reader.find(query, limit),
-      contentRow: async (queueId, place) => reader.contentRow(queueId, place),
-      statistics: async () => reader.statistics(),
+      list: (filter, limit, after) => look(() => reader.list(filter, limit, after)),
+      show: (queueId) => look(() => reader.show(queueId)),
+      find: (query, limit) => look(() => reader.find(query, limit)),
+      contentRow: (queueId, place) => look(() => reader.contentRow(queueId, place)),
+      statistics: () => look(() => reader.statistics()),
       close: async () => reader.close(),
     };
   } catch (error) {
-    if (error instanceof PosternError) throw error;
     if ((error as NodeJS.ErrnoException).code === "ENOENT")
       throw new PosternError(
         "E_UNAVAILABLE",
         `there is no queue in ${directory}: the relay was never started with this data_dir; start it with systemctl start postern or postern run`,
         { cause: error },
       );
-    throw new PosternError("E_UNAVAILABLE", `the queue at ${path} cannot be read: ${describeError(error)}`, { cause: error });
+    throw unreadable(path, error);
   }
+}
+
+function unreadable(path: string, error: unknown): PosternError {
+  if (error instanceof PosternError) return error;
+  return new PosternError("E_UNAVAILABLE", `the queue at ${path} cannot be read: ${describeError(error)}`, { cause: error });
 }

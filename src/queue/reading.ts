@@ -44,8 +44,10 @@ export class ReadingLink {
       worker.on("message", (reading: Reading) => {
         const waiting = this.#waiting.get(reading.id);
         this.#waiting.delete(reading.id);
-        if ("fault" in reading) waiting?.reject(new PosternError("E_UNAVAILABLE", `the queue could not be read: ${reading.fault}`));
-        else waiting?.resolve(reading.answer);
+        if ("fault" in reading) {
+          const code = reading.isDamaged ? "E_SPOOL_DAMAGED" : "E_UNAVAILABLE";
+          waiting?.reject(new PosternError(code, `the queue could not be read: ${reading.fault}`));
+        } else waiting?.resolve(reading.answer);
         if (this.#waiting.size === 0 && this.#worker === worker) this.#cancelIdle = this.#clock.after(IDLE_MS, () => this.#rest());
       });
       worker.on("error", (error) => this.#lost(worker, describeError(error)));

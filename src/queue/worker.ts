@@ -13,7 +13,7 @@ import { claiming, type Claiming } from "./claiming.ts";
 import { clockSteps, forgetDueTimesAhead, type ClockSteps } from "./clock-step.ts";
 import { openForWriting } from "./connection.ts";
 import { doors, type DoorProgress, type Doors } from "./doors.ts";
-import { startFault } from "./faults.ts";
+import { fileFault } from "./faults.ts";
 import { history } from "./history.ts";
 import { keeping, type Keeping } from "./keeping.ts";
 import { operating, type Operating } from "./operating.ts";
@@ -256,10 +256,10 @@ function transact(tools: Tools, batch: readonly Command[]): { answers: unknown[]
 }
 
 /** After a fault of the file nothing more is read from it or written to it by this process. */
-function fail(error: unknown): void {
+function fail(error: unknown, noRoom = false): void {
   closed = true;
-  if (error instanceof PosternError) report({ kind: "failed", code: error.code, detail: error.message });
-  else report({ kind: "failed", code: "E_SPOOL_FAILED", detail: `${settings.path}: ${describeError(error)}` });
+  const { code, message } = fileFault(error, settings.path, noRoom);
+  report({ kind: "failed", code, detail: message });
 }
 
 /** One slice of whatever is to be done besides answering; false when there is nothing. */
@@ -423,4 +423,4 @@ start()
     if (!room.ranOut(error) || !room.giveUpReserve()) throw error;
     await start();
   })
-  .catch((error: unknown) => fail(startFault(error, settings.path, room.ranOut(error))));
+  .catch((error: unknown) => fail(error, room.ranOut(error)));

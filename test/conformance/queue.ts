@@ -118,7 +118,7 @@ const states = async (queue: QueueReader): Promise<string[]> =>
     ({ recipient, state, heldBy }) => `${recipient} ${state}${heldBy === undefined ? "" : ` by ${heldBy}`}`,
   );
 
-async function contentOf(claim: Claim): Promise<Buffer> {
+export async function contentOf(claim: Claim): Promise<Buffer> {
   const blocks: Uint8Array[] = [];
   for await (const block of claim.content.blocks()) blocks.push(new Uint8Array(block));
   return Buffer.concat(blocks);

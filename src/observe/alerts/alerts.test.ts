@@ -88,7 +88,7 @@ test("what is open survives a kill: not raised again, repeated after a day, over
 
 test("a look raises and clears, and events that are alerts to somebody become one", async () => {
   const alerts = await begin();
-  expect(alerts.observe({ type: "queue.failed", cause: "EIO" })).toBe(false);
+  expect(alerts.observe({ type: "queue.failed", cause: "EIO", damaged: false })).toBe(false);
   for (let i = 0; i < 20; i++)
     alerts.observe({
       type: "session.rejected",

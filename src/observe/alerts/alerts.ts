@@ -196,8 +196,10 @@ export class Alerts {
           {
             alert: "spool.failed",
             subject: "queue",
-            text: `the queue's file could not be used, and the relay starts anew: ${event.cause}`,
-            remedy: "Look at the disk of data_dir: space, rights, and its errors in the system's log",
+            text: `the queue's file ${event.damaged ? "is damaged, and the relay ended" : "could not be used, and the relay starts anew"}: ${event.cause}`,
+            remedy: event.damaged
+              ? "Move the folder of the queue aside and start the relay: devices are served again; docs/operations.md says how to get at what waited"
+              : "Look at the disk of data_dir: space, rights, and its errors in the system's log",
           },
           now,
         );
