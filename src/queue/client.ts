@@ -9,6 +9,7 @@ import type { Clock } from "../platform/clock.ts";
 import { StoredContent } from "./content.ts";
 import type { DiskWatch } from "./disk.ts";
 import { Housekeeping } from "./housekeeping.ts";
+import { KeptCommands, SUPERSEDED } from "./kept-commands.ts";
 import { Lease, Leases } from "./leases.ts";
 import type { Done, WorkerLink, LinkListener } from "./link.ts";
 import type { AcceptCommand, ActAnswer, ClaimAnswer, Command, Octets, Report, SettledRow, WorkerStatistics } from "./protocol.ts";
@@ -55,10 +56,6 @@ const RELEASE_SLICE = 500;
 /** Messages looked at together when lanes are chosen anew. */
 const REROUTE_SLICE = 500;
 
-/** What found no room on the disk is asked for again after this. */
-const NO_ROOM_MS = 1_000;
-const SUPERSEDED = Symbol("superseded");
-
 /** What the client works with. */
 export interface ClientParts {
   readonly path: string;
@@ -96,10 +93,8 @@ export class SqliteQueue implements Queue, LinkListener {
   readonly #rejectJobs = new Map<number, (error: Error) => void>();
   /** The newest job of each lane. */
   readonly #lastJobs = new Map<string, number>();
-  /** Commands that found no room. */
-  #kept: (() => void)[] = [];
-  #cancelKept: (() => void) | undefined;
   #link: WorkerLink | undefined;
+  #kept: KeptCommands | undefined;
   #intake: Intake | undefined;
   #express: ExpressLane | undefined;
   #resolveFailed: (error: Error) => void = () => undefined;
@@ -124,6 +119,7 @@ export class SqliteQueue implements Queue, LinkListener {
   /** Takes over the opened file. To be called once, before anything else. */
   attach(link: WorkerLink, opened: Extract<Report, { kind: "opened" }>): void {
     this.#link = link;
+    this.#kept = new KeptCommands(link, this.#parts.clock, () => this.#parts.disk.ranOut());
     this.#intake = new Intake(link);
     this.#nextMessage = opened.nextMessage;
     for (const lane of opened.heldLanes) this.#heldLanes.add(lane);
@@ -134,6 +130,12 @@ export class SqliteQueue implements Queue, LinkListener {
   get #db(): WorkerLink {
     if (this.#link === undefined) throw new Error("the queue is not open yet");
     return this.#link;
+  }
+
+  /** For what must not be lost on a full disk: claims, outcomes, what is said of doors. */
+  get #lasting(): KeptCommands {
+    if (this.#kept === undefined) throw new Error("the queue is not open yet");
+    return this.#kept;
   }
 
   // ---- accepting -------------------------------------------------------------------------------------------------------
@@ -295,46 +297,6 @@ export class SqliteQueue implements Queue, LinkListener {
     for (const listener of this.#listeners) listener(lane);
   }
 
-  // ---- a full disk -----------------------------------------------------------------------------------------------------
-
-  /**
-   * Like `post` of the link, for what must not be lost: a command that finds no room on the disk is kept and sent again until it is written, or the queue
-   * is closed.
-   *
-   * @param isWanted - false when another command took its place meanwhile: it is answered with SUPERSEDED then
-   */
-  #post(command: Command, done: Done, patient = false, isWanted: () => boolean = () => true): void {
-    this.#db.post(
-      command,
-      (answer, fault) => {
-        if (fault?.code !== "E_SPOOL_FULL" || this.#db.fault !== undefined || this.#closing !== undefined) {
-          done(answer, fault);
-          return;
-        }
-        this.#parts.disk.ranOut();
-        this.#kept.push(() => (isWanted() ? this.#post(command, done, patient, isWanted) : done(SUPERSEDED, undefined)));
-        this.#cancelKept ??= this.#parts.clock.after(NO_ROOM_MS, () => this.#sendKept());
-      },
-      patient,
-    );
-  }
-
-  #sendKept(): void {
-    this.#cancelKept?.();
-    this.#cancelKept = undefined;
-    for (const send of this.#kept.splice(0)) send();
-  }
-
-  /** Sends such a command and waits for its answer. */
-  #ask<T>(command: Command): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      this.#post(command, (answer, fault) => {
-        if (fault === undefined) resolve(answer as T);
-        else reject(fault);
-      });
-    });
-  }
-
   // ---- delivering ------------------------------------------------------------------------------------------------------
 
   async claim(request: ClaimRequest): Promise<Claim[]> {
@@ -345,7 +307,7 @@ export class SqliteQueue implements Queue, LinkListener {
     this.#nextClaim += limit;
     const now = this.#parts.clock.now();
     const busy = busyDevices === undefined ? [] : [...busyDevices];
-    const answers = await this.#ask<ClaimAnswer[]>({
+    const answers = await this.#lasting.ask<ClaimAnswer[]>({
       op: "claim",
       lane,
       limit,
@@ -361,7 +323,7 @@ export class SqliteQueue implements Queue, LinkListener {
   async claimProbe(lane: string, recipientsPerMessage: number, leaseMs: number): Promise<Claim | undefined> {
     const claim = this.#nextClaim++;
     const now = this.#parts.clock.now();
-    const answer = await this.#ask<ClaimAnswer | undefined>({ op: "probe", lane, perMessage: recipientsPerMessage, now, claim });
+    const answer = await this.#lasting.ask<ClaimAnswer | undefined>({ op: "probe", lane, perMessage: recipientsPerMessage, now, claim });
     return answer === undefined ? undefined : this.#lease(lane, answer, leaseMs);
   }
 
@@ -370,7 +332,7 @@ export class SqliteQueue implements Queue, LinkListener {
   }
 
   async claimHeldBySender(lane: string, sender: string, recipientsPerMessage: number, leaseMs: number): Promise<Claim | undefined> {
-    const answer = await this.#ask<ClaimAnswer | undefined>({
+    const answer = await this.#lasting.ask<ClaimAnswer | undefined>({
       op: "probeSender",
       lane,
       sender: sender.toLowerCase(),
@@ -385,7 +347,7 @@ export class SqliteQueue implements Queue, LinkListener {
     const command = { op: "releaseSender", lane, sender: sender.toLowerCase(), limit: RELEASE_SLICE } as const;
     for (let released = 0; ;) {
       const now = this.#parts.clock.now();
-      const moved = await this.#ask<number>({ ...command, now });
+      const moved = await this.#lasting.ask<number>({ ...command, now });
       released += moved;
       if (moved > 0) this.#due(lane, now);
       if (moved < RELEASE_SLICE) return released;
@@ -423,7 +385,7 @@ export class SqliteQueue implements Queue, LinkListener {
     const reports = generated.map((report) => this.#generate(report, now));
     this.#leases.remove(claim);
     return new Promise((resolve, reject) => {
-      this.#post(
+      this.#lasting.post(
         {
           op: "settle",
           claim: claim.id,
@@ -453,7 +415,7 @@ export class SqliteQueue implements Queue, LinkListener {
           for (const { command } of reports) for (const lane of command.lanes) this.#due(lane, now);
         },
         // Until it is written the recipients are `delivering`: a crash in these milliseconds makes them ambiguous, as one a moment earlier.
-        true,
+        { patient: true },
       );
     });
   }
@@ -522,7 +484,7 @@ export class SqliteQueue implements Queue, LinkListener {
     const now = this.#parts.clock.now();
     const generated = report === undefined ? undefined : this.#generate(report, now);
     try {
-      const left = await this.#ask<number>({ op: "tellPostponed", window: { to, topic, since }, last, report: generated?.command });
+      const left = await this.#lasting.ask<number>({ op: "tellPostponed", window: { to, topic, since }, last, report: generated?.command });
       for (const lane of generated?.command.lanes ?? []) this.#due(lane, now);
       return left;
     } finally {
@@ -537,7 +499,7 @@ export class SqliteQueue implements Queue, LinkListener {
   #lapse(lease: Lease): void {
     const now = this.#parts.clock.now();
     const indexes = lease.recipients.map(({ index }) => index);
-    this.#post({ op: "lapse", claim: lease.id, message: lease.row, indexes, now }, (_answer, fault) => {
+    this.#lasting.post({ op: "lapse", claim: lease.id, message: lease.row, indexes, now }, (_answer, fault) => {
       if (fault === undefined) this.#due(lease.lane, now);
     });
   }
@@ -551,7 +513,7 @@ export class SqliteQueue implements Queue, LinkListener {
 
   async clockStepped(byMs: number): Promise<void> {
     const now = this.#parts.clock.now();
-    await this.#ask({ op: "clockStep", now, byMs });
+    await this.#lasting.ask({ op: "clockStep", now, byMs });
     // Lanes know of times by the clock as it was.
     this.#toldDue.clear();
   }
@@ -572,7 +534,7 @@ export class SqliteQueue implements Queue, LinkListener {
       const done: Done = (answer, fault) => {
         if (fault !== undefined || answer === SUPERSEDED) this.#endJob(job, undefined, fault);
       };
-      this.#post(command, done, false, isWanted);
+      this.#lasting.post(command, done, { isWanted });
     });
   }
 
@@ -615,7 +577,7 @@ export class SqliteQueue implements Queue, LinkListener {
     }
     if (moves.length === 0) return 0;
     const now = clock.now();
-    const moved = await this.#ask<number[]>({ op: "move", moves, cause, dueNow, now });
+    const moved = await this.#lasting.ask<number[]>({ op: "move", moves, cause, dueNow, now });
     for (const id of moved) {
       const about = told.get(id);
       if (about !== undefined) emit({ type: "recipient.moved", ...about, cause });
@@ -705,7 +667,7 @@ export class SqliteQueue implements Queue, LinkListener {
   /** The link calls this once; see `failed` of the interface. */
   readonly lost = (error: PosternError): void => {
     for (const job of this.#jobs.keys()) this.#endJob(job, undefined, error);
-    this.#sendKept();
+    this.#kept?.end();
     this.#leases.stop();
     this.#parts.disk.stop();
     this.#housekeeping?.stop();
@@ -722,8 +684,7 @@ export class SqliteQueue implements Queue, LinkListener {
     this.#housekeeping?.stop();
     this.#leases.stop();
     this.#parts.disk.stop();
-    // A last try.
-    this.#sendKept();
+    this.#kept?.end();
     await this.#parts.disk.settled();
     await this.#reading.close();
     await this.#db.close();
