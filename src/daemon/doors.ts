@@ -244,7 +244,13 @@ function passwordOf({ username, password, expires }: PasswordCredential): Passwo
 function oauthCredential(config: OAuthConfig, upstream: string, dataDir: string): OAuthCredential {
   switch (config.type) {
     case "client-secret":
-      return { type: config.type, clientId: config.client_id, secret: secretReader(config.secret), expiresAt: config.expires };
+      return {
+        type: config.type,
+        clientId: config.client_id,
+        secret: secretReader(config.secret),
+        place: describeSecret(config.secret),
+        expiresAt: config.expires,
+      };
     case "client-certificate": {
       const passphrase = config.passphrase === undefined ? undefined : secretReader(config.passphrase);
       return {

@@ -2,7 +2,7 @@
 import { MINUTES, SERVICE_HEALTH, type FaultRow } from "./meaning.ts";
 
 const NEW_SECRET =
-  "Make a new secret in Entra admin center > App registrations > Certificates & secrets, and put its value (not its id) where the upstream's secret points to";
+  "Make a new secret in Entra admin center > App registrations > Certificates & secrets, and put its value (not its id) where the secret of upstream UPSTREAM is: SECRET-PLACE";
 
 /** Entra's numbers. Microsoft asks not to branch on them, and we do not: every one holds the door but the transient ones; they choose the remedy. */
 export const ENTRA: readonly FaultRow[] = [

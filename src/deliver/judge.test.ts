@@ -24,7 +24,7 @@ describe("faults", () => {
 
       expect(finding.id).toBe(id);
       expect(finding.cause).toContain(code);
-      expect(`${finding.cause} ${finding.remedy}`).not.toMatch(/AUTHORITY|PASSWORD-PLACE|^None/);
+      expect(`${finding.cause} ${finding.remedy}`).not.toMatch(/AUTHORITY|PASSWORD-PLACE|SECRET-PLACE|^None/);
     }
   });
 
@@ -61,6 +61,15 @@ describe("faults", () => {
       expect(scope).toBe("message");
       expect(remedy).toContain("curl -v https://graph.microsoft.com");
     }
+  });
+
+  test("a secret that is wrong or has ended is told with the place where the new one goes", () => {
+    const context = { ...MICROSOFT, signInFrom: { secret: "file /etc/postern/entra-secret" } };
+
+    for (const code of ["AADSTS7000215", "AADSTS7000222"])
+      expect(judgeRefusal(fault("token", code), context).remedy).toMatch(
+        /put its value \(not its id\) where the secret of upstream \w+ is: file \/etc\/postern\/entra-secret$/,
+      );
   });
 
   test("what is wrong with a smart host is told in its words", () => {

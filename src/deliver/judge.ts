@@ -20,7 +20,7 @@ export interface JudgeContext {
   readonly mailbox: string | undefined;
   /** Reverse-path; fills SENDER in remedies. */
   readonly sender: string;
-  /** Where its sign-in comes from; fills AUTHORITY and PASSWORD-PLACE in remedies. */
+  /** Where its sign-in comes from; fills AUTHORITY, PASSWORD-PLACE and SECRET-PLACE in remedies. */
   readonly signInFrom?: Upstream["signInFrom"];
   /** True for recipients in the organization's domains. */
   readonly isInternal: (address: string) => boolean;
@@ -240,12 +240,13 @@ export interface Placeholders {
   readonly signInFrom?: Upstream["signInFrom"];
 }
 
-/** A remedy with what is known in place of `MAILBOX`, `SENDER`, `UPSTREAM`, `AUTHORITY` and `PASSWORD-PLACE`. */
+/** A remedy with what is known in place of `MAILBOX`, `SENDER`, `UPSTREAM`, `AUTHORITY`, `PASSWORD-PLACE` and `SECRET-PLACE`. */
 export function filledIn(remedy: string, { mailbox, sender, upstream, signInFrom }: Placeholders): string {
   const named = remedy
     .replaceAll("UPSTREAM", () => upstream)
     .replaceAll("AUTHORITY", () => signInFrom?.authority ?? AUTHORITY)
-    .replaceAll("PASSWORD-PLACE", () => signInFrom?.password ?? "credential.password");
+    .replaceAll("PASSWORD-PLACE", () => signInFrom?.password ?? "credential.password")
+    .replaceAll("SECRET-PLACE", () => signInFrom?.secret ?? "credential.secret");
   return filled(filled(named, "MAILBOX", mailbox), "SENDER", sender);
 }
 

@@ -35,8 +35,8 @@ export interface Meaning {
   /** What happened, in a few plain words. */
   readonly cause: string;
   /**
-   * What to do about it. `MAILBOX`, `SENDER`, `UPSTREAM` (the door's name), `AUTHORITY` (host and port of its sign-in service; in a cause too) and
-   * `PASSWORD-PLACE` (where its password is) are filled in where they are known.
+   * What to do about it. `MAILBOX`, `SENDER`, `UPSTREAM` (the door's name), `AUTHORITY` (host and port of its sign-in service; in a cause too)
+   * `PASSWORD-PLACE` and `SECRET-PLACE` (where its password or secret is) are filled in where they are known.
    */
   readonly remedy: string;
   /** Status of the report where the next hop gave none (RFC 3463). */

@@ -157,7 +157,7 @@ function judgeContext(upstream: Upstream, { organization }: Config): JudgeContex
 
 /** When the secret, certificate or sign-in ends; undefined where that is not known, or was found out the hard way already. */
 function credentialFinding(
-  { name, credentialExpiresAt }: Upstream,
+  { name, credentialExpiresAt, signInFrom }: Upstream,
   own: UpstreamConfig,
   findings: readonly DoctorFinding[],
   now: number,
@@ -169,11 +169,14 @@ function credentialFinding(
     credential?.type === "device-code"
       ? ["the sign-in, which the relay renews by itself,", `Sign in anew: postern auth login ${name}`]
       : credential?.type === "password"
-        ? ["the password", "Set a new password, put it in the password's file, and correct expires:"]
+        ? [
+            "the password",
+            `Set a new password, put it where the password is (${signInFrom?.password ?? "credential.password"}), and its last day into credential.expires`,
+          ]
         : isSecret
           ? [
               "the secret",
-              "Make a new secret at Entra admin center > App registrations > the application > Certificates & secrets, put its value in the secret's file, and correct expires:",
+              `Make a new secret at Entra admin center > App registrations > the application > Certificates & secrets, put its value where the secret is (${signInFrom?.secret ?? "credential.secret"}), and its last day into credential.expires`,
             ]
           : [
               "the certificate",
@@ -190,7 +193,7 @@ function credentialFinding(
       ...expiry,
       verdict: "warning",
       evidence: `${expiry.evidence}, says the configuration, and it still works`,
-      remedy: "Correct expires: on the upstream",
+      remedy: "Correct credential.expires on the upstream",
     };
   return expiry;
 }

@@ -75,7 +75,10 @@ export function createGraphUpstream(options: GraphOptions): Upstream {
     httpTo,
     largeMessages: options.largeMessages,
     tokens: new TokenSource(entra.fetch, clock),
-    signInFrom: { authority: authorityPlace(authority) },
+    signInFrom: {
+      authority: authorityPlace(authority),
+      secret: options.credential.type === "client-secret" ? options.credential.place : undefined,
+    },
     credentialExpiresAt: entra.credentialExpiresAt,
     keepFresh: keepAlive === undefined ? undefined : () => keepAlive(signInReporter(name, emit)),
     place: `${hostname}:${port === "" ? 443 : port}`,

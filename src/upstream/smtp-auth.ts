@@ -83,14 +83,18 @@ export function createSmtpAuthUpstream(options: SmtpAuthOptions): Upstream {
     group: options.group,
     timeouts: { ...DEFAULT_TIMEOUTS, ...options.timeouts },
     signIn,
-    signInFrom:
-      options.credential.type === "password" ? { password: options.credential.place } : { authority: authorityPlace(options.authority) },
+    signInFrom: signInFrom(options),
     credentialExpiresAt,
     watch,
     clock: options.clock,
     emit: options.emit,
     transcripts: options.transcripts,
   });
+}
+
+function signInFrom({ credential, authority }: SmtpAuthOptions): Upstream["signInFrom"] {
+  if (credential.type === "password") return { password: credential.place };
+  return { authority: authorityPlace(authority), secret: credential.type === "client-secret" ? credential.place : undefined };
 }
 
 interface SigningIn {

@@ -189,8 +189,10 @@ export interface Upstream {
    * failed that the next one does not need. Never rejects.
    */
   diagnose?(trial: Trial, signal: AbortSignal): Promise<Diagnosis>;
-  /** Where its sign-in comes from, for people: host and port of the sign-in service; where the password is, never the password. */
-  readonly signInFrom?: { readonly authority?: string | undefined; readonly password?: string | undefined } | undefined;
+  /** Where its sign-in comes from, for people: host and port of the sign-in service; where the password or the secret is, never what it is. */
+  readonly signInFrom?:
+    | { readonly authority?: string | undefined; readonly password?: string | undefined; readonly secret?: string | undefined }
+    | undefined;
   /** When the secret, certificate or sign-in ends, where that is known. */
   readonly credentialExpiresAt: number | undefined;
   /** Says QUIT on idle connections and ends those in use. */

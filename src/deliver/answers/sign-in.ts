@@ -103,7 +103,7 @@ export const SIGN_IN: readonly AnswerRow[] = [
     outcome: "hold",
     scope: "upstream",
     cause: "user name or password is wrong",
-    remedy: "Correct the password in the upstream's credential (an app password where multi-factor is on), or use OAuth",
+    remedy: "Correct the password (PASSWORD-PLACE), with an app password where multi-factor is on, or use OAuth",
     examples: [["auth", "535 5.7.139 Authentication unsuccessful, the user credentials were incorrect."]],
   },
   {

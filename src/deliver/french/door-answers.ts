@@ -34,7 +34,7 @@ const CONNEXION: Readonly<Record<string, Translation>> = {
   ],
   "wrong-password": [
     "le nom d'utilisateur ou le mot de passe est faux",
-    "Corrigez le mot de passe du credential (un mot de passe d'application avec l'authentification multifacteur), ou utilisez OAuth",
+    "Corrigez le mot de passe (PASSWORD-PLACE), par un mot de passe d'application avec l'authentification multifacteur, ou utilisez OAuth",
   ],
   "account-locked": [
     "le compte est verrouillé après de mauvais mots de passe",

@@ -5,7 +5,7 @@ const RESEAU =
   "Vérifiez la résolution de noms et le pare-feu : postern doit joindre l'hôte et le port de l'upstream ; rien d'autre n'est à faire, le courrier part dès que possible";
 const REPRIS = "il partira ensuite de lui-même, ou tout de suite avec postern queue release --from SENDER";
 const SECRET =
-  "Créez un nouveau secret dans Entra admin center > App registrations > Certificates & secrets, et placez sa valeur (pas son id) là où pointe le secret de l'upstream";
+  "Créez un nouveau secret dans Entra admin center > App registrations > Certificates & secrets, et placez sa valeur (pas son id) là où se trouve le secret de l'upstream UPSTREAM : SECRET-PLACE";
 const SIGN_IN = "postern auth login UPSTREAM, puis saisissez le code dans les 15 minutes";
 const SERVICE = "Patientez ; voir Microsoft 365 admin center > Health > Service health";
 

@@ -8,6 +8,8 @@ export interface ClientSecretCredential {
   readonly type: "client-secret";
   readonly clientId: string;
   readonly secret: () => Promise<string>;
+  /** Where it is, for people. */
+  readonly place?: string | undefined;
   /** From the configuration, ms since the epoch. */
   readonly expiresAt?: number | undefined;
 }
