@@ -26,3 +26,27 @@ test.each([
 
   expect(renderMessage(view, "UTC", AT)).toContain(`  anna@contoso.com: queued on scans, ${said}`);
 });
+
+test("delivered mail that is missed is looked for at the next hop by a command that can be pasted, whatever a device put into its Message-ID", () => {
+  const view = (state: string): MessageView =>
+    ({
+      message: {
+        queueId: "01A",
+        acceptedAt: AT,
+        origin: { device: "" },
+        reversePath: "a@contoso.com",
+        messageId: "<1'; Remove-Mailbox $x\u2019@mfp>",
+        sizeBytes: 1,
+        repairs: [],
+      },
+      entries: [{ recipient: "anna@contoso.com", state, lane: "scans" }],
+      attempts: [],
+      history: [],
+      hasContent: false,
+    }) as unknown as MessageView;
+
+  expect(renderMessage(view("delivered"), "UTC", AT).join("\n")).toContain(
+    "Get-MessageTraceV2 -MessageId '<1''; Remove-Mailbox $x\u2019\u2019@mfp>', then look in Junk Email and quarantine",
+  );
+  expect(renderMessage(view("bounced"), "UTC", AT).join("\n")).not.toContain("Get-MessageTraceV2");
+});

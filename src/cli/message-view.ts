@@ -21,6 +21,13 @@ function contentNote({ message, entries, hasContent }: MessageView): string {
 /** Of what is due and has not gone: other mail is before it, or a limit is kept. */
 const ITS_TURN = "waits for its turn (postern upstreams shows how long)";
 
+/** Whoever looks a delivered mail up misses it in the mailbox: what became of it there is in the log of the next hop, under the same Message-ID. */
+function whereNext(messageId: string): string {
+  // A device chose it, and it is to be pasted into a shell.
+  const quoted = `'${harmless(messageId, 1000).replaceAll(/['\u2018-\u201b]/g, "$&$&")}'`;
+  return `delivered: the next hop took it. Where it is not in the mailbox, ask there; Microsoft 365: Get-MessageTraceV2 -MessageId ${quoted}, then look in Junk Email and quarantine`;
+}
+
 /** Recipients, attempts and history of a message. */
 export function renderMessage(view: MessageView, timeZone: string, now = Date.now()): string[] {
   const { message } = view;
@@ -46,6 +53,7 @@ export function renderMessage(view: MessageView, timeZone: string, now = Date.no
     const reason = entry.reply === undefined ? entry.cause : formatReply(entry.reply);
     if (reason !== undefined) lines.push(`    ${harmless(reason, 1000)}`);
   }
+  if (view.entries.some(({ state }) => state === "delivered")) lines.push(`  ${whereNext(message.messageId)}`);
   if (view.attempts.length > 0) lines.push("", paint("bold", "Attempts"));
   for (const attempt of view.attempts) {
     const { delays } = attempt;
