@@ -11,7 +11,19 @@ import { isUnavailable, noteNotRunning, openControlClient } from "./control-clie
 import { operatorName } from "./operator.ts";
 import type { GlobalOptions } from "./options.ts";
 import { findPlaces } from "./settings.ts";
-import { formatDuration, formatSize, formatTime, harmless, paint, print, printJson, remark, renderPairs, renderTable } from "./table.ts";
+import {
+  cell,
+  formatDuration,
+  formatSize,
+  formatTime,
+  harmless,
+  paint,
+  print,
+  printJson,
+  remark,
+  renderPairs,
+  renderTable,
+} from "./table.ts";
 
 /** What is known of devices. */
 export interface Known {
@@ -75,7 +87,7 @@ export function isSeen({ sessions, refusals }: Device): boolean {
 function deviceRow(device: Device, now: number): string[] {
   return [
     device.address,
-    harmless(device.dnsName ?? device.names.at(-1) ?? "", 40),
+    cell(device.dnsName ?? device.names.at(-1) ?? "", 40),
     paintVerdict(device.verdict),
     device.client ?? "",
     isSeen(device) ? `${formatDuration(now - device.lastSeen)} ago` : "never seen",
@@ -83,7 +95,7 @@ function deviceRow(device: Device, now: number): string[] {
     device.bytes === 0 ? "" : formatSize(device.bytes),
     Object.keys(device.tls).join(" "),
     device.refusals === 0 ? "" : String(device.refusals),
-    harmless(device.quirks.map(({ kind }) => kind).join(" "), 60),
+    cell(device.quirks.map(({ kind }) => kind).join(" "), 60),
   ];
 }
 

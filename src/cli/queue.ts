@@ -16,7 +16,7 @@ import { checkUpstream, queueSource, toQuery } from "./queue-source.ts";
 import { paintState, renderMessage } from "./message-view.ts";
 import { findPlaces } from "./settings.ts";
 import { renderTranscripts, transcriptsOf } from "./transcripts.ts";
-import { formatSize, formatTime, harmless, print, printJson, remark, renderTable } from "./table.ts";
+import { cell, formatSize, formatTime, print, printJson, remark, renderTable } from "./table.ts";
 import { whyUntouched } from "./untouched.ts";
 
 const MOST_LISTED = 1000;
@@ -64,9 +64,9 @@ function listRow(entry: QueueEntry, timeZone: string): string[] {
     paintState(entry),
     entry.lane,
     entry.device,
-    harmless(entry.reversePath === "" ? "<>" : entry.reversePath, 60),
-    harmless(entry.recipient, 60),
-    harmless(entry.reply === undefined ? (entry.cause ?? "") : formatReply(entry.reply), 80),
+    cell(entry.reversePath === "" ? "<>" : entry.reversePath, 60),
+    cell(entry.recipient, 60),
+    cell(entry.reply === undefined ? (entry.cause ?? "") : formatReply(entry.reply), 80),
   ];
 }
 

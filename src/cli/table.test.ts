@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { printJson, renderTable } from "./table.ts";
+import { cell, printJson, renderTable } from "./table.ts";
 
 test("JSON is printed with everything escaped that steers a terminal, and says the same", () => {
   const value = { subject: "\u001b[2J\u009b31m\u202egpj.exe\u2066\u200f\u0085 é 印刷" };
@@ -44,6 +44,20 @@ test("into a pipe each row has every field, with a tab between and nothing to fi
     "01B\t12 B\ta@contoso.com\tb@contoso.com\t",
     "01C\t\ta b c\t\tx",
   ]);
+});
+
+test("a long value is cut for people only: in a pipe the address that is looked for is whole", () => {
+  const address = `${"a".repeat(60)}@contoso.com`;
+  const { isTTY } = process.stdout;
+  const on = (terminal: boolean): string => {
+    process.stdout.isTTY = terminal;
+    return cell(address, 60);
+  };
+
+  const cells = [on(true), on(false)];
+  process.stdout.isTTY = isTTY;
+
+  expect(cells).toEqual([`${"a".repeat(57)}...`, address]);
 });
 
 test("on a terminal too narrow for it the columns that may go below do, and what is empty takes no line", () => {

@@ -104,6 +104,13 @@ export function harmless(text: string, most = 500): string {
   });
 }
 
+/** A cell of a list: cut to `most` characters where people read it, whole in a pipe or a file, where it is searched. */
+export function cell(text: string, most: number): string {
+  return harmless(text, process.stdout.isTTY ? most : LONGEST_CELL);
+}
+
+const LONGEST_CELL = 2000;
+
 /** `2026-01-05 10:00:00` in a zone, which defaults to the system's. */
 export function formatTime(ms: number, timeZone: string | undefined): string {
   const zone = timeZone === undefined ? {} : { timeZone };

@@ -11,7 +11,7 @@ import { isUnavailable, openControlClient, type ControlClient } from "./control-
 import { operatorName } from "./operator.ts";
 import type { GlobalOptions } from "./options.ts";
 import { readConfig } from "./settings.ts";
-import { formatTime, harmless, print, printJson, remark, renderTable } from "./table.ts";
+import { cell, formatTime, harmless, print, printJson, remark, renderTable } from "./table.ts";
 
 /** `token add NAME --role ROLE`. Prints the token, for this once. */
 export async function addTokenCommand(
@@ -96,7 +96,7 @@ function row({ name, role, createdAt, createdBy, expiresAt, lastUsedAt }: TokenV
     name,
     role,
     time(createdAt),
-    harmless(createdBy, 40),
+    cell(createdBy, 40),
     expiresAt === undefined ? "never" : `${time(expiresAt)}${ended ? " (over)" : ""}`,
     lastUsedAt === undefined ? "never" : time(lastUsedAt),
   ];

@@ -14,7 +14,7 @@ import type { GlobalOptions } from "./options.ts";
 import { queueSource } from "./queue-source.ts";
 import { findPlaces } from "./settings.ts";
 import { renderTranscripts, transcriptsOf } from "./transcripts.ts";
-import { formatSize, formatTime, harmless, paint, print, printJson, renderTable } from "./table.ts";
+import { cell, formatSize, formatTime, harmless, paint, print, printJson, renderTable } from "./table.ts";
 import { isWhen, spanOf } from "./when.ts";
 
 const MOST_FOUND = 1000;
@@ -183,11 +183,8 @@ function renderFound(messages: readonly FoundMessage[], timeZone: string): strin
         .map(([state, count]) => (count === 1 && found.recipients.length === 1 ? state : `${count} ${state}`))
         .join(", "),
       found.device,
-      harmless(found.reversePath === "" ? "<>" : found.reversePath, 60),
-      harmless(
-        found.recipients.length === 1 ? (found.recipients[0] ?? "") : `${found.recipients[0]} and ${found.recipients.length - 1} more`,
-        60,
-      ),
+      cell(found.reversePath === "" ? "<>" : found.reversePath, 60),
+      `${cell(found.recipients[0] ?? "", 60)}${found.recipients.length > 1 ? ` and ${found.recipients.length - 1} more` : ""}`,
     ]),
   );
 }
