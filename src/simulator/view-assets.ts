@@ -27,11 +27,19 @@ td[data-head="size"]{white-space:nowrap}table:not(.cards) td:first-child{overflo
 `;
 
 export const PAGE_SCRIPT = `const problem = document.getElementById("problem");
-const send = async (button, method, path, body) => {
+const ask = async (method, path, body) => {
   const headers = { "content-type": "application/json" };
-  const answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
-  if (answer.ok) return reloadHere(button);
-  problem.textContent = (await answer.json()).error;
+  try {
+    const answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    return answer.ok ? undefined : (await answer.json()).error;
+  } catch {
+    return "The stand-in does not answer: nothing was changed. Is it still running?";
+  }
+};
+const send = async (button, method, path, body) => {
+  const wrong = await ask(method, path, body);
+  if (wrong === undefined) return reloadHere(button);
+  problem.textContent = wrong;
   problem.hidden = false;
   problem.scrollIntoView({ block: "nearest" });
 };

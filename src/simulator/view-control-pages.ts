@@ -2,7 +2,7 @@
 import type { FaultAction } from "./fault-model.ts";
 import { FAULTS } from "./fault-table.ts";
 import { scopeWords } from "./scopes.ts";
-import { escape, layout, table, time } from "./view-html.ts";
+import { escape, layout, rowButton, table, time } from "./view-html.ts";
 import type { PageContext } from "./view-html.ts";
 
 function answer(action: FaultAction): string {
@@ -44,7 +44,7 @@ export function renderFaults(context: PageContext, find = ""): string {
       remaining === undefined ? "until cleared" : `${often(remaining)} more`,
       escape(where),
       often(applied),
-      `<button data-clear="${escape(id)}">clear</button>`,
+      rowButton(`data-clear="${escape(id)}"`, "clear", definition.name),
     ];
   });
   const switches = FAULTS.map(({ name, meaning, stage, hosts, recipient, action }) => [
@@ -52,7 +52,7 @@ export function renderFaults(context: PageContext, find = ""): string {
     `${escape(hosts.join(", "))}<br><small>${stage}</small>`,
     recipient === undefined ? "" : `<code>${escape(recipient)}@</code>`,
     answer(action),
-    `<button data-fault="${name}" data-count="1">once</button> <button data-fault="${name}">on</button>`,
+    `${rowButton(`data-fault="${name}" data-count="1"`, "once", name)} ${rowButton(`data-fault="${name}"`, "on", name)}`,
   ]);
   return layout(
     context,
@@ -72,7 +72,7 @@ ${table(["fault", "left", "only for", "applied", ""], active, "None is on.")}
 export function renderSignIns(context: PageContext, isLogin: boolean): string {
   const { signIns, tenant } = context;
   const users = `<select aria-label="user">${tenant.mailboxes.map(({ address }) => `<option>${escape(address)}</option>`).join("")}</select>`;
-  const buttons = '<button data-decide="approve">approve</button> <button data-decide="decline">decline</button>';
+  const buttonsFor = (code: string): string => ["approve", "decline"].map((act) => rowButton(`data-decide="${act}"`, act, code)).join(" ");
   const waiting = signIns
     .waiting()
     .map(({ userCode, app, scope, expiresAt }) => [
@@ -80,7 +80,7 @@ export function renderSignIns(context: PageContext, isLogin: boolean): string {
       `<b>${escape(app.name)}</b><br><small>${escape(app.clientId)}</small>`,
       escape(scopeWords(scope)),
       time(expiresAt),
-      `<span class="decision" data-code="${userCode}">${users} ${buttons}</span>`,
+      `<span class="decision" data-code="${userCode}">${users} ${buttonsFor(userCode)}</span>`,
     ]);
   const signedIn = signIns
     .signIns()
@@ -90,11 +90,11 @@ export function renderSignIns(context: PageContext, isLogin: boolean): string {
       escape(scopeWords(grant.scope)),
       time(issuedAt),
       time(usedAt),
-      `<button data-revoke="${escape(grant.user)}">revoke</button>`,
+      rowButton(`data-revoke="${escape(grant.user)}"`, "revoke", grant.user),
     ]);
   const login = `<h1>Enter the code</h1>
 <p>A program asked you to sign in here. Type the code that it shows, choose who you are, and let it in, or not.</p>
-<p class="decision"><label>Code <input class="code" maxlength="12" autocomplete="off" spellcheck="false" autofocus></label> ${users} ${buttons}</p>`;
+<p class="decision"><label>Code <input class="code" maxlength="12" autocomplete="off" spellcheck="false" autofocus></label> ${users} ${buttonsFor("the code above")}</p>`;
   return layout(
     context,
     "/sign-ins",

@@ -37,7 +37,8 @@ export function renderPage(context: PageContext, door?: string): string {
     context,
     "/",
     "Mail",
-    `<div class="doors">${doors.join("")}</div>
+    `<h1>Mail</h1>
+<div class="doors">${doors.join("")}</div>
 <h2>Arrived</h2>
 ${messageTable(shown, "Nothing has arrived yet.")}
 <h2>Mailboxes</h2>
@@ -45,5 +46,16 @@ ${table(["address", "received", "Sent Items", "SMTP AUTH", "passwords", "Graph"]
 <h2>Services</h2>
 ${table(["service", "address"], addresses, "")}
 <p>Breaches of protocol by clients: ${store.violations.length} (<a href="/api/violations">list</a>). <button data-reset>Forget all messages and faults</button></p>`,
+  );
+}
+
+/** Where a link of before leads after messages were forgotten, or the stand-in was started anew. */
+export function renderMissing(context: PageContext): string {
+  return layout(
+    context,
+    "/",
+    "Not here",
+    `<h1>Not here</h1>
+<p>There is no such page. Messages are gone once they are forgotten, or the stand-in was started anew. <a href="/">What is there</a></p>`,
   );
 }

@@ -2,6 +2,7 @@ import { request } from "node:http";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { runInNewContext } from "node:vm";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 
 import { usedKeys } from "../../test/support/keys.ts";
@@ -13,6 +14,7 @@ import type { Simulator } from "./simulator.ts";
 import { findMailbox, makeTenant } from "./tenant.ts";
 import { DEFAULT_SIGN_IN, UserSignIns } from "./user-sign-ins.ts";
 import { renderFaults } from "./view-control-pages.ts";
+import { PAGE_SCRIPT } from "./view-assets.ts";
 import { renderMailbox, renderMessage } from "./view-mail-pages.ts";
 import type { PageContext } from "./view-html.ts";
 import { renderPage } from "./view-page.ts";
@@ -220,6 +222,44 @@ test.each([
 test("what is not there is a 404", async () => {
   for (const target of ["/nothing", "/api/nothing", "/api/messages/99", "/api/messages/99.eml"])
     expect((await ask("GET", target)).status).toBe(404);
+});
+
+test("a browser that follows a link to what is gone gets a page that leads on, a program its line of JSON", async () => {
+  const browser = await ask("GET", "/messages/99", { headers: { accept: "text/html,application/xhtml+xml" } });
+  const program = await ask("GET", "/messages/99", { headers: { accept: "*/*" } });
+
+  expect([browser.status, browser.headers["content-type"]]).toEqual([404, "text/html; charset=utf-8"]);
+  expect(browser.text).toMatch(/<h1>Not here<\/h1>.*<a href="\/">/s);
+  expect(program).toMatchObject({ status: 404, text: '{"error":"there is no such page"}' });
+});
+
+test("of hundreds of buttons each says what it is about, to those who hear them one after the other", () => {
+  const context = pageContext(new MailStore());
+  context.faults.set("mailbox-full", { count: 1 });
+  const names = [...renderFaults(context).matchAll(/<button [^>]*aria-label="([^"]*)"/g)].map(([, name]) => name);
+
+  expect(new Set(names).size).toBe(names.length);
+  expect(names).toEqual(expect.arrayContaining(["clear: mailbox-full", "once: mailbox-full", "on: mailbox-full"]));
+});
+
+test("a page whose stand-in was stopped meanwhile says so at the next click", async () => {
+  const problem = { textContent: "", hidden: true, scrollIntoView: () => undefined };
+  let click: (event: object) => void = () => undefined;
+  const page = {
+    document: {
+      getElementById: (id: string) => (id === "problem" ? problem : null),
+      addEventListener: (_: string, listener: typeof click) => (click = listener),
+    },
+    addEventListener: () => undefined,
+    sessionStorage: { getItem: () => null, removeItem: () => undefined },
+    location: { pathname: "/faults" },
+    fetch: () => Promise.reject(new TypeError("Failed to fetch")),
+  };
+  runInNewContext(PAGE_SCRIPT, page);
+
+  click({ target: { dataset: { fault: "mailbox-full" } } });
+
+  await expect.poll(() => problem).toMatchObject({ textContent: expect.stringContaining("does not answer"), hidden: false });
 });
 
 test("every page shows text as text, wherever it came from", () => {

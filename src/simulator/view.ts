@@ -18,7 +18,7 @@ import { PAGE_SCRIPT, PAGE_STYLE } from "./view-assets.ts";
 import { renderFaults, renderSignIns } from "./view-control-pages.ts";
 import { renderMailbox, renderMessage } from "./view-mail-pages.ts";
 import type { PageContext } from "./view-html.ts";
-import { renderPage } from "./view-page.ts";
+import { renderMissing, renderPage } from "./view-page.ts";
 
 const BODY_MAX = 65_536;
 const LOOPBACK_HOST = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?$/i;
@@ -64,8 +64,9 @@ async function handle(options: ViewOptions, request: IncomingMessage, response: 
   if (url.pathname === "/page.js" && method === "GET") return send(response, 200, "text/javascript; charset=utf-8", PAGE_SCRIPT);
   if (root !== "api") {
     const page = method === "GET" && id === "" ? renderedPage(options, url, root, name) : undefined;
-    if (page === undefined) throw new HttpFault(404, "there is no such page");
-    return send(response, 200, "text/html; charset=utf-8", page);
+    if (page !== undefined) return send(response, 200, "text/html; charset=utf-8", page);
+    if (method !== "GET" || !/\btext\/html\b/.test(request.headers.accept ?? "")) throw new HttpFault(404, "there is no such page");
+    return send(response, 404, "text/html; charset=utf-8", renderMissing(options));
   }
   switch (`${method} ${name}`) {
     case "GET messages":
