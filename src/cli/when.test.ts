@@ -20,6 +20,8 @@ describe("a time as people say it", () => {
     ["Monday", "the last one", ["2026-11-22T23:00:00.000Z", "2026-11-23T23:00:00.000Z"]],
     ["2h", "the last two hours", ["2026-11-25T07:30:00.000Z", "2026-11-25T09:30:00.001Z"]],
     ["2026-10-25", "a day of 25 hours", ["2026-10-24T22:00:00.000Z", "2026-10-25T23:00:00.000Z"]],
+    ["2026-10-25T2:30", "a time that the clock showed twice: both", ["2026-10-25T00:27:00.000Z", "2026-10-25T01:35:00.000Z"]],
+    ["2026-03-29T2:30", "a time that the clock left out", ["2026-03-29T01:27:00.000Z", "2026-03-29T01:35:00.000Z"]],
     ["2026-07-01T9:14", "a day and a time", ["2026-07-01T07:11:00.000Z", "2026-07-01T07:19:00.000Z"]],
   ])("%s is %s", (word, _meaning, expected) => {
     expect(isWhen(word)).toBe(true);

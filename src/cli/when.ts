@@ -1,5 +1,5 @@
 /** Times as people say them: `9:14`, `yesterday`, `2h`, `2026-11-25T09:14`, `monday 9:14`. */
-import { dayOf, momentOf } from "../platform/zone.ts";
+import { dayOf, lastMomentOf, momentOf } from "../platform/zone.ts";
 
 /** A span of time, ms since the epoch; from inclusive, until exclusive. */
 export interface Span {
@@ -86,7 +86,9 @@ function around(time: string, day: string | undefined, now: number, timeZone: st
   if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) return undefined;
   const clock = `${hour.padStart(2, "0")}:${minute}:${second}`;
   const today = dayOf(now, timeZone);
-  let at = momentOf(`${day ?? today}T${clock}`, timeZone);
-  if (day === undefined && at > now + AFTER_MS) at = momentOf(`${dayBefore(today, 1)}T${clock}`, timeZone);
-  return Number.isNaN(at) ? undefined : { from: at - BEFORE_MS, until: at + AFTER_MS };
+  let local = `${day ?? today}T${clock}`;
+  if (day === undefined && momentOf(local, timeZone) > now + AFTER_MS) local = `${dayBefore(today, 1)}T${clock}`;
+  const at = momentOf(local, timeZone);
+  // The clock shows the hour twice when summer time ends: nobody can say which was meant.
+  return Number.isNaN(at) ? undefined : { from: at - BEFORE_MS, until: lastMomentOf(local, timeZone) + AFTER_MS };
 }

@@ -35,6 +35,13 @@ export function momentOf(local: string, timeZone: string): number {
   return later + offsetAt(later, timeZone) === asUtc ? later : earlier;
 }
 
+/** As `momentOf`, but where the clock shows a time twice (the end of summer time) the second. */
+export function lastMomentOf(local: string, timeZone: string): number {
+  const first = momentOf(local, timeZone);
+  const again = first + offsetAt(first, timeZone) - offsetAt(first + 86_400_000, timeZone);
+  return again > first && again + offsetAt(again, timeZone) === first + offsetAt(first, timeZone) ? again : first;
+}
+
 /** The calendar day of a moment in a zone: `2026-12-01`. */
 export function dayOf(ms: number, timeZone: string): string {
   return new Date(ms + offsetAt(ms, timeZone)).toISOString().slice(0, 10);
