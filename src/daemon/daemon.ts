@@ -261,6 +261,7 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
   }
   listening = true;
   inForce.certificates.start(presentTo(receiver, admin));
+  alerts.settled();
   started.resolve({
     inForce,
     upstreams,

@@ -90,6 +90,21 @@ test("a file with faults changes nothing and says why; the repaired one is taken
   expect(cleared).toMatchObject({ alert: "config.reload", subject: files.configFile });
 });
 
+test("a start with the repaired file takes the alert of the failed reload back: nothing of before is in force any more", async () => {
+  await start();
+  const good = await readFile(files.configFile, "utf8");
+  await writeFile(files.configFile, good.replace('"networks"', '"netwrks"'));
+  relay.child.kill("SIGHUP");
+  await relay.waitForEvent("alert.raised");
+  await writeFile(files.configFile, good);
+  await relay.stop();
+
+  relay = await run(files);
+  const cleared = await relay.waitForEvent("alert.cleared");
+
+  expect(cleared).toMatchObject({ alert: "config.reload", subject: files.configFile });
+});
+
 test("a new client's device is let in at once, and a session that is open goes on", async () => {
   await start({ clients: { floor: { networks: ["127.0.0.1"] } } });
   await using open = await LineClient.open(relay.port);

@@ -82,6 +82,8 @@ export interface AlertKind {
    * since nobody can say that it is over.
    */
   readonly ends: "owner" | "look" | "time";
+  /** A start meets it anew where it is still so: what was open before, and was not met until everything ran, is over. */
+  readonly metAtStart?: true;
 }
 
 /** All kinds; docs/alerts.md says what to do about each. One that is missing here is taken for a `warning` that ends with time. */
@@ -89,19 +91,19 @@ export const ALERTS: Readonly<Record<string, AlertKind>> = {
   "upstream.held": { severity: "critical", ends: "owner" },
   "upstream.unreachable": { severity: "warning", ends: "look" },
   "upstream.sign-in": { severity: "warning", ends: "owner" },
-  "upstream.certificate": { severity: "warning", ends: "owner" },
-  "upstream.configuration": { severity: "warning", ends: "owner" },
-  "certificate.invalid": { severity: "warning", ends: "owner" },
-  "certificate.expired": { severity: "critical", ends: "owner" },
+  "upstream.certificate": { severity: "warning", ends: "owner", metAtStart: true },
+  "upstream.configuration": { severity: "warning", ends: "owner", metAtStart: true },
+  "certificate.invalid": { severity: "warning", ends: "owner", metAtStart: true },
+  "certificate.expired": { severity: "critical", ends: "owner", metAtStart: true },
   "sender.held": { severity: "warning", ends: "owner" },
   "budget.low": { severity: "warning", ends: "owner" },
   "message.corrupt": { severity: "critical", ends: "time" },
   "report.undeliverable": { severity: "warning", ends: "time" },
   "alert.undeliverable": { severity: "warning", ends: "owner" },
-  "config.reload": { severity: "warning", ends: "owner" },
+  "config.reload": { severity: "warning", ends: "owner", metAtStart: true },
   "devices.file": { severity: "warning", ends: "time" },
   "tokens.file": { severity: "warning", ends: "owner" },
-  "admin.unbound": { severity: "warning", ends: "owner" },
+  "admin.unbound": { severity: "warning", ends: "owner", metAtStart: true },
   "spool.failed": { severity: "critical", ends: "time" },
   "spool.moved": { severity: "critical", ends: "owner" },
   "queue.old": { severity: "warning", ends: "look" },

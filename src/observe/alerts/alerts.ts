@@ -105,6 +105,11 @@ export class Alerts {
     this.#plan(0);
   }
 
+  /** Everything runs: what the process before left open, and the start shows to be over, is told as over. */
+  settled(): void {
+    for (const notice of this.#book.started(this.#options.clock.now())) this.#tell(notice);
+  }
+
   /**
    * Looks and tries no more: what is raised from now on is told by the next process. Resolves when the look and the attempts under way have ended,
    * which need the queue.

@@ -59,6 +59,18 @@ test("after a restart what is open is not raised again, and what is not met with
   expect(after.review(20 * HOUR)).toEqual([]);
 });
 
+test("what a start would meet again, and did not, is over with it; the rest has its grace", () => {
+  const before = new AlertBook(HOUR);
+  for (const alert of ["config.reload", "certificate.expired", "upstream.held"]) before.raise({ ...HELD, alert }, 0);
+  const after = new AlertBook(HOUR);
+  after.restore(before.list(), HOUR);
+  after.raise({ ...HELD, alert: "certificate.expired" }, HOUR);
+
+  expect(said(after.started(HOUR))).toEqual(["cleared config.reload warning"]);
+  expect(after.list().map(({ alert }) => alert)).toEqual(["certificate.expired", "upstream.held"]);
+  expect(after.started(HOUR)).toEqual([]);
+});
+
 test("what nobody can declare over ends three days after it was last met, restart or not", () => {
   const book = new AlertBook(HOUR);
   book.raise({ alert: "report.undeliverable", subject: "01A", text: "x" }, 0);

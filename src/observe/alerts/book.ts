@@ -99,6 +99,11 @@ export class AlertBook {
       .filter((notice) => notice !== undefined);
   }
 
+  /** Everything runs: clears what the start would have met. */
+  started(now: number): Notice[] {
+    return this.drop((open) => kindOf(open.alert).metAtStart === true && this.#unmet.has(keyOf(open)), now);
+  }
+
   /**
    * What a look found: everything that is the matter of the kinds that end by a look.
    *
