@@ -203,6 +203,23 @@ test.skipIf(!hasDisk)("a message that the disk fills up under is refused whole, 
   expect(await queue.statistics()).toMatchObject({ accepted: 1, waiting: { queued: 1 } });
 });
 
+test.skipIf(!hasDisk)("a message of which a part found no room is refused, also where there is room again by its end", async () => {
+  const { queue } = await start();
+  const writer = queue.open();
+  await writer.write(Buffer.alloc(600_000, 65));
+  await queue.statistics();
+  rmSync(reserve);
+  fill();
+
+  await writer.write(Buffer.alloc(6_000_000, 65));
+  await queue.statistics();
+  makeRoom();
+
+  await expect(writer.commit(envelope())).rejects.toMatchObject({ code: "E_SPOOL_FULL" });
+  await expect.poll(async () => (await queue.statistics()).contentBytes).toBe(0);
+  expect(await queue.statistics()).toMatchObject({ accepted: 0, waiting: { queued: 0 } });
+});
+
 test.skipIf(!hasDisk)("a start on a full disk takes the reserve; without one it names the file and the remedy", async () => {
   const { queue } = await start();
   await accept(queue, {}, "x".repeat(1_000));
