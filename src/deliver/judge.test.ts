@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { facts, fault, refused, reply } from "../../test/fakes/fake-upstream.ts";
+import type { Stage } from "../upstream/upstream.ts";
 import { ENTRA } from "./entra.ts";
 import { FAULTS } from "./faults.ts";
 import { judge, judgeRefusal, normalizedText, type JudgeContext } from "./judge.ts";
@@ -136,6 +137,13 @@ describe("answers that no row knows", () => {
     expect(judgeRefusal(refused("final", wire), SMART_HOST)).toMatchObject({ id: "refused", outcome: "bounce" });
   });
 
+  test.each([
+    ["302 Found", "retry"],
+    ["403 Forbidden", "hold"],
+  ])("over HTTP, before mail, %s is %s: a page in between is no refusal", (wire, outcome) => {
+    expect(judgeRefusal(refused("token", wire), { ...MICROSOFT, type: "graph" })).toMatchObject({ outcome, scope: "upstream" });
+  });
+
   test("5.7.1 after the data from a smart host bounces", () => {
     expect(judgeRefusal(refused("final", "554 5.7.1 spam"), SMART_HOST)).toMatchObject({ outcome: "bounce", scope: "message" });
   });
@@ -196,6 +204,47 @@ describe("one attempt", () => {
       expect(judge(facts(delivery, { recipients }), TO, SMART_HOST).verdicts[1]?.kind).toBe("bounce");
     },
   );
+
+  test("a door that refuses each recipient for its own fault is held", () => {
+    const refusal = refused("rcpt", "550 5.7.705 Access denied, tenant has exceeded threshold.");
+    const { accepted: _, ...none } = facts(delivery, { recipients: TO.map((address) => ({ address, refusal })) });
+
+    const { verdicts, door } = judge(none, TO, MICROSOFT);
+
+    expect(verdicts.map((verdict) => verdict.kind)).toEqual(["hold", "hold"]);
+    expect(verdicts[0]).toMatchObject({ by: "upstream" });
+    expect(door.kind).toBe("hold");
+  });
+
+  test("a door that took the others is not held for one recipient: that one is tried again", () => {
+    const refusal = refused("rcpt", "550 5.7.705 Access denied, tenant has exceeded threshold.");
+
+    const { verdicts, door } = judge(
+      facts(delivery, { recipients: [{ address: TO[0] ?? "" }, { address: TO[1] ?? "", refusal }] }),
+      TO,
+      MICROSOFT,
+    );
+
+    expect(verdicts.map((verdict) => verdict.kind)).toEqual(["delivered", "retry"]);
+    expect(door.kind).toBe("works");
+  });
+
+  test("a connection that breaks within a message says little about the door, one that breaks before it does", () => {
+    const broken = (stage: Stage) => judge(facts(delivery, { refusal: fault(stage, "ECONNRESET") }), TO, MICROSOFT);
+
+    expect(broken("content")).toMatchObject({
+      verdicts: [{ kind: "retry", finding: { scope: "message" } }, {}],
+      door: { kind: "unclear" },
+    });
+    expect(broken("ehlo")).toMatchObject({ verdicts: [{ kind: "retry", finding: { scope: "upstream" } }, {}], door: { kind: "pause" } });
+  });
+
+  test("a mistake of our own before mail is offered pauses the door, and says nothing against the message", () => {
+    expect(judge(facts(delivery, { refusal: fault("token", "EXCEPTION") }), TO, MICROSOFT)).toMatchObject({
+      verdicts: [{ kind: "retry", finding: { scope: "upstream" } }, {}],
+      door: { kind: "pause" },
+    });
+  });
 
   test("an answer lost after the final dot is ambiguous, even when we broke it off ourselves", () => {
     const { verdicts } = judge(facts(delivery, { ambiguous: true, refusal: fault("final", "ABORTED") }), TO, MICROSOFT);

@@ -283,7 +283,7 @@ export function judgeRefusal(refusal: Refusal, context: JudgeContext, othersOuts
 
 type Settling = Exclude<Verdict, { readonly kind: "next" }>;
 
-function ownVerdict(finding: Finding, ambiguous: boolean, othersAccepted: boolean): Settling {
+function ownVerdict(finding: Finding, othersAccepted: boolean): Settling {
   switch (finding.outcome) {
     case "bounce":
       return { kind: "bounce", finding };
@@ -291,23 +291,23 @@ function ownVerdict(finding: Finding, ambiguous: boolean, othersAccepted: boolea
       if (finding.id === CORRUPT.id) return { kind: "hold", by: "corrupt", finding };
       // The others were taken, so the door is not closed: this recipient waits its turn.
       if (finding.scope === "upstream")
-        return othersAccepted ? { kind: "retry", finding, ambiguous, waitMs: undefined } : { kind: "hold", by: "upstream", finding };
+        return othersAccepted ? { kind: "retry", finding, ambiguous: false, waitMs: undefined } : { kind: "hold", by: "upstream", finding };
       return { kind: "hold", by: "sender", finding };
     }
     case "retry":
     case "slow":
       // A wait of zero is for the rest of a message that was split; where nobody was taken it would be a loop.
-      return { kind: "retry", finding, ambiguous, waitMs: finding.waitMs === 0 && !othersAccepted ? undefined : finding.waitMs };
+      return { kind: "retry", finding, ambiguous: false, waitMs: finding.waitMs === 0 && !othersAccepted ? undefined : finding.waitMs };
     default:
       return finding.outcome satisfies never;
   }
 }
 
 /** The verdict, and before it the next door where the finding leaves that open. From a closed door mail moves on by itself. */
-function verdictOf(finding: Finding, ambiguous: boolean, othersAccepted: boolean): Verdict {
-  const otherwise = ownVerdict(finding, ambiguous, othersAccepted);
+function verdictOf(finding: Finding, othersAccepted: boolean): Verdict {
+  const otherwise = ownVerdict(finding, othersAccepted);
   const closes = otherwise.kind === "hold" && otherwise.by === "upstream";
-  return finding.next === true && !ambiguous && !closes ? { kind: "next", finding, otherwise } : otherwise;
+  return finding.next === true && !closes ? { kind: "next", finding, otherwise } : otherwise;
 }
 
 const SEVERITY = { unclear: 0, works: 1, pause: 2, slow: 3, hold: 4 } as const;
@@ -339,7 +339,7 @@ export function judge(facts: AttemptFacts, addresses: readonly string[], context
       waitMs: facts.refusal?.retryAfterMs,
       finding: { ...SILENT, id: "ambiguous", cause, scope: "message", stage: "final", reply: common?.reply },
     };
-  } else if (common !== undefined) shared = verdictOf(common, false, false);
+  } else if (common !== undefined) shared = verdictOf(common, false);
   else if (accepted) shared = { kind: "delivered", reply: facts.accepted };
   else
     shared = {
@@ -361,7 +361,7 @@ export function judge(facts: AttemptFacts, addresses: readonly string[], context
     const finding = judgeRefusal(fact.refusal, context, outsideTaken);
     const effect = effectOf(finding, accepted);
     if (SEVERITY[effect.kind] > SEVERITY[door.kind]) door = effect;
-    return verdictOf(finding, false, accepted);
+    return verdictOf(finding, accepted);
   });
   return { verdicts, door };
 }
