@@ -23,3 +23,14 @@ test("a password is checked against its user's hash, remembered for ten minutes,
   expect(users.remembers("sap", "correct horse")).toBe(false);
   expect(await users.check("sap", "correct horse")).toBe(false);
 });
+
+test("a password that a reload changed while it was checked opens nothing", async () => {
+  const users = new Users({ sap: { password_hash: await hashPassword("correct horse") } }, new ManualClock());
+  const next = { sap: { password_hash: await hashPassword("another") } };
+
+  const checked = users.check("sap", "correct horse");
+  users.update(next);
+
+  expect(await checked).toBe(false);
+  expect(users.remembers("sap", "correct horse")).toBe(false);
+});

@@ -492,6 +492,19 @@ test("an answer that was lost after the final dot stays with its door, whatever 
   expect(relay.queue.states()).toEqual(["delivered"]);
 });
 
+test("an answer that is lost just when a door has put mail off too long stays with that door as well", async () => {
+  const relay = await new Relay({ scans: smtp, graph: {} }).start();
+  relay.answers("scans", always(refused("rcpt", "451 4.7.1 greylisted")));
+  await relay.accept();
+  for (let minute = 0; minute < 14; minute += 1) await relay.pass(MINUTE);
+  relay.answers("scans", (delivery) => facts(delivery, { ambiguous: true, refusal: fault("final", "ECONNRESET") }));
+
+  for (let minute = 0; minute < 2; minute += 1) await relay.pass(MINUTE);
+
+  expect(relay.queue.recipients()).toMatchObject([{ lane: "scans", state: "deferred", ambiguous: true }]);
+  expect(relay.door("graph").deliveries).toEqual([]);
+});
+
 describe("budgets", () => {
   const limited = { limits: { messagesPerMinute: 2, connections: 4 } };
 

@@ -822,6 +822,26 @@ describe("stopping", () => {
     expect(done).toEqual([name]);
   });
 
+  test("what a replaced door learns with its last deliveries closes nothing: they go by the one in its place", async () => {
+    const relay = await new Relay().start();
+    const blocked = Promise.withResolvers<void>();
+    relay.upstream.answer = async (delivery) => {
+      await blocked.promise;
+      return facts(delivery, { refusal: refused("auth", "535 5.7.3 Authentication unsuccessful") });
+    };
+    await relay.accept();
+    await relay.deliverer.update(SETTINGS, new Set([relay.upstream.name]), false);
+
+    relay.upstream.answer = (delivery) => facts(delivery);
+    blocked.resolve();
+    await rest();
+    await relay.pass(MINUTE);
+
+    expect(relay.queue.holds.size).toBe(0);
+    expect(relay.of("alert.raised")).toEqual([]);
+    expect(relay.queue.states()).toEqual(["delivered"]);
+  });
+
   test.each([
     [false, "queued", 0],
     [true, "deferred", 1],

@@ -27,7 +27,7 @@ afterEach(async () => {
 
 const BALANCER = "127.0.0.9";
 
-async function startRelay(tls: ListenerTls = { mode: "opportunistic", certificate }) {
+async function startRelay(tls: ListenerTls = { mode: "opportunistic", certificate }, networks: readonly string[] = []) {
   const clock = new ManualClock();
   const sink = new MemorySink();
   const events: PosternEvent[] = [];
@@ -39,7 +39,7 @@ async function startRelay(tls: ListenerTls = { mode: "opportunistic", certificat
     clients: [
       {
         name: "floor",
-        networks: ["10.20.0.0/16", "fd00:20::/32", "127.0.0.1"],
+        networks: ["10.20.0.0/16", "fd00:20::/32", "127.0.0.1", ...networks],
         senders: ["internal"],
         recipients: ["internal"],
         fallbackSender: "s@contoso.com",
@@ -196,6 +196,16 @@ test("a balancer that only connects is nothing", async () => {
   expect(await probe.end()).toBe("");
   while (relay.clock.pending > before) await new Promise((resolve) => setImmediate(resolve));
   expect(relay.events.filter(({ type }) => type !== "listener.bound")).toEqual([]);
+});
+
+test("a balancer that is a device of a client besides sends mail of its own by a header that names nobody", async () => {
+  const relay = await startRelay(undefined, [BALANCER]);
+  await using client = await LineClient.open(relay.port, BALANCER);
+
+  client.write(Buffer.concat([Buffer.from("0d0a0d0a000d0a515549540a20000000", "hex"), Buffer.from(MAIL)]));
+  await client.end();
+
+  expect(relay.sink.messages[0]?.message.origin).toMatchObject({ client: "floor", device: BALANCER });
 });
 
 test("another address than the balancers' needs no header on the same listener", async () => {

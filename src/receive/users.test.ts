@@ -176,6 +176,15 @@ describe("auth: required", () => {
     await client.startTls();
 
     expect(await client.say("MAIL FROM:<a@contoso.com>")).toMatch(/^530 5\.7\.0 Authentication required/);
+    expect(await client.say(`AUTH PLAIN ${plain("sap", "s3cret")}`)).toMatch(/^235 /);
+  });
+
+  test("a client's own users are the only ones at its addresses, whatever other users there are", async () => {
+    const relay = await startRelay({}, [ERP]);
+    await using client = await secured(relay.port, "127.0.0.5");
+
+    expect(await client.say(`AUTH PLAIN ${plain("crm", "other")}`)).toMatch(/^535 5\.7\.8 /);
+    expect(await client.say("MAIL FROM:<a@contoso.com>")).toMatch(/^530 /);
   });
 
   test("an aborted exchange, bytes that are no base64 and unknown mechanisms are 501 and 504, and nobody is in", async () => {
@@ -200,6 +209,15 @@ describe("auth: offered", () => {
     expect(await send(client, "b@contoso.com")).toMatch(/^250 /);
     expect(relay.sink.messages[0]?.message.origin).toMatchObject({ client: "floor" });
     expect(relay.sink.messages[0]?.message.origin.user).toBeUndefined();
+  });
+
+  test("an address of a client with users is not enough: one of them has to sign in", async () => {
+    const relay = await startRelay({ auth: "offered" }, [ERP]);
+    await using client = await secured(relay.port, "127.0.0.5");
+
+    expect(await client.say("MAIL FROM:<a@contoso.com>")).toMatch(/^530 5\.7\.0 Authentication required/);
+    expect(await client.say(`AUTH PLAIN ${plain("sap", "s3cret")}`)).toMatch(/^235 /);
+    expect(await send(client, "x@fabrikam.example")).toMatch(/^250 /);
   });
 
   test("a known user's password counts there too", async () => {
