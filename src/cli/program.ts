@@ -241,7 +241,7 @@ function addQueueCommands(program: Command, globals: () => GlobalOptions, finish
     const entry = withFilters(command(queue, verb, description))
       .argument("[ids...]", "queue ids")
       .option("--all", "everything in the queue; asks on a terminal", false)
-      .option("--yes", "do not ask", false);
+      .option("--yes", "do not ask; needed to delete or bounce by filters where there is no terminal", false);
     entry.action(async (ids: string[], options: QueueOptions & { all: boolean; yes?: boolean }) =>
       finish(await (await import("./queue.ts")).actCommand(globals(), verb, ids, options)),
     );

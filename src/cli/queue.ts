@@ -111,14 +111,14 @@ export async function actCommand(
   if (!everything && given.all) throw new PosternError("E_USAGE", `queue ${verb}: --all stands alone, without queue ids or filters`);
   const places = await findPlaces(options.config);
   await checkUpstream(options.config, queueSource(places), given.upstream);
-  const asks = needsConfirmation(verb, everything, process.stdin.isTTY);
-  if (asks && given.yes !== true && !(await confirmed(places, verb, filter)))
-    throw new PosternError("E_USAGE", `nothing was ${PAST[verb]}`);
   const client = openControlClient(controlSocketPath(places.data_dir));
   const look = async (): Promise<readonly QueueEntry[]> => {
     const wanted = filter.ids === undefined ? { ...filter, states: filter.states ?? WAITING_STATES } : filter;
     return ((await client.get(`/api/v1/queue?${toQuery(wanted, MOST_LISTED)}`)) as { entries: QueueEntry[] }).entries;
   };
+  const asks = needsConfirmation(verb, { everything, named: ids.length > 0, onTerminal: process.stdin.isTTY });
+  // Looked at first: without the daemon there is nothing to be asked about.
+  if (asks && given.yes !== true && !(await confirmed(verb, await look()))) throw new PosternError("E_USAGE", `nothing was ${PAST[verb]}`);
   // Before: what is held by a door may have left by the time that a retry is answered.
   const before = verb === "retry" ? await look() : undefined;
   const result = (await client.post(`/api/v1/queue/${verb}`, { filter, by: operatorName() })) as ActResult;
@@ -132,9 +132,16 @@ export async function actCommand(
 
 const PAST = { retry: "retried", hold: "held", release: "released", bounce: "bounced", delete: "deleted" } as const;
 
-/** What cannot be undone is always asked about, the whole queue where somebody is there to answer. */
-export function needsConfirmation(verb: OperatorAct["verb"], everything: boolean, onTerminal: boolean): boolean {
-  return verb === "delete" || verb === "bounce" || (everything && onTerminal);
+/**
+ * What cannot be undone is asked about, and so is the whole queue, where somebody is there to answer. A script that names the ids means them; filters
+ * may fit more than its author thought of.
+ */
+export function needsConfirmation(
+  verb: OperatorAct["verb"],
+  { everything, named, onTerminal }: { readonly everything: boolean; readonly named: boolean; readonly onTerminal: boolean },
+): boolean {
+  if (verb === "delete" || verb === "bounce") return onTerminal || !named;
+  return everything && onTerminal;
 }
 
 const DONE = { retry: "due now", hold: "held", release: "released", bounce: "bounced", delete: "deleted" } as const;
@@ -159,13 +166,9 @@ function question(verb: OperatorAct["verb"], amount: string): string {
 }
 
 /** Asks on a terminal; elsewhere `--yes` must have said so. */
-async function confirmed(
-  places: Parameters<typeof queueSource>[0],
-  verb: OperatorAct["verb"],
-  filter: OperatorAct["filter"],
-): Promise<boolean> {
-  if (!process.stdin.isTTY) throw new PosternError("E_USAGE", `queue ${verb}: not on a terminal, so --yes is needed`);
-  const found = await queueSource(places).list({ ...filter, states: filter.states ?? WAITING_STATES }, MOST_LISTED);
+async function confirmed(verb: OperatorAct["verb"], fitting: readonly QueueEntry[]): Promise<boolean> {
+  if (!process.stdin.isTTY) throw new PosternError("E_USAGE", `queue ${verb}: not on a terminal, so --yes is needed for anything but queue ids`);
+  const found = fitting.filter(({ state }) => WAITING_STATES.some((waiting) => waiting === state));
   const amount =
     found.length === MOST_LISTED ? `${MOST_LISTED} recipients or more` : `${found.length} recipient${found.length === 1 ? "" : "s"}`;
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
