@@ -28,6 +28,17 @@ test("a sender outside the patterns is refused, naming client and rule", () => {
   expect(verdict.kind === "refused" && verdict.reply.text).toMatch(/ceo@fabrikam\.com.*printers.*internal/);
 });
 
+test("a refusal of the fallback sender names what the device itself said", () => {
+  const strict = { ...printers, senders: ["erp@contoso.com"] };
+  const words = (path: string | undefined): unknown => {
+    const verdict = judgeSender(path, strict, domains);
+    return verdict.kind === "refused" && verdict.reply.text;
+  };
+
+  expect(words("root@nas.local")).toMatch(/sender scans@contoso\.com, in place of root@nas\.local, is not among the senders/);
+  expect(words(undefined)).toMatch(/sender scans@contoso\.com, in place of none, is not among/);
+});
+
 test("the null reverse-path passes where only one sender is allowed", () => {
   expect(judgeSender("", erp, domains).kind).toBe("accepted");
   expect(judgeSender("scan@contoso.com", erp, domains).kind).toBe("refused");

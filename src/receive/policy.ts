@@ -37,9 +37,11 @@ export function judgeSender(path: string | undefined, client: ClientPolicy, doma
   if (path === "") return { kind: "accepted", sender: "", original: undefined };
   const named = usableSender(path ?? "", client, domains);
   if (!matchesPatterns(named.sender, client.senders, domains.own)) {
+    // Who reads the device's log knows only what the device said.
+    const sender = named.original === undefined ? named.sender : `${named.sender}, in place of ${named.original || "none"},`;
     return {
       kind: "refused",
-      reply: refusal(`sender ${named.sender}`, "senders", client),
+      reply: refusal(`sender ${sender}`, "senders", client),
     };
   }
   return { kind: "accepted", ...named };
