@@ -1,7 +1,7 @@
 /** `postern check`: everything that is wrong with the configuration and what it names. */
 import { checkConfig } from "../config/check.ts";
 import type { Finding } from "../config/finding.ts";
-import { formatFinding } from "../config/finding.ts";
+import { distinct, formatFinding } from "../config/finding.ts";
 import { loadConfig } from "../config/load.ts";
 import { POSTERN_ERRORS } from "../mail/errors.ts";
 import type { GlobalOptions } from "./options.ts";
@@ -10,7 +10,7 @@ import { harmless, paint, print, printJson } from "./table.ts";
 /** Prints all findings. 0 when there are none but warnings, else 78. */
 export async function checkCommand(options: GlobalOptions): Promise<number> {
   const loaded = await loadConfig(options.config);
-  const findings = loaded.ok ? [...loaded.warnings, ...(await checkConfig(loaded.config, loaded.source))] : loaded.faults;
+  const findings = distinct(loaded.ok ? [...loaded.warnings, ...(await checkConfig(loaded.config, loaded.source))] : loaded.faults);
   const faults = findings.filter((finding) => finding.severity !== "warning").length;
   const warnings = findings.length - faults;
   if (options.json) printJson({ ok: faults === 0, file: options.config, findings });

@@ -2,7 +2,7 @@
 import { controlSocketPath } from "../admin/control-socket.ts";
 import { checkConfig } from "../config/check.ts";
 import type { Config } from "../config/config.ts";
-import { formatFinding, type Finding } from "../config/finding.ts";
+import { distinct, formatFinding, type Finding } from "../config/finding.ts";
 import { loadConfig } from "../config/load.ts";
 import { buildDoctor } from "../daemon/doctor.ts";
 import { buildUpstreams } from "../daemon/doors.ts";
@@ -33,7 +33,7 @@ export async function doctorCommand(options: GlobalOptions, { send }: DoctorComm
   }
   const { config } = loaded;
   report.doing("the configuration");
-  const findings = [...loaded.warnings, ...(await checkConfig(config, loaded.source))];
+  const findings = distinct([...loaded.warnings, ...(await checkConfig(config, loaded.source))]);
   if (findings.every(({ severity }) => severity === "warning"))
     report.add({ id: "configuration", subject: "configuration", verdict: "ok", evidence: `${options.config} and the files that it names` });
   for (const finding of findings) report.add(ofConfiguration(finding));

@@ -5,7 +5,7 @@ import { access, readFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { describeError, PosternError } from "../mail/errors.ts";
 import { checkConfig } from "../config/check.ts";
-import { formatFinding } from "../config/finding.ts";
+import { distinct, formatFinding } from "../config/finding.ts";
 import { loadConfig } from "../config/load.ts";
 import { ensurePrivateDirectory, makeDirectory, writeFileAtomic } from "../platform/files.ts";
 import { packageFile } from "../platform/place.ts";
@@ -120,7 +120,7 @@ function signsIn(doors: Answers["doors"]): boolean {
 async function whatIsMissing(configFile: string): Promise<string[]> {
   const loaded = await loadConfig(configFile);
   const findings = loaded.ok ? [...loaded.warnings, ...(await checkConfig(loaded.config, loaded.source))] : loaded.faults;
-  return findings.map((finding) => formatFinding(finding));
+  return distinct(findings).map((finding) => formatFinding(finding));
 }
 
 async function readAnswers(file: string): Promise<string> {

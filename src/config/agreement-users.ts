@@ -60,7 +60,6 @@ function* clients(file: Readable): Generator<Disagreement> {
 function* routes(file: Readable): Generator<Disagreement> {
   if (file.users === undefined) return;
   const known = Object.keys(file.users);
-  if (known.length === 0) return;
   for (const [index, route] of file.routes.entries()) {
     for (const [position, user] of (route?.match?.user ?? []).entries()) {
       if (!known.includes(user)) yield unknownName(["routes", index, "match", "user", position], "a user", user, known);

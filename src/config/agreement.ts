@@ -10,6 +10,7 @@ import type { KeyPath } from "./finding.ts";
 import type { Endpoint } from "./config.ts";
 import type { Readable } from "./readable.ts";
 import { isLoopback } from "./values.ts";
+import { matchesPatterns } from "../mail/address.ts";
 import { momentOf } from "../platform/zone.ts";
 
 /** All disagreements of a file, in no particular order. */
@@ -128,6 +129,7 @@ function* clients(file: Readable): Generator<Disagreement> {
     )
       yield error([...path, "networks"], "expected at least one: with an empty list this client can never connect");
     yield* learning(name, client, file.organization?.time_zone);
+    yield* fallback(name, client, file.organization?.domains ?? []);
     const modes = (client.listeners ?? file.names.listeners ?? []).map((listener) => file.listeners[listener]?.tls?.mode ?? "none");
     if (client.tls?.mode !== undefined && modes.length > 0 && modes.every((mode) => mode === "implicit"))
       yield warning([...path, "tls", "mode"], "has no effect: on an implicit listener TLS comes first for everybody");
@@ -150,6 +152,19 @@ function* clients(file: Readable): Generator<Disagreement> {
       yield warning(["listeners", name], "no client may use this listener: everybody is refused there");
     }
   }
+}
+
+/** What stands in for senders that cannot be used must itself be a sender that the client may use. */
+function* fallback(
+  name: string,
+  { fallback_sender: own, senders }: Readable["clients"][string],
+  domains: readonly string[],
+): Generator<Disagreement> {
+  if (own === undefined || domains.length === 0 || senders.length === 0 || matchesPatterns(own, senders, domains)) return;
+  yield warning(
+    ["clients", name, "fallback_sender"],
+    `${own} is not among the senders of this client (${senders.slice(0, 5).join(", ")}): mail of devices without a sender of their own is refused. Add it to clients.${name}.senders, or correct it`,
+  );
 }
 
 /** Whoever is let in unlisted must not be let in for long. */

@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { makeTestAuthority } from "../../test/fakes/test-ca.ts";
 import { checkConfig } from "./check.ts";
-import { formatFinding } from "./finding.ts";
+import { distinct, formatFinding } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 import { parseConfig } from "./load.ts";
 import { MINIMAL_EXAMPLE } from "./reference.ts";
@@ -394,6 +394,14 @@ test("a file of authorities that is missing or holds none closes the doors that 
     "door p.yaml:21:28 network.ca[1]: nowhere does not exist",
     "door p.yaml:21:37 network.ca[2]: relay.key holds no certificate in PEM form",
   ]);
+});
+
+test("authorities of an upstream's own network are told of at their key, those of all upstreams in one line", async () => {
+  const more = "network: { ca: nowhere }\n";
+  const connector = "host: 127.0.0.1, network: { ca: here-neither }";
+
+  expect(await brief({ connector })).toEqual([expect.stringMatching(/ upstreams\.scans\.network\.ca\[0\]: here-neither does not exist$/)]);
+  expect(distinct([...(await found({ more })), ...(await found({ more }))]).map(({ key }) => key)).toEqual(["network.ca[0]"]);
 });
 
 test("a data_dir that is a file is an error; one that is yet to be made is none", async () => {

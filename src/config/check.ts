@@ -203,10 +203,9 @@ class Check {
 
   async upstream(name: string, upstream: UpstreamConfig, config: Config): Promise<void> {
     const at = (...path: string[]): Subject => ({ path: ["upstreams", name, ...path], severity: "door", upstream: name });
-    for (const [index, file] of upstream.ca.entries()) {
-      const inherited = upstream.ca === config.network.ca;
-      await this.#authorities({ ...at(), path: inherited ? ["network", "ca", index] : ["upstreams", name, "ca", index] }, file);
-    }
+    const own = ["upstreams", name, ...(this.#source.has(["upstreams", name, "network", "ca"]) ? ["network"] : [])];
+    const where = upstream.ca === config.network.ca ? ["network"] : own;
+    for (const [index, file] of upstream.ca.entries()) await this.#authorities({ ...at(), path: [...where, "ca", index] }, file);
     if (upstream.type === "direct-send") return;
     if (upstream.type === "connector") return await this.#connector(upstream, at);
     const { credential } = upstream;

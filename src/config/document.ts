@@ -21,6 +21,8 @@ export interface ParsedDocument {
   readonly isTorn: boolean;
   /** Where the value of a key is; where its nearest known ancestor is when the key is not in the text. */
   placeOf(path: KeyPath): Place;
+  /** Whether the text has a value there. */
+  has(path: KeyPath): boolean;
   /** Where a key itself is; as `placeOf` where there is none. */
   placeOfKey(path: KeyPath): Place;
 }
@@ -86,6 +88,10 @@ class Reading implements ParsedDocument {
 
   placeOf(path: KeyPath): Place {
     return this.#find(path, this.#values);
+  }
+
+  has(path: KeyPath): boolean {
+    return this.#values.has(pathId(path));
   }
 
   placeOfKey(path: KeyPath): Place {

@@ -35,6 +35,11 @@ export function formatKey(path: KeyPath): string {
   return path.reduce<string>((text, part) => (typeof part === "number" ? `${text}[${part}]` : text === "" ? part : `${text}.${part}`), "");
 }
 
+/** Findings that read differently: what several upstreams take over from one key is one fault to a person. */
+export function distinct(findings: readonly Finding[]): Finding[] {
+  return [...new Map(findings.toReversed().map((finding) => [formatFinding(finding), finding])).values()].toReversed();
+}
+
 /** Order of appearance in the file, so that an administrator reads from top to bottom. */
 export function byPosition(a: Finding, b: Finding): number {
   return a.line - b.line || a.column - b.column;

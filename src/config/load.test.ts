@@ -133,6 +133,22 @@ describe("files that work", () => {
     ]);
   });
 
+  test("a pattern is no address to send as", () => {
+    expect(said(minimalWith("  postmaster:", '  default_sender: "*@contoso.com"\n  postmaster:'))).toEqual([
+      'p.yaml:6:19 organization.default_sender: expected one address such as it@contoso.com, no pattern, not "*@contoso.com"',
+    ]);
+  });
+
+  test("a fallback sender that the client may not use would refuse what it is there for", () => {
+    const client = (keys: string) => said(minimalWith("[10.20.0.0/16] }", `[10.20.0.0/16], ${keys} }`));
+
+    expect(client("fallback_sender: scans@nas.local")).toEqual([
+      expect.stringMatching(/fallback_sender: warning: scans@nas\.local is not among the senders of this client \(internal\): .* refused/),
+    ]);
+    expect(client("fallback_sender: scans@gmail.com, senders: any")).toEqual([]);
+    expect(client("fallback_sender: scans@contoso.com")).toEqual([]);
+  });
+
   test("names in other scripts become A-labels", () => {
     const loaded = parseConfig(minimalWith("domains: [contoso.com]", "domains: [bücher.example, '*.Contoso.COM']"), "p.yaml", "/");
 

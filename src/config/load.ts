@@ -18,6 +18,8 @@ import { literalSecrets } from "./secret-places.ts";
 export interface ConfigSource {
   readonly file: string;
   find(path: KeyPath, severity: Severity, message: string): Finding;
+  /** Whether the file itself has a value there. */
+  has(path: KeyPath): boolean;
 }
 
 /** A configuration that may be used, or all that is wrong with the file. */
@@ -87,7 +89,14 @@ export function parseConfig(text: string, file: string, folder: string): LoadedC
   faults.push(...found.filter((finding) => finding.severity === "error"));
   if (first.length + faults.length > 0 || !parsed.success) return { ok: false, faults: [...first, ...faults.toSorted(byPosition)] };
   const warnings = found.filter((finding) => finding.severity === "warning").toSorted(byPosition);
-  return { ok: true, config: resolveConfig(parsed.data, folder), values: parsed.data, folder, warnings, source: { file, find } };
+  return {
+    ok: true,
+    config: resolveConfig(parsed.data, folder),
+    values: parsed.data,
+    folder,
+    warnings,
+    source: { file, find, has: (path) => document.has(path) },
+  };
 }
 
 function withheld(text: string, secrets: readonly string[]): string {

@@ -72,6 +72,10 @@ test.each([
     { users: SAP, routes: "\n  - { name: u, match: { user: [sop] }, via: [scans] }" },
     'routes[0].match.user[0]: expected the name of a user, not "sop"; did you mean sap?',
   ],
+  [
+    { routes: "\n  - { name: u, match: { user: sap }, via: [scans] }" },
+    'routes[0].match.user[0]: expected the name of a user, not "sap"; there is none',
+  ],
 ])("%j is refused or warned about", (parts, expected) => {
   expect(said(parts)).toContain(expected);
 });

@@ -88,6 +88,8 @@ export function readAddress(text: string): Read<string> {
   const expected = "an address with a domain such as it@contoso.com";
   if (local === "" || local.length > 64 || hasSpaceOrControl(text) || /[<>]/.test(text) || !isHostName(canonicalDomain(domain)))
     return { expected };
+  // A mailbox of that name is possible, a pattern in the wrong place is what it is.
+  if (local === "*") return { expected: "one address such as it@contoso.com, no pattern" };
   return { value: canonicalAddress(text) };
 }
 
