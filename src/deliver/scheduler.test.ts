@@ -253,6 +253,16 @@ describe("reports", () => {
     expect(relay.queue.reports()[0]?.text).toContain("554 5.1.1 no such user");
   });
 
+  test("what no reply refused has the status of its report in the event too", async () => {
+    const relay = await new Relay().start();
+    relay.upstream.answer = always(fault("mail", "NO_SMTPUTF8"));
+
+    await relay.accept();
+
+    expect(relay.of("recipient.bounced")[0]).toMatchObject({ reply: undefined, status: "5.6.7" });
+    expect(relay.queue.reports()[0]?.text).toContain("Status: 5.6.7\r\n");
+  });
+
   test.each([
     ["an external sender", { reversePath: "x@fabrikam.com" }],
     ["the fallback sender", { reversePath: "Scans@Contoso.com" }],

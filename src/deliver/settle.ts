@@ -174,7 +174,7 @@ export function settleAttempt(attempted: Attempted, retry: RetryPolicy, random: 
           cause,
           remedy: finding.remedy,
         });
-        events.push({ type: "recipient.bounced", ...about, reply, cause, remedy: finding.remedy });
+        events.push({ type: "recipient.bounced", ...about, reply, status: finding.status, cause, remedy: finding.remedy });
         return;
       case "retry": {
         const heldMs = recipient.heldMs + attempted.setForwardMs;

@@ -244,7 +244,13 @@ export type PosternEvent =
       readonly cause: string;
       readonly remedy?: string | undefined;
     })
-  | (AboutRecipient & { readonly type: "recipient.bounced"; readonly cause: string; readonly remedy?: string | undefined })
+  | (AboutRecipient & {
+      readonly type: "recipient.bounced";
+      /** What the report says (RFC 3463), where no reply has a status of its own. */
+      readonly status?: string | undefined;
+      readonly cause: string;
+      readonly remedy?: string | undefined;
+    })
   | (AboutRecipient & { readonly type: "recipient.expired"; readonly cause: string })
   | {
       readonly type: "recipient.deleted";

@@ -203,7 +203,12 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
   "recipient.bounced": {
     when: "A recipient was refused for good, or given up by an operator; a report tells the sender.",
     level: "warn",
-    fields: (event) => ({ ...aboutRecipient(event), cause: event.cause, remedy: event.remedy }),
+    fields: (event) => ({
+      ...aboutRecipient(event),
+      enhanced: event.reply?.enhanced ?? event.status,
+      cause: event.cause,
+      remedy: event.remedy,
+    }),
     count: (event, metrics) => metrics.count("recipients_total", 1, "bounced", event.upstream),
   },
   "recipient.expired": {

@@ -354,6 +354,15 @@ describe("log lines", () => {
     ]);
   });
 
+  test("a bounce has the enhanced code of the reply, and where none came the one of its report", () => {
+    const { observer, lines } = startObserver();
+
+    observer.emit({ ...SAMPLES["recipient.bounced"], status: "5.0.0" });
+    observer.emit({ ...SAMPLES["recipient.bounced"], reply: undefined, status: "5.6.7" });
+
+    expect(lines.map((line) => (JSON.parse(line) as { enhanced?: string }).enhanced)).toEqual(["5.1.1", "5.6.7"]);
+  });
+
   test("every line about a message names its queue id", () => {
     const { observer, lines } = startObserver();
 
