@@ -6,6 +6,8 @@ import { makeRouter } from "../../src/deliver/routes.ts";
 import { createDeliverer, type Deliverer } from "../../src/deliver/scheduler.ts";
 import { ManualClock } from "../../src/platform/clock.ts";
 import type { Queue } from "../../src/queue/queue.ts";
+import type { Simulator } from "../../src/simulator/simulator.ts";
+import { DEFAULT_CLIENT_ID } from "../../src/simulator/tenant.ts";
 import { accept, type QueuePlace } from "../conformance/queue.ts";
 import { sqlitePlace } from "../conformance/sqlite-place.ts";
 import { FakeUpstream, facts } from "../fakes/fake-upstream.ts";
@@ -143,6 +145,35 @@ describe("against the stand-in", () => {
   afterEach(async () => {
     await contoso?.close();
     contoso = undefined;
+  });
+
+  test("two upstreams of one mailbox that are busy in turn never meet its limit of connections", async () => {
+    const erp = (sim: Simulator) => ({
+      type: "smtp-auth",
+      host: sim.host,
+      port: sim.ports.submission,
+      authority: sim.authority,
+      ca: [sim.caFile],
+      mailbox: SCANNER,
+      sender: { mode: "rewrite" },
+      credential: { type: "client-secret", client_id: DEFAULT_CLIENT_ID, secret: { file: "secret" } },
+    });
+    contoso = await startContoso({
+      upstreams: (sim) => ({ erp: erp(sim) }),
+      routes: [
+        { name: "erp", match: { sender: "erp@contoso.com" }, via: "erp" },
+        { name: "default", via: "scans" },
+      ],
+    });
+    const { scan, event, all } = contoso;
+    for (const sender of [SCANNER, "erp@contoso.com", SCANNER]) {
+      const queueIds = await Promise.all([1, 2, 3, 4].map(() => scan(sender, ANNA)));
+      await Promise.all(queueIds.map((queueId) => event("attempt.finished", (attempt) => attempt.queueId === queueId)));
+    }
+
+    expect(all("attempt.finished").map(({ outcome, reply }) => (outcome === "delivered" ? outcome : reply))).toEqual(
+      Array(12).fill("delivered"),
+    );
   });
 
   test(
