@@ -210,7 +210,7 @@ export const FAULTS: readonly FaultRow[] = [
     scope: "sender",
     next: true,
     cause: "the message is signed, so its sender cannot be rewritten to the mailbox's without breaking the signature",
-    remedy: `Let the mailbox send as it: Add-RecipientPermission -Identity SENDER -Trustee MAILBOX -AccessRights SendAs, and list it in sender.send_as of the upstream; or add an upstream that keeps senders (connector) to the route; ${LEAVES_BY_ITSELF}`,
+    remedy: `Add an upstream that keeps senders (connector) to the route; or, where MAILBOX is a mailbox of Exchange Online, let it send as it: Add-RecipientPermission -Identity SENDER -Trustee MAILBOX -AccessRights SendAs, and list it in sender.send_as of the upstream; ${LEAVES_BY_ITSELF}`,
   },
   {
     id: "sender-not-allowed",

@@ -106,7 +106,7 @@ export const FRENCH_FAULTS: Readonly<Record<string, Translation>> = {
   ],
   "sender-signed": [
     "le message est signé : remplacer son expéditeur par celui de la boîte casserait la signature",
-    `Donnez à la boîte le droit d'envoyer en son nom : Add-RecipientPermission -Identity SENDER -Trustee MAILBOX -AccessRights SendAs, et ajoutez-le à sender.send_as ; ou ajoutez un upstream qui garde les expéditeurs (connector) ; ${REPRIS}`,
+    `Ajoutez à la route un upstream qui garde les expéditeurs (connector) ; ou, si MAILBOX est une boîte d'Exchange Online, donnez-lui le droit d'envoyer en son nom : Add-RecipientPermission -Identity SENDER -Trustee MAILBOX -AccessRights SendAs, et ajoutez-le à sender.send_as ; ${REPRIS}`,
   ],
   "sender-not-allowed": [
     "l'expéditeur n'est pas dans la liste allow de l'upstream",
