@@ -49,3 +49,11 @@ test("a door that is paused says for how long, and what to do about it, as one t
     "  remedy: Check the firewall",
   ]);
 });
+
+test("of a held door whose limits leave no room no time is told that is past", () => {
+  const hold = { since: 0, cause: "the mailbox is full", nextProbeAt: 60_000, probes: 0 };
+  const upstream = { name: "scans", waiting: 3, budgets: [minute(0)], hold } as unknown as UpstreamView;
+
+  expect(renderWhy(upstream, "UTC", 30_000).join()).toContain("tried again 1970-01-01 00:01:00");
+  expect(renderWhy(upstream, "UTC", 90_000).join()).toContain("tried again now, or as soon as its limits leave room");
+});

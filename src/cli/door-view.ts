@@ -39,9 +39,9 @@ export function renderWhy(upstream: UpstreamView, timeZone: string, now: number)
   const { name, hold, trouble, slowed, lastError } = upstream;
   const lines: string[] = [];
   if (hold !== undefined) {
-    lines.push(
-      `held for ${formatDuration(now - hold.since)}: ${harmless(hold.cause)}; tried again ${formatTime(hold.nextProbeAt, timeZone)}`,
-    );
+    // A time that is past: mail goes by no held door faster than its limits allow.
+    const again = hold.nextProbeAt > now ? formatTime(hold.nextProbeAt, timeZone) : "now, or as soon as its limits leave room";
+    lines.push(`held for ${formatDuration(now - hold.since)}: ${harmless(hold.cause)}; tried again ${again}`);
     if (hold.reply !== undefined) lines.push(`reply: ${harmless(formatReply(hold.reply))}`);
     if (hold.remedy !== undefined) lines.push(`remedy: ${harmless(hold.remedy, 1000)}`);
   } else if (trouble !== undefined) {
