@@ -414,6 +414,21 @@ describe("a door that is held", () => {
     expect(relay.queue.states()).toEqual(["delivered", "delivered"]);
   });
 
+  test("of a door that two messages close for themselves the rest is not kept: a probe finds one that passes", async () => {
+    const relay = await new Relay(new FakeUpstream({ type: "smtp-auth" })).start();
+    const used = refused("final", "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed to process message");
+    relay.upstream.answer = (delivery) => facts(delivery, delivery.recipients.length > 1 ? { refusal: used } : {});
+    for (const sender of ["a", "b"])
+      await relay.accept({ reversePath: `${sender}@contoso.com`, recipients: ["x@contoso.com", "y@contoso.com"] });
+    for (let i = 0; i < 3; i += 1) await relay.accept({ recipients: ["z@contoso.com"] });
+
+    await relay.pass(MINUTE);
+    await relay.pass(2 * MINUTE);
+    await relay.pass(MINUTE);
+
+    expect(relay.queue.states()).toEqual(["held", "held", "held", "held", "delivered", "delivered", "delivered"]);
+  });
+
   test("a message that meets alone what would be the door's closes it once, then is held by itself until it passes", async () => {
     const relay = await new Relay(new FakeUpstream({ type: "smtp-auth" })).start();
     const used = refused("final", "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed to process message");

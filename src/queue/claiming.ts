@@ -216,14 +216,16 @@ export function claiming(store: Store): Claiming {
     const lane = store.lane(command.lane);
     if (lane.heldByDoor === 0) return undefined;
     const closer = lane.hold?.closedBy === undefined ? undefined : (idOf.get(lane.hold.closedBy) as unknown as [number] | undefined)?.[0];
+    // The one after the closer, and from the last on the oldest again: every message gets its chance to prove the door, also behind several that cannot.
+    let next = Infinity;
     let oldest = Infinity;
     let closerWaits = false;
     const consider = (device: string, first: number): void => {
-      if (first === closer) {
-        closerWaits = true;
-        const next = nextHeldOf.get(lane.name, device, first) as unknown as [number] | undefined;
-        if (next !== undefined) oldest = Math.min(oldest, next[0]);
-      } else oldest = Math.min(oldest, first);
+      if (first === closer) closerWaits = true;
+      else oldest = Math.min(oldest, first);
+      if (closer === undefined) return;
+      const after = first > closer ? first : (nextHeldOf.get(lane.name, device, closer) as unknown as [number] | undefined)?.[0];
+      if (after !== undefined) next = Math.min(next, after);
     };
     const own = nextHeldOf.get(lane.name, "", -1) as unknown as [number] | undefined;
     if (own !== undefined) consider("", own[0]);
@@ -233,15 +235,15 @@ export function claiming(store: Store): Claiming {
       device = head[0];
       consider(device, head[1]);
     }
-    if (oldest === Infinity && closerWaits && closer !== undefined) oldest = closer;
-    if (oldest === Infinity) return undefined;
+    const message = next < Infinity ? next : oldest < Infinity ? oldest : closerWaits ? closer : undefined;
+    if (message === undefined) return undefined;
     const rows = heldOfMessage.all(
-      oldest * RECIPIENT_SPAN,
-      (oldest + 1) * RECIPIENT_SPAN,
+      message * RECIPIENT_SPAN,
+      (message + 1) * RECIPIENT_SPAN,
       lane.name,
       command.perMessage,
     ) as unknown as WaitingRow[];
-    return rows.length === 0 ? undefined : claimRows(lane, command.claim, oldest, rows, LINE_DOOR, command.now);
+    return rows.length === 0 ? undefined : claimRows(lane, command.claim, message, rows, LINE_DOOR, command.now);
   }
 
   function heldSenders({ lane, limit }: HeldSendersCommand): string[] {

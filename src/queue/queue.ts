@@ -297,7 +297,8 @@ export interface ExpressLane {
 export interface DeliveryQueue {
   claim(request: ClaimRequest): Promise<Claim[]>;
   /**
-   * Takes one message of a held lane to try the door with: the oldest held by `upstream` that did not close it, else the one that did.
+   * Takes one message of a held lane to try the door with, of those held by `upstream`: the one that came after the closer, else the oldest other one, else
+   * the closer itself.
    * Undefined when none waits.
    */
   claimProbe(lane: string, recipientsPerMessage: number, leaseMs: number): Promise<Claim | undefined>;

@@ -952,6 +952,25 @@ export function queueConformance(name: string, makePlace: () => Promise<QueuePla
         expect(await queue.claimProbe(LANE, 9, HOUR)).toBeUndefined();
       });
 
+      test("probes go on behind the message that met the fault last, and from the newest to the oldest again, so that none is kept from its turn", async () => {
+        const { queue, clock } = await start();
+        const ids: string[] = [];
+        for (const device of ["a", "b", "a", "c"]) {
+          ids.push((await accept(queue, { device })).queueId);
+          clock.advance(1);
+        }
+        const probed: string[] = [];
+
+        for (let last = ids[0] ?? ""; probed.length < 5; last = probed.at(-1) ?? "") {
+          await queue.holdLane(LANE, holdOf(clock, last));
+          const claim = (await queue.claimProbe(LANE, 9, HOUR)) as Claim;
+          probed.push(claim.message.queueId);
+          await settleAll(queue, clock, claim, { kind: "held", by: "upstream", cause: "full" });
+        }
+
+        expect(probed).toEqual([ids[1], ids[2], ids[3], ids[0], ids[1]]);
+      });
+
       test("what a door held a moment after it was opened does not stay held", async () => {
         const { queue, clock } = await start();
         await accept(queue);

@@ -168,7 +168,12 @@ export class MemoryQueue implements DeliveryQueue {
     const held = (stored: Stored): MemoryRecipient[] =>
       stored.recipients.filter((recipient) => recipient.lane === lane && recipient.state === "held" && recipient.heldBy === "upstream");
     const waiting = [...this.messages.values()].filter((stored) => held(stored).length > 0);
-    const chosen = waiting.find((stored) => stored.message.queueId !== closedBy) ?? waiting[0];
+    const ids = [...this.messages.values()].map(({ message }) => message.queueId);
+    const closer = closedBy === undefined ? -1 : ids.indexOf(closedBy);
+    const chosen =
+      waiting.find(({ message }) => ids.indexOf(message.queueId) > closer) ??
+      waiting.find(({ message }) => message.queueId !== closedBy) ??
+      waiting[0];
     return chosen === undefined ? undefined : this.#claimOf(chosen, held(chosen).slice(0, recipientsPerMessage), lane);
   }
 
