@@ -32,7 +32,7 @@ export interface ExplainOptions {
 export async function explainCommand(options: GlobalOptions, given: ExplainOptions): Promise<number> {
   const request = readRequest(given);
   const config = await readConfig(options.config);
-  if (request.listener !== undefined && config.listeners[request.listener] === undefined)
+  if (request.listener !== undefined && !Object.hasOwn(config.listeners, request.listener))
     throw new PosternError(
       "E_USAGE",
       `--listener: ${JSON.stringify(request.listener)} is not one of ${Object.keys(config.listeners).join(", ")}`,

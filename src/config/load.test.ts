@@ -269,6 +269,7 @@ describe("single faults", () => {
       "18:15 upstreams.scans.credential.secret: expected a reference to the secret: { file: PATH }, { env: VARIABLE } or { credential: NAME }, never the secret itself",
     ],
     ["via: [scans]", "via: [scan]", '20:28 routes[0].via[0]: expected the name of an upstream, not "scan"; did you mean scans?'],
+    ["via: [scans]", "via: [toString]", '20:28 routes[0].via[0]: expected the name of an upstream, not "toString"; known: scans'],
     ["via: [scans]", "via: [scans, scans]", "20:35 routes[0].via[1]: scans is listed twice"],
     ["via: [scans]", "via: []", "20:27 routes[0].via: expected at least one upstream"],
     [

@@ -83,7 +83,7 @@ export function parseConfig(text: string, file: string, folder: string): LoadedC
       faults.push(find(objection.path, "error", objection.message, place, objection.key));
     }
   }
-  const found = (document.isTorn ? [] : disagreements(parsed.success ? wholly(parsed.data) : salvage(document)))
+  const found = (document.isTorn ? [] : disagreements(bare(parsed.success ? wholly(parsed.data) : salvage(document))))
     .filter(({ path }) => !document.tornLines.has(document.placeOf(path).line))
     .map(({ path, message, severity }) => find(path, severity, message));
   faults.push(...found.filter((finding) => finding.severity === "error"));
@@ -149,6 +149,12 @@ function salvage(document: ParsedDocument): Readable {
     metrics: read(shape.metrics, valueAt(document.value, ["metrics"])),
     names: { listeners: names("listeners"), clients: names("clients"), upstreams: names("upstreams") },
   };
+}
+
+/** Looked up by names that the file gives, which may be those that every object inherits: `via: [constructor]`. */
+function bare(file: Readable): Readable {
+  const own = <T>(entries: Readonly<Record<string, T>>): Record<string, T> => Object.assign(Object.create(null) as object, entries);
+  return { ...file, listeners: own(file.listeners), clients: own(file.clients), upstreams: own(file.upstreams) };
 }
 
 function definedPair<T>(name: string, value: T | undefined): [string, T][] {
