@@ -168,8 +168,9 @@ async function build(config: Config, options: DaemonOptions, starting: Starting)
     }),
   );
   starting.started(() => queue.close());
-  // What was moved is in its place again, or another one is.
+  // What was moved is in its place again, or another one is; and its disk answers.
   emit({ type: "alert.cleared", alert: "spool.moved", subject: "queue" });
+  emit({ type: "alert.cleared", alert: "spool.stuck", subject: "queue" });
 
   alertMails.attach({ queue, router, board, upstreams, emit, clock });
   const deliverer = buildDeliverer(config, queue, upstreams, router, board, { ...options, observer: { ...observer, emit: tell } });

@@ -51,6 +51,7 @@ export const ALERT_WORDS: AlertWords = {
     "devices.refused": "Many connections of unknown devices are refused.",
     "spool.failed": "The file of the queue could not be used.",
     "spool.moved": "The file of the queue is not in its place. No mail is accepted.",
+    "spool.stuck": "The disk of the queue does not answer. No mail is accepted, and none leaves.",
     "queue.old": "Mail has waited for long.",
     "disk.low": "The disk fills up.",
     test: "This is a test.",

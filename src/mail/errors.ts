@@ -19,6 +19,8 @@ export const POSTERN_ERRORS = {
   E_SPOOL_FAILED: { reply: { code: 451, enhanced: "4.3.0", text: "The mail could not be stored, try again later" }, exitCode: 75 },
   /** The open queue file is not where its path says: nothing new is accepted, what is queued goes on. */
   E_SPOOL_MOVED: { reply: { code: 451, enhanced: "4.3.0", text: "The store of mail is not in its place, try again later" }, exitCode: 75 },
+  /** The disk neither writes nor fails: nothing new is accepted until it answers. */
+  E_SPOOL_STUCK: { reply: { code: 451, enhanced: "4.3.0", text: "The store of mail does not answer, try again later" }, exitCode: 75 },
   /** The queue file was written by a newer Postern. */
   E_SPOOL_NEWER: { exitCode: 78 },
   /** The queue file is damaged: no restart mends it. */

@@ -43,6 +43,7 @@ import type { Movable } from "./reader.ts";
 import { ReadingLink } from "./reading.ts";
 import { toRow } from "./settled-row.ts";
 import { DEFERRED, RECIPIENT_SPAN } from "./states.ts";
+import { StuckWatch } from "./stuck.ts";
 import { ContentWriter, Intake, SMALL_BYTES } from "./writer.ts";
 
 /** Contents up to this size stay in memory for the delivery that follows at once. Bounded because places for such deliveries are. */
@@ -95,6 +96,9 @@ export class SqliteQueue implements Queue, LinkListener {
   readonly #lastJobs = new Map<string, number>();
   #link: WorkerLink | undefined;
   #kept: KeptCommands | undefined;
+  #stuck: StuckWatch | undefined;
+  /** As of the last answer. */
+  #statistics: WorkerStatistics | undefined;
   #intake: Intake | undefined;
   #express: ExpressLane | undefined;
   #resolveFailed: (error: Error) => void = () => undefined;
@@ -120,6 +124,8 @@ export class SqliteQueue implements Queue, LinkListener {
   attach(link: WorkerLink, opened: Extract<Report, { kind: "opened" }>): void {
     this.#link = link;
     this.#kept = new KeptCommands(link, this.#parts.clock, () => this.#parts.disk.ranOut());
+    this.#stuck = new StuckWatch(() => link.waitedMs, this.#parts.clock, this.#parts.emit);
+    this.#stuck.watch();
     this.#intake = new Intake(link);
     this.#nextMessage = opened.nextMessage;
     for (const lane of opened.heldLanes) this.#heldLanes.add(lane);
@@ -148,6 +154,7 @@ export class SqliteQueue implements Queue, LinkListener {
 
   readonly #whyFull = (): PosternError | undefined => {
     if (this.#db.fault !== undefined) return this.#db.fault;
+    if (this.#stuck?.isStuck === true) return new PosternError("E_SPOOL_STUCK", "the disk does not answer");
     if (this.#parts.disk.misplaced !== undefined)
       return new PosternError("E_SPOOL_MOVED", `${this.#parts.disk.misplaced} is not in its place`);
     if (this.#parts.disk.isBelowFloor) return new PosternError("E_SPOOL_FULL", `only ${this.#parts.disk.freeBytes} octets are free`);
@@ -157,6 +164,7 @@ export class SqliteQueue implements Queue, LinkListener {
 
   refusal(): Reply | undefined {
     if (this.#db.fault !== undefined) return POSTERN_ERRORS.E_SPOOL_FAILED.reply;
+    if (this.#stuck?.isStuck === true) return POSTERN_ERRORS.E_SPOOL_STUCK.reply;
     this.#parts.disk.freshen();
     if (this.#parts.disk.misplaced !== undefined) return POSTERN_ERRORS.E_SPOOL_MOVED.reply;
     if (!this.#parts.disk.isBelowFloor && !this.#full) return undefined;
@@ -618,8 +626,15 @@ export class SqliteQueue implements Queue, LinkListener {
   }
 
   async statistics(): Promise<QueueStatistics> {
-    const known = await this.#db.ask<WorkerStatistics>({ op: "statistics" });
+    const known = await this.#look();
     return { ...known, freeBytes: this.#parts.disk.freeBytes };
+  }
+
+  /** What the worker knows; while the disk keeps it waiting, what it said last: monitoring must not fall silent then. */
+  async #look(): Promise<WorkerStatistics> {
+    if (this.#stuck?.isStuck === true && this.#statistics !== undefined) return this.#statistics;
+    const asked = this.#db.ask<WorkerStatistics>({ op: "statistics" }).then((statistics) => (this.#statistics = statistics));
+    return Promise.race([asked, this.#stuck?.begins.then(() => this.#statistics ?? asked) ?? asked]);
   }
 
   async act({ verb, filter, by }: QueueAct): Promise<ActResult> {
@@ -671,6 +686,7 @@ export class SqliteQueue implements Queue, LinkListener {
     this.#leases.stop();
     this.#parts.disk.stop();
     this.#housekeeping?.stop();
+    this.#stuck?.stop();
     this.#parts.emit({ type: "queue.failed", cause: error.message, damaged: error.code === "E_SPOOL_DAMAGED" });
     this.#resolveFailed(error);
   };
@@ -682,6 +698,7 @@ export class SqliteQueue implements Queue, LinkListener {
 
   async #close(): Promise<void> {
     this.#housekeeping?.stop();
+    this.#stuck?.stop();
     this.#leases.stop();
     this.#parts.disk.stop();
     this.#kept?.end();

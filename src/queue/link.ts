@@ -46,6 +46,8 @@ export class WorkerLink {
   readonly #reads = new Map<number, (octets: Uint8Array | undefined) => void>();
   #nextRead = 1;
   #arena: Arena | undefined;
+  /** When the worker last answered, or the first was asked after a rest (performance.now). */
+  #answeredAt = 0;
   #fault: PosternError | undefined;
   #closing = false;
   #exited: (() => void) | undefined;
@@ -96,6 +98,11 @@ export class WorkerLink {
     return this.#pending.length - this.#head;
   }
 
+  /** For how long the worker has answered nothing although it was asked; 0 when it owes no answer. */
+  get waitedMs(): number {
+    return this.pendingCommands === 0 ? 0 : performance.now() - this.#answeredAt;
+  }
+
   /**
    * Sends a command with this turn's batch.
    *
@@ -107,6 +114,7 @@ export class WorkerLink {
       done?.(undefined, this.#fault ?? new PosternError("E_SPOOL_FAILED", "the queue is closed"));
       return;
     }
+    if (this.pendingCommands === 0) this.#answeredAt = performance.now();
     this.#batch.push(pack(command));
     this.#pending.push(done);
     if (this.#flushPlanned) return;
@@ -187,6 +195,7 @@ export class WorkerLink {
   }
 
   #receive(report: Report): void {
+    this.#answeredAt = performance.now();
     switch (report.kind) {
       case "answers":
         this.contentBytes = report.contentBytes;

@@ -106,6 +106,7 @@ export const ALERTS: Readonly<Record<string, AlertKind>> = {
   "admin.unbound": { severity: "warning", ends: "owner", metAtStart: true },
   "spool.failed": { severity: "critical", ends: "time" },
   "spool.moved": { severity: "critical", ends: "owner" },
+  "spool.stuck": { severity: "critical", ends: "owner" },
   "queue.old": { severity: "warning", ends: "look" },
   "disk.low": { severity: "critical", ends: "look" },
   "credential.expiring": { severity: "info", ends: "look" },
