@@ -5,6 +5,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { AcceptedMessage, RecipientState } from "../mail/message.ts";
 import { queueIdAt } from "../mail/queue-id.ts";
+import { formatReply } from "../mail/reply.ts";
 import type { AttemptRecord, FoundMessage, MessageQuery } from "./queue.ts";
 import { HISTORY_SPAN, RECIPIENT_SPAN, stateName } from "./states.ts";
 
@@ -32,15 +33,17 @@ function fits(message: AcceptedMessage, query: MessageQuery): boolean {
   return [subject, message.messageId, client, listener, helo, user, ...people].some((field) => contains(field, text));
 }
 
-/** Messages whose attempts tell of a text: the next hop's id, its reply. */
+/** Messages whose attempts tell of a text: the next hop's id, its reply as it is shown (`550 5.1.1 No such user`), what went wrong without one. */
 function byAttempt(db: DatabaseSync, text: string): Set<number> {
   const statement = db.prepare("SELECT id, record FROM attempt WHERE record LIKE ? ESCAPE '!'");
   statement.setReturnArrays(true);
   const found = new Set<number>();
-  for (const [id, json] of statement.iterate(inJson(text)) as unknown as Iterable<[number, string]>) {
+  // A reply stands in parts in JSON: whatever is between two words of it is left open.
+  for (const [id, json] of statement.iterate(inJson(text).replaceAll(/\s+/g, "%")) as unknown as Iterable<[number, string]>) {
     const record = JSON.parse(json) as AttemptRecord;
     const wanted = text.toLowerCase();
-    const told = [record.upstreamId, record.reply?.text, record.upstream, record.remote];
+    const reply = record.reply === undefined ? undefined : formatReply(record.reply);
+    const told = [record.upstreamId, reply, record.fault, record.upstream, record.remote];
     if (told.some((field) => field?.toLowerCase().includes(wanted) ?? false)) found.add(Math.floor(id / HISTORY_SPAN));
   }
   return found;

@@ -410,7 +410,7 @@ export interface MessageQuery {
   readonly device?: string | undefined;
   /** Of the sender, given or replaced, or of a recipient; where no message has it, a Message-ID, which looks like an address without its brackets. */
   readonly address?: string | undefined;
-  /** Subject, client, listener, HELO name, user, sender, recipient; or of an attempt the upstream's name, its id of the message, its reply. */
+  /** Subject, client, listener, HELO name, user, sender, recipient; or of an attempt the upstream's name, its id of the message, its reply or fault. */
   readonly text?: string | undefined;
   /** Subjects are looked into and answered with; true where it is not given. What somebody may not read they may not guess at by searching either. */
   readonly subjects?: boolean | undefined;

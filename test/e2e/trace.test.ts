@@ -53,7 +53,7 @@ async function refused(address: string, ...commands: readonly string[]): Promise
   return said;
 }
 
-test("delivered, deferred and bounced mail is found by device, time, address, subject, Message-ID, queue id and the next hop's words", async () => {
+test("delivered, deferred and bounced mail is found by device, time, address, subject, Message-ID, queue id and the next hop's words and codes", async () => {
   const delivered = await send("anna@contoso.com", "Invoice 4711", "scan-1@npi65e56");
   await relay.waitForEvent("recipient.delivered");
   const deferred = await send("slow@contoso.com", "Delivery note", "scan-2@npi65e56");
@@ -61,7 +61,7 @@ test("delivered, deferred and bounced mail is found by device, time, address, su
   const bounced = await send("nobody@contoso.com", "Letter", "scan-3@npi65e56");
   await relay.waitForEvent("recipient.bounced");
 
-  const [all, byAddress, bySubject, byMessageId, byBareId, byId, byAnswer, byHour] = await Promise.all([
+  const [all, byAddress, bySubject, byMessageId, byBareId, byId, byAnswer, byStatus, byReply, byHour] = await Promise.all([
     trace("127.0.0.1", "1h"),
     trace("slow@contoso.com", "--json"),
     trace("invoice"),
@@ -69,6 +69,8 @@ test("delivered, deferred and bounced mail is found by device, time, address, su
     trace("scan-3@npi65e56", "--json"),
     trace(deferred.toLowerCase()),
     trace("queued as SCRIPTED"),
+    trace("4.7.500"),
+    trace("550 5.1.1 no such user"),
     trace(new Intl.DateTimeFormat("sv-SE", { timeStyle: "short", timeZone: "Europe/Paris" }).format(Date.now()), "127.0.0.1", "--json"),
   ]);
 
@@ -84,6 +86,8 @@ test("delivered, deferred and bounced mail is found by device, time, address, su
   expect(JSON.parse(byBareId.stdout)).toMatchObject({ messages: [{ queueId: bounced }], message: { message: { queueId: bounced } } });
   expect(byId.stdout).toMatch(/451 4\.7\.500 Server busy[\s\S]*next attempt|next attempt[\s\S]*451 4\.7\.500 Server busy/);
   expect(byAnswer.stdout).toContain(delivered);
+  expect(byStatus.stdout).toContain(deferred);
+  expect(byReply.stdout).toContain(bounced);
   expect((JSON.parse(byHour.stdout) as { messages: { queueId: string }[] }).messages.map(({ queueId }) => queueId)).toContain(bounced);
 });
 

@@ -33,7 +33,7 @@ export const MESSAGE_ROUTES: readonly Route[] = [
         messageId: text("Message-ID without angle brackets.").optional(),
         device: text("Address of the device.").optional(),
         address: text("Address of the sender or of a recipient.").optional(),
-        text: text("In subject, client, listener, HELO name, user; or of an attempt the upstream, its id, its reply.").optional(),
+        text: text("In subject, client, listener, HELO name, user; or of an attempt the upstream, its id, its reply or fault.").optional(),
         acceptedFrom: moment("Accepted at this time or later.").optional(),
         acceptedUntil: moment("Accepted before.").optional(),
         limit: integerOr(USUALLY_FOUND, 1, MOST_FOUND, "Most messages to find."),
