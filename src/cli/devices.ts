@@ -143,14 +143,17 @@ function renderDevice(address: string, device: Device | undefined, allowed: Allo
     ],
     ["tried AUTH", device.triedAuth ? `yes${device.users.length === 0 ? "" : `, as ${list(device.users)}`}` : "no"],
     ["senders", list(device.senders)],
-    ["sent", `${device.messages} messages to ${device.recipients} recipients, ${formatSize(device.bytes)}, in ${device.sessions} sessions`],
+    [
+      "sent",
+      `${counted(device.messages, "message")} to ${counted(device.recipients, "recipient")}, ${formatSize(device.bytes)}, in ${counted(device.sessions, "session")}`,
+    ],
     ...(device.lastMessageAt === undefined ? [] : [["last message", time(device.lastMessageAt)] as const]),
-    ["refused", device.refusals === 1 ? "once" : `${device.refusals} times`],
+    ["refused", device.refusals === 0 ? "never" : often(device.refusals)],
   ]);
   if (device.quirks.length > 0) {
     lines.push("", paint("bold", "Repaired"));
     for (const { kind, count, lastAt, example } of device.quirks)
-      lines.push(`  ${kind}: ${count} times, last ${time(lastAt)}${example === "" ? "" : `: ${harmless(example, 200)}`}`);
+      lines.push(`  ${kind}: ${often(count)}, last ${time(lastAt)}${example === "" ? "" : `: ${harmless(example, 200)}`}`);
   }
   if (device.lastRefusals.length > 0) {
     lines.push("", paint("bold", "Last refusals"));
@@ -160,6 +163,14 @@ function renderDevice(address: string, device: Device | undefined, allowed: Allo
     }
   }
   return lines;
+}
+
+function counted(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
+}
+
+function often(count: number): string {
+  return count === 1 ? "once" : `${count} times`;
 }
 
 /** `devices allow ADDRESS --client NAME`. Needs the daemon, which lets it in at once. */

@@ -14,6 +14,7 @@ import { PosternError, POSTERN_ERRORS } from "../mail/errors.ts";
 import { systemClock } from "../platform/clock.ts";
 import { isUnavailable, openControlClient } from "./control-client.ts";
 import { readKnownDevices } from "./devices.ts";
+import { LIMIT_WORDS } from "./door-view.ts";
 import type { GlobalOptions } from "./options.ts";
 import { readConfig } from "./settings.ts";
 import { formatSize, harmless, paint, print, printJson, renderPairs, renderTable } from "./table.ts";
@@ -229,7 +230,7 @@ function stateOf(door: UpstreamView | undefined): string {
   if (door.hold !== undefined) return paint("red", `held: ${harmless(door.hold.cause, 200)}`);
   if (door.trouble !== undefined) return paint("yellow", `paused: ${harmless(door.trouble.cause, 200)}`);
   const spent = door.budgets.find(({ remaining }) => remaining <= 0);
-  if (spent !== undefined) return paint("yellow", `up, ${spent.limit} used up`);
-  const budgets = door.budgets.map(({ limit, remaining, most }) => `${remaining} of ${most} ${limit}`);
+  if (spent !== undefined) return paint("yellow", `up, ${LIMIT_WORDS[spent.limit] ?? spent.limit} used up`);
+  const budgets = door.budgets.map(({ limit, remaining, most }) => `${remaining} of ${most} ${LIMIT_WORDS[limit] ?? limit}`);
   return [paint("green", "up"), ...budgets].join(", ");
 }
