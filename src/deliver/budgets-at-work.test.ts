@@ -1,7 +1,7 @@
 /** Budgets with everything around them but a real queue: how much of a limit is used, and that nobody sees more. */
 import { describe, expect, test } from "vitest";
 import { FakeUpstream, facts, fault, refused } from "../../test/fakes/fake-upstream.ts";
-import { MemoryQueue } from "../../test/fakes/memory-queue.ts";
+import { ENVELOPE, MemoryQueue } from "../../test/fakes/memory-queue.ts";
 import type { EventName, EventOf, PosternEvent } from "../mail/events.ts";
 import { ManualClock } from "../platform/clock.ts";
 import { DoorBoard } from "./door-board.ts";
@@ -312,5 +312,53 @@ describe("other limits", () => {
     expect(slowly).toBeLessThanOrEqual(9 * 15);
     expect(relay.queue.states().every((state) => state === "delivered")).toBe(true);
     expect(relay.deliverer.slowed().size).toBe(0);
+  });
+});
+
+describe("a place in the budget that is not used after all is free again", () => {
+  const two = { limits: { messagesPerMinute: 2, recipientsPerDay: 10 } };
+
+  test("when the commit of the message that it was promised to fails", async () => {
+    const relay = await new Relay({ scans: two }).start();
+    const { express } = relay.queue;
+    if (express === undefined) throw new Error("no express lane");
+    const envelope = { ...ENVELOPE, recipients: ["a@contoso.com"] };
+
+    const promised = [express.reserve("scans", envelope, 1), express.reserve("scans", envelope, 1), express.reserve("scans", envelope, 1)];
+    for (const places of promised) if (places > 0) express.forget("scans", places);
+    for (let n = 0; n < 2; n += 1) await relay.queue.accept().then(() => rest());
+
+    expect(promised).toEqual([1, 1, 0]);
+    expect(relay.offered).toHaveLength(2);
+  });
+
+  test("when nothing is left of the held sender that it was meant for", async () => {
+    const relay = await new Relay({ scans: two }).start();
+    const door = relay.doors["scans"];
+    const takes = door?.answer;
+    if (door === undefined || takes === undefined) throw new Error("no door");
+    door.answer = (delivery) =>
+      facts(delivery, { refusal: refused("final", "554 5.2.252 SendAsDenied; scanner not allowed to send as erp") });
+    await relay.queue.accept({ reversePath: "erp@contoso.com" }).then(() => rest());
+    const [held] = relay.queue.recipients();
+    if (held !== undefined) held.state = "deleted";
+    await relay.pass(2 * MINUTE);
+
+    door.answer = takes;
+    for (let n = 0; n < 2; n += 1) await relay.queue.accept().then(() => rest());
+
+    expect(relay.offered).toHaveLength(2);
+  });
+
+  test("when the message does not fit the door, which was never asked", async () => {
+    const relay = await new Relay({ scans: { limits: { ...two.limits, maxMessageSizeBytes: 1_000 } } }).start();
+    for (let n = 0; n < 3; n += 1) await relay.queue.accept({ reversePath: "" }, "x".repeat(100_000)).then(() => rest());
+    const refused = relay.queue.states();
+
+    for (let n = 0; n < 2; n += 1) await relay.queue.accept().then(() => rest());
+
+    expect(refused).toEqual(["bounced", "bounced", "bounced"]);
+    expect(relay.offered).toHaveLength(2);
+    expect(relay.queue.states()).toEqual([...refused, "delivered", "delivered"]);
   });
 });

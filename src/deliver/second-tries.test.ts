@@ -129,3 +129,12 @@ test("recipients that were taken are not sent to again", async () => {
   expect(queue.states()).toEqual(["delivered", "delivered"]);
   expect(upstream.deliveries.map(({ recipients }) => recipients)).toEqual([["anna@contoso.com", "ben@contoso.com"], ["ben@contoso.com"]]);
 });
+
+test("a signed message is held with the first refusal: rewriting it would break the signature", async () => {
+  const { upstream, queue, accept } = await relay(onlyFrom(SCANNER));
+
+  await accept({ signed: true });
+
+  expect(upstream.deliveries.map(({ reversePath }) => reversePath)).toEqual([PRINTER]);
+  expect(queue.recipients()).toMatchObject([{ state: "held", heldBy: "sender", attempts: 1 }]);
+});

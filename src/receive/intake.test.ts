@@ -243,6 +243,7 @@ test("what a delivery needs to know later is noted: a signature, long lines, mai
   expect(take(`${GOOD}DKIM-Signature: v=1\r\n\r\n${"x".repeat(999)}\r\n`)).toMatchObject({ signed: true, longLines: true });
   expect(take(`${GOOD}X: ${"y".repeat(996)}\r\n\r\nb\r\n`).longLines).toBe(true);
   expect(take(`${GOOD}X-Postern-Loop: Relay.contoso.com\r\n\r\n`).returned).toBe(true);
+  expect(take(`${GOOD}X-Postern-Loop: relay.contoso.com\r\n\r\n`, { hostname: "Relay.Contoso.com" }).returned).toBe(true);
   expect(take(`${GOOD}X-Postern-Loop: other.contoso.com\r\n\r\n`).returned).toBe(false);
 });
 
@@ -326,6 +327,16 @@ test("10 MB in one line without any header are a body", () => {
 
 test("content over the limit is refused and dropped", () => {
   expect(take(`${GOOD}\r\n${"x".repeat(1000)}\r\n`, {}, 64, { contentBytes: 1000 })).toMatchObject({ reply: "552 5.3.4", aborted: true });
+});
+
+test("content and header of exactly the limit are taken, an octet more is not", () => {
+  const mail = `${GOOD}\r\nbody\r\n`;
+
+  expect(take(mail, {}, 7, { contentBytes: mail.length }).reply).toBeUndefined();
+  expect(take(mail, {}, 7, { contentBytes: mail.length - 1 }).reply).toBe("552 5.3.4");
+  // The empty line is looked at before it is known to end the header.
+  expect(take(mail, {}, 7, { headerBytes: GOOD.length + 2 })).toMatchObject({ reply: undefined, repairs: [] });
+  expect(take(`${GOOD.slice(0, -2)}x\r\n\r\nbody\r\n`, {}, 7, { headerBytes: GOOD.length }).reply).toBe("552 5.3.4");
 });
 
 test("a spool that fails while writing becomes the reply", async () => {

@@ -333,6 +333,26 @@ test("a size that the recipient's doors do not take is refused at RCPT", async (
   expect(await client.say("RCPT TO:<b@contoso.com>")).toMatch(/^250/);
 });
 
+test("a size of exactly the limit is taken; after recipients the smallest of their doors counts, also where no size was named", async () => {
+  const relay = await startRelay({
+    with: { sizeLimit: (_client, _sender, recipients) => (recipients[0]?.startsWith("small") === true ? 100 : 5000) },
+  });
+  await using client = await open(relay);
+  await client.say("EHLO x");
+
+  expect(await client.say("MAIL FROM:<a@contoso.com> SIZE=5001")).toMatch(/^552 5\.3\.4 /);
+  expect(await client.say("MAIL FROM:<a@contoso.com> SIZE=5000")).toMatch(/^250/);
+  expect(await client.say("RCPT TO:<small@contoso.com>")).toMatch(/^552 5\.3\.4 /);
+  expect(await client.say("DATA")).toBe("554 5.5.1 No valid recipients");
+
+  await client.say("MAIL FROM:<a@contoso.com>");
+  await client.say("RCPT TO:<small@contoso.com>");
+  await client.say("RCPT TO:<large@contoso.com>");
+  await client.say("DATA");
+  expect(await client.say(`From: a@contoso.com\r\n\r\n${"x".repeat(200)}\r\n.`)).toMatch(/^552 5\.3\.4 /);
+  expect(relay.sink.messages).toEqual([]);
+});
+
 test("a full spool is 452 at MAIL, before anything is sent", async () => {
   const relay = await startRelay({ sink: { refusal: { code: 452, enhanced: "4.3.1", text: "Insufficient system storage" } } });
   await using client = await open(relay);

@@ -27,6 +27,14 @@ test("challenges, tokens and the secret itself are struck out of what a server s
   );
 });
 
+test("a long run of base64 in an answer to AUTH is struck out, whosever it is; names of hosts and codes stay", () => {
+  const opaque = `0.${"Canary09-_".repeat(6)}`;
+
+  expect(withoutChallenge(`535 5.7.139 ${opaque} refused [AM0P281CA0001.DEUP281.PROD.OUTLOOK.COM]`)).toBe(
+    "535 5.7.139 0.*** refused [AM0P281CA0001.DEUP281.PROD.OUTLOOK.COM]",
+  );
+});
+
 test("the opening stays, each message begins anew, and a long one keeps its end", () => {
   const dialogue = new Dialogue(new ManualClock());
   dialogue.received("220 hi");

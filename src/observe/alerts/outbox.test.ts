@@ -96,3 +96,22 @@ test("what must not go this way does not, also not when it is taken over from an
 
   expect(outbox.owed.map(({ notice: { alert } }) => alert.subject)).toEqual(["c"]);
 });
+
+test("what a carrier says that was replaced meanwhile holds nobody up: the new one is tried at once", async () => {
+  const late = Promise.withResolvers<Carried>();
+  const carried: string[] = [];
+  const { outbox, events, tell, pass } = start({ carry: () => late.promise });
+  tell("a");
+
+  outbox.replace({
+    carry: async (owed) => {
+      carried.push(...owed.map((one) => one.notice.alert.subject));
+      return { taken: true };
+    },
+  });
+  late.resolve({ taken: false, cause: "ECONNREFUSED" });
+  await pass(SECOND);
+
+  expect(carried).toEqual(["a"]);
+  expect(events.map(({ type }) => type)).toEqual(["alert.notified"]);
+});
