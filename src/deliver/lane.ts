@@ -186,7 +186,7 @@ export class Lane {
     this.#cancelWake = undefined;
     this.#wakeAt = undefined;
     for (const claim of this.#ready.splice(0)) void this.#giveBack(claim);
-    if (this.#isIdle()) return;
+    if (this.#failed || this.#isIdle()) return;
     await new Promise<void>((resolve) => this.#drained.push(resolve));
   }
 

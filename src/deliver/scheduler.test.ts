@@ -910,6 +910,28 @@ describe("stopping", () => {
     expect(relay.of("recipient.delivered")).toEqual([]);
     await relay.deliverer.stop(0);
   });
+
+  test("after the queue failed the end waits for nothing that cannot be written any more", async () => {
+    const relay = await new Relay().start();
+    const answers = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    relay.upstream.answer = async (delivery) => {
+      await answers[relay.upstream.deliveries.length - 1]?.promise;
+      return facts(delivery);
+    };
+    await relay.accept();
+    await relay.accept();
+    relay.queue.failure = new Error("disk I/O error");
+    answers[0]?.resolve();
+    await relay.deliverer.failed;
+    answers[1]?.resolve();
+    await rest();
+    let ended = false;
+
+    void relay.deliverer.stop(20_000).then(() => (ended = true));
+    await rest();
+
+    expect(ended).toBe(true);
+  });
 });
 
 test("whatever the next hop answers, every recipient ends exactly once, and no fault of the upstream bounces anybody", async () => {
