@@ -11,7 +11,6 @@ import type { Endpoint } from "./config.ts";
 import type { Readable } from "./readable.ts";
 import { isLoopback } from "./values.ts";
 import { matchesPatterns } from "../mail/address.ts";
-import { momentOf } from "../platform/zone.ts";
 
 /** All disagreements of a file, in no particular order. */
 export function disagreements(file: Readable): Disagreement[] {
@@ -128,7 +127,7 @@ function* clients(file: Readable): Generator<Disagreement> {
       (client.learn?.networks ?? []).length === 0
     )
       yield error([...path, "networks"], "expected at least one: with an empty list this client can never connect");
-    yield* learning(name, client, file.organization?.time_zone);
+    yield* learning(name, client);
     yield* fallback(name, client, file.organization?.domains ?? []);
     const modes = (client.listeners ?? file.names.listeners ?? []).map((listener) => file.listeners[listener]?.tls?.mode ?? "none");
     if (client.tls?.mode !== undefined && modes.length > 0 && modes.every((mode) => mode === "implicit"))
@@ -167,24 +166,9 @@ function* fallback(
   );
 }
 
-/** Whoever is let in unlisted must not be let in for long. */
-const LONGEST_LEARNING_MS = 2 * 3_600_000;
-
-function* learning(
-  name: string,
-  { learn, allow_public }: Readable["clients"][string],
-  timeZone: string | undefined,
-): Generator<Disagreement> {
+function* learning(name: string, { learn, allow_public }: Readable["clients"][string]): Generator<Disagreement> {
   if (learn === undefined) return;
   const path = ["clients", name, "learn"];
-  const zone = timeZone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const ahead = momentOf(learn.until, zone) - Date.now();
-  if (ahead > LONGEST_LEARNING_MS)
-    yield error(
-      [...path, "until"],
-      `expected a time at most 2 hours ahead, not ${JSON.stringify(learn.until)}: everybody in these networks could send`,
-    );
-  else if (ahead <= 0) yield warning([...path, "until"], "learning is over: remove learn, or set a new time");
   for (const [index, text] of (learn.networks ?? []).entries()) {
     const network = readNetwork(text);
     if (!allow_public && "value" in network && isWidePublic(network.value))

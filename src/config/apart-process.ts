@@ -2,6 +2,7 @@
 import type { ApartRequest, ReadApart } from "./apart.ts";
 import { changesBetween, keeping } from "./changes.ts";
 import { checkConfig } from "./check.ts";
+import type { Severity } from "./finding.ts";
 import { loadConfig } from "./load.ts";
 import { resolveConfig } from "./resolve.ts";
 import type { ParsedFile } from "./schema/index.ts";
@@ -10,7 +11,8 @@ async function read({ path, inForce }: ApartRequest): Promise<ReadApart> {
   const loaded = await loadConfig(path);
   if (!loaded.ok) return { ok: false, findings: loaded.faults };
   const findings = [...loaded.warnings, ...(await checkConfig(loaded.config, loaded.source))];
-  const forbidding = findings.filter(({ severity }) => severity === "error" || severity === "listener");
+  const forbids: readonly Severity[] = inForce === undefined ? ["error", "listener"] : ["error", "listener", "moment"];
+  const forbidding = findings.filter(({ severity }) => forbids.includes(severity));
   if (forbidding.length > 0) return { ok: false, findings: forbidding };
   const { values, folder } = loaded;
   if (inForce === undefined) return { ok: true, config: loaded.config, values, changed: [], restart: [], findings };

@@ -9,6 +9,7 @@ import { readPkcs12 } from "../platform/pkcs12.ts";
 import { lastDayOf } from "../platform/zone.ts";
 import { isWebhookAddress } from "../platform/webhook-address.ts";
 import { chainFault } from "./chain.ts";
+import { LONGEST_LEARNING_MS } from "./config.ts";
 import type {
   Config,
   ConnectorConfig,
@@ -47,6 +48,7 @@ export async function checkConfig(config: Config, source: ConfigSource, options:
   const check = new Check(source, options.env ?? process.env, options.now ?? Date.now());
   await check.dataDir(config.data_dir);
   for (const [name, listener] of Object.entries(config.listeners)) await check.listener(name, listener, config.hostname);
+  for (const [name, { learn }] of Object.entries(config.clients)) if (learn !== undefined) check.learning(name, learn.until);
   for (const [name, upstream] of Object.entries(config.upstreams)) await check.upstream(name, upstream, config);
   await check.admin(config);
   if (config.alerts.webhook !== undefined) await check.webhook(config.alerts.webhook);
@@ -96,6 +98,16 @@ class Check {
       // Often checked by another user than the service's, before systemd has made the folder.
       this.#warn(subject, existing === path ? "this user may not write to it" : "it does not exist, and this user may not create it");
     }
+  }
+
+  learning(client: string, until: number): void {
+    const subject: Subject = { path: ["clients", client, "learn", "until"], severity: "moment" };
+    if (until - this.#now > LONGEST_LEARNING_MS)
+      this.#add(
+        subject,
+        `expected a time at most 2 hours ahead of now (${new Date(this.#now).toISOString()}): everybody in these networks could send. Nobody is let in by it before`,
+      );
+    else if (until <= this.#now) this.#warn(subject, "learning is over: remove learn, or set a new time");
   }
 
   async listener(name: string, { tls }: ListenerConfig, hostname: string): Promise<void> {

@@ -93,12 +93,15 @@ export interface ListenerConfig {
   readonly auth_without_tls: boolean;
 }
 
+/** Whoever is let in unlisted must not be let in for long, whatever the clock shows when the file is read. */
+export const LONGEST_LEARNING_MS = 2 * 3_600_000;
+
 export interface ClientConfig {
   /** CIDR notation, host bits zero, canonical text: `10.20.0.0/16`, `fd00:20::/32`, single addresses as /32 and /128. */
   readonly networks: readonly string[];
   /** Host names of devices whose address changes. */
   readonly hosts: readonly string[];
-  /** Unknown addresses of `networks` are let in until then, ms since the epoch. */
+  /** Unknown addresses of `networks` are let in until then (ms since the epoch), and in the `LONGEST_LEARNING_MS` before. */
   readonly learn: { readonly networks: readonly string[]; readonly until: number } | undefined;
   readonly limits?: LimitOverrides | undefined;
   /** Of each device or user. */

@@ -2,9 +2,10 @@
 
 /**
  * How much a finding matters. `error` and `listener`: nothing starts (exit 78). `door`: `run` starts with that upstream held, `check` exits 78.
- * `warning`: both go on.
+ * `moment`: it may be the clock that is wrong, so `run` starts without what the time forbids; `check` exits 78, and a reload is refused.
+ * `warning`: all go on.
  */
-export type Severity = "error" | "listener" | "door" | "warning";
+export type Severity = "error" | "listener" | "door" | "moment" | "warning";
 
 /** A key's path: names, and indexes of list items. */
 export type KeyPath = readonly (string | number)[];

@@ -1,7 +1,7 @@
 /** Builds the book of devices from the configuration. */
 import { lookup, Resolver } from "node:dns/promises";
 import { join } from "node:path";
-import type { Config } from "../config/config.ts";
+import { LONGEST_LEARNING_MS, type Config } from "../config/config.ts";
 import type { AdmittingClient } from "../devices/admissions.ts";
 import { Devices } from "../devices/devices.ts";
 import type { LookUp } from "../devices/host-book.ts";
@@ -18,7 +18,10 @@ export function admittingClients(config: Config): AdmittingClient[] {
     name,
     listeners,
     hosts,
-    learn: learn === undefined ? undefined : { networks: networkSet(learn.networks), until: learn.until },
+    learn:
+      learn === undefined
+        ? undefined
+        : { networks: networkSet(learn.networks), from: learn.until - LONGEST_LEARNING_MS, until: learn.until },
   }));
 }
 

@@ -9,8 +9,8 @@ export interface AdmittingClient {
   readonly name: string;
   /** Names of listeners it may use. */
   readonly listeners: readonly string[];
-  /** Unknown addresses of `networks` are let in until then (ms since the epoch). */
-  readonly learn?: { readonly networks: NetworkSet; readonly until: number } | undefined;
+  /** Unknown addresses of `networks` are let in between these times (ms since the epoch). */
+  readonly learn?: { readonly networks: NetworkSet; readonly from: number; readonly until: number } | undefined;
   /** Host names of its devices. */
   readonly hosts: readonly string[];
 }
@@ -63,7 +63,9 @@ export class Admissions {
     const named = host === undefined ? undefined : this.#on(listener).find(({ hosts }) => hosts.includes(host));
     if (named !== undefined) return { client: named.name, how: "named" };
     const now = this.#now();
-    const learning = this.#on(listener).find(({ learn }) => learn !== undefined && now < learn.until && learn.networks.has(address));
+    const learning = this.#on(listener).find(
+      ({ learn }) => learn !== undefined && learn.from <= now && now < learn.until && learn.networks.has(address),
+    );
     return learning === undefined ? undefined : { client: learning.name, how: "learned" };
   }
 

@@ -102,8 +102,11 @@ describe("a device that an operator allows", () => {
 });
 
 test("a learning client lets unknown addresses of its networks in until its time is over", async () => {
-  const learn = { networks: networkSet(["10.9.0.0/24", "fd00:9::/64"]), until: START + 3_600_000 };
+  const learn = { networks: networkSet(["10.9.0.0/24", "fd00:9::/64"]), from: START + 1000, until: START + 3_600_000 };
   const devices = await start({ clients: [{ ...FLOOR, learn }] });
+
+  expect(devices.admit("10.9.0.77", "printers")).toBeUndefined();
+  clock.advance(1000);
 
   expect(devices.admit("10.9.0.77", "printers")).toEqual({ client: "floor", how: "learned" });
   expect(devices.admit("fd00:9::5", "printers")).toEqual({ client: "floor", how: "learned" });

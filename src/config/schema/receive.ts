@@ -148,7 +148,8 @@ const Learn = z.strictObject({
     apply: "reload",
   }),
   until: about(text(readMoment, "time", "a time such as 2026-12-01T12:00"), {
-    description: "When learning ends, in organization.time_zone; at most two hours ahead.",
+    description:
+      "When learning ends, in organization.time_zone; at most two hours ahead. Where it is further ahead, as on a machine whose clock is behind, nobody is let in by it.",
     samples: ["2026-12-01T12:00"],
     apply: "reload",
   }),
