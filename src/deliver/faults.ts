@@ -262,7 +262,7 @@ export const FAULTS: readonly FaultRow[] = [
     codes: ["MX_NONE"],
     outcome: "hold",
     scope: "upstream",
-    cause: "the domain has no MX record",
+    cause: "the domain has no MX record that leads to a host which can be reached",
     remedy:
       "Correct domain: on the upstream, or set host: to the name that Microsoft 365 admin center > Settings > Domains > the domain > DNS records shows for MX",
   },

@@ -129,7 +129,7 @@ export const FRENCH_FAULTS: Readonly<Record<string, Translation>> = {
     "Mettez dans host: de l'upstream le nom que montre Microsoft 365 admin center > Settings > Domains > le domaine > DNS records pour MX",
   ],
   "mx-none": [
-    "le domaine n'a pas d'enregistrement MX",
+    "le domaine n'a pas d'enregistrement MX qui mène à un hôte joignable",
     "Corrigez domain: de l'upstream, ou mettez dans host: le nom que montre Microsoft 365 admin center > Settings > Domains > le domaine > DNS records",
   ],
   "dns-temporary": [
