@@ -7,4 +7,8 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (process.argv[2] !== "run") process.exit(0);
 });
 
-process.exitCode = await main(process.argv.slice(2));
+const code = await main(process.argv.slice(2));
+process.exitCode = code;
+// All is written and closed by now. Left to itself the process would wait for look-ups of names that nobody answers, one after the other, which can take
+// longer than the service manager does.
+if (process.argv.includes("run")) process.exit(code);
