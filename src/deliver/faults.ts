@@ -71,6 +71,15 @@ export const FAULTS: readonly FaultRow[] = [
     remedy: NETWORK_REMEDY,
   },
   {
+    id: "too-many-files",
+    codes: ["EMFILE", "ENFILE"],
+    outcome: "retry",
+    scope: "upstream",
+    cause: "this machine lets us open no further connection",
+    remedy:
+      "Raise the limit of open files: LimitNOFILE in the unit, --ulimit nofile for a container; for ENFILE fs.file-max of the machine. Nothing else is to be done, mail leaves when it can",
+  },
+  {
     id: "name-unknown",
     codes: UNKNOWN_NAME,
     outcome: "retry",

@@ -83,6 +83,14 @@ describe("faults", () => {
     expect(judgeRefusal(fault("connect", "NOT_TLS"), context).remedy).toContain("tls: required");
   });
 
+  test("a limit of this machine is not the next hop's fault", () => {
+    for (const code of ["EMFILE", "ENFILE"])
+      expect(judgeRefusal(fault("connect", code), SMART_HOST)).toMatchObject({
+        outcome: "retry",
+        remedy: expect.stringContaining("LimitNOFILE"),
+      });
+  });
+
   test("a host that takes the connection and says nothing is not one that cannot be reached", () => {
     expect(judgeRefusal(fault("greeting", "TIMEOUT"), SMART_HOST).remedy).toContain("curl -v telnet://HOST:PORT");
     expect(judgeRefusal(fault("connect", "TIMEOUT"), SMART_HOST).id).toBe("timed-out");

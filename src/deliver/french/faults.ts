@@ -53,6 +53,10 @@ export const FRENCH_FAULTS: Readonly<Record<string, Translation>> = {
     "Un pare-feu laisse peut-être passer TCP et avale SMTP : curl -v telnet://HOST:PORT sur cette machine doit montrer une ligne 220 en quelques secondes ; sinon exemptez le port de l'inspection, ou corrigez host et port de l'upstream. Le courrier part dès que possible",
   ],
   unreachable: ["le serveur suivant est injoignable", RESEAU],
+  "too-many-files": [
+    "cette machine ne nous laisse ouvrir aucune autre connexion",
+    "Relevez la limite des fichiers ouverts : LimitNOFILE dans l'unité, --ulimit nofile pour un conteneur ; pour ENFILE, fs.file-max de la machine. Rien d'autre à faire, le courrier part dès que possible",
+  ],
   "name-unknown": ["le nom du serveur suivant ne peut être résolu", RESEAU],
   "timed-out": ["le serveur suivant n'a pas répondu à temps", RESEAU],
   reset: ["la connexion a été coupée", RESEAU],
