@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { main } from "../../src/cli/program.ts";
 import type { DoctorFinding } from "../../src/doctor/finding.ts";
 import type { Simulator } from "../../src/simulator/simulator.ts";
-import { DEFAULT_SECRET } from "../../src/simulator/tenant.ts";
+import { DEFAULT_CLIENT_ID, DEFAULT_SECRET } from "../../src/simulator/tenant.ts";
 import { freePort } from "../support/ports.ts";
 import { printed } from "../support/printed.ts";
 import { ANNA, SCANNER, startContoso, WRONG_SECRET, type Contoso, type ContosoOptions } from "./tenant.ts";
@@ -211,6 +211,19 @@ describe("a relay that is set up wrong", () => {
 
   afterEach(async () => {
     await contoso.close();
+  });
+
+  test("a secret that ends soon is told once, with the place of the new one", async () => {
+    const expires = new Date(Date.now() + 10 * 86_400_000).toISOString().slice(0, 10);
+    const credential = { type: "client-secret", client_id: DEFAULT_CLIENT_ID, secret: { file: "secret" }, expires };
+    contoso = await startContoso({ graph: { credential } });
+
+    const examination = await doctor(contoso);
+
+    const told = examination.findings.filter(({ evidence }) => evidence.includes(expires));
+    expect(told).toMatchObject([
+      { id: "expiry", subject: "graph", verdict: "warning", remedy: expect.stringMatching(/\(file .*secret\)/) },
+    ]);
   });
 
   test("the secret is wrong", async () => {
