@@ -35,7 +35,7 @@ test.each(["UTC", "America/New_York", "Pacific/Kiritimati"])("a secret ends on t
   const ends = Date.parse("2026-12-10T00:00:00Z") + 86_400_000;
   const upstream = { name: "scans", type: "graph", host: "h", port: 443, waiting: 0, budgets: [], credentialExpiresAt: ends };
 
-  expect(renderUpstreams([upstream as unknown as UpstreamView], zone, 0).join()).toMatch(/ 2026-12-10$/);
+  expect(renderUpstreams([upstream as unknown as UpstreamView], zone, 0).join()).toMatch(/\t2026-12-10$/);
 });
 
 test("a door that is paused says for how long, and what to do about it, as one that is held does", () => {
