@@ -27,7 +27,7 @@ function configWith(listener: string): Config {
 
 /** Makes a pair at `relay.pem` and `relay.key` that expires ten years after the clock's now. */
 async function renew(clock: ManualClock, name: string): Promise<void> {
-  await ensureSelfMadeCertificate(join(folder, name), `${name}.contoso.com`, [], clock);
+  await ensureSelfMadeCertificate(join(folder, name), `${name}.contoso.com`, { named: [] }, clock);
   await copyFile(join(folder, name, "listener.pem"), join(folder, "relay.pem"));
   await copyFile(join(folder, name, "listener.key"), join(folder, "relay.key"));
 }
@@ -52,7 +52,7 @@ test("changed files that fit are shown; what does not fit is an alert the second
   expect([shown.presented, events]).toEqual([[], []]);
 
   // A tool writes the certificate, and somewhat later its key.
-  await ensureSelfMadeCertificate(join(folder, "second"), "second.contoso.com", [], clock);
+  await ensureSelfMadeCertificate(join(folder, "second"), "second.contoso.com", { named: [] }, clock);
   await copyFile(join(folder, "second", "listener.pem"), join(folder, "relay.pem"));
   await certificates.look();
   expect([shown.presented, events]).toEqual([[], []]);

@@ -16,7 +16,7 @@ let folder: string;
 let certificate: CertificatePair;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "postern-balanced-"));
-  certificate = await ensureSelfMadeCertificate(folder, "relay.contoso.com", ["127.0.0.1"], systemClock);
+  certificate = await ensureSelfMadeCertificate(folder, "relay.contoso.com", { named: ["127.0.0.1"] }, systemClock);
 });
 afterAll(() => rm(folder, { recursive: true }));
 

@@ -21,17 +21,17 @@ const CERTIFICATE_FILE = "listener.pem";
 const KEY_FILE = "listener.key";
 
 /**
- * The self-made certificate kept in a directory, or a new one where there is none, it does not carry the names wanted, or it expires within
- * 30 days.
+ * The self-made certificate kept in a directory, or a new one where there is none, devices would no longer find the name or address in it
+ * that they are configured with, or it expires within 30 days.
  *
  * @param directory - made (0700) where it does not exist; the key is 0600
  * @param hostname - first name; checked by devices that are configured by name
- * @param addresses - IP addresses as further names, for devices that are configured by address; see {@link listenerAddresses}
+ * @param addresses - further names, for devices that are configured by address; see {@link listenerAddresses}
  */
 export async function ensureSelfMadeCertificate(
   directory: string,
   hostname: string,
-  addresses: readonly string[],
+  addresses: ListenerAddresses,
   clock: Clock,
 ): Promise<CertificatePair> {
   const certificateFile = join(directory, CERTIFICATE_FILE);
@@ -39,7 +39,7 @@ export async function ensureSelfMadeCertificate(
   const [certPem, keyPem] = await Promise.all([readIfThere(certificateFile), readIfThere(keyFile)]);
   if (certPem !== undefined && keyPem !== undefined && isCurrent(certPem, keyPem, hostname, addresses, clock.now()))
     return { certPem, keyPem };
-  const made = await makeCertificate(hostname, addresses, clock.now());
+  const made = await makeCertificate(hostname, distinct(Object.values(addresses).flat()), clock.now());
   await ensurePrivateDirectory(directory);
   // The key first: a crash in between leaves a pair that does not fit, which the next start replaces.
   await writeFileAtomic(keyFile, made.keyPem, 0o600);
@@ -47,29 +47,55 @@ export async function ensureSelfMadeCertificate(
   return made;
 }
 
+/** IP addresses by which devices may reach listeners. */
+export interface ListenerAddresses {
+  /** Written out in the configuration. */
+  readonly named: readonly string[];
+  /** All of this machine's, where a listener is bound to all. They come and go: temporary IPv6 addresses, a second network card. */
+  readonly own?: readonly string[];
+  /** Of those the loopback and what containers and virtual machines come with: reached from this machine alone. */
+  readonly virtual?: readonly string[];
+}
+
+const VIRTUAL = /^(lo|docker|br-|veth|virbr|cni|flannel)/;
+
 /**
- * The addresses by which devices may reach listeners: those bound, or all of this machine where a listener is bound to all.
+ * The addresses by which devices may reach listeners.
  *
  * @param hosts - hosts of the endpoints; undefined, `0.0.0.0` and `::` mean all. Names are left out
  */
-export function listenerAddresses(hosts: readonly (string | undefined)[]): string[] {
-  const all = hosts.some((host) => host === undefined || host === "0.0.0.0" || host === "::");
-  const own = all ? Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)) : [];
-  const named = hosts.filter((host) => host !== undefined && host !== "0.0.0.0" && host !== "::" && isIP(host) !== 0);
-  // Link-local addresses need a zone, which a certificate cannot carry.
-  return [...new Set([...own, ...named])]
-    .filter((address): address is string => address !== undefined && !address.startsWith("fe80:"))
-    .toSorted();
+export function listenerAddresses(
+  hosts: readonly (string | undefined)[],
+  interfaces: Readonly<Record<string, readonly { readonly address: string }[] | undefined>> = networkInterfaces(),
+): ListenerAddresses {
+  const isAll = (host: string | undefined): boolean => host === undefined || host === "0.0.0.0" || host === "::";
+  const named = hosts.filter((host) => host !== undefined && !isAll(host) && isIP(host) !== 0);
+  const found = hosts.some(isAll) ? Object.entries(interfaces) : [];
+  const of = (virtual: boolean): (string | undefined)[] =>
+    found.flatMap(([name, list]) => (VIRTUAL.test(name) === virtual ? (list ?? []).map(({ address }) => address) : []));
+  return { named: distinct(named), own: distinct(of(false)), virtual: distinct(of(true)) };
 }
 
-function isCurrent(certPem: string, keyPem: string, hostname: string, addresses: readonly string[], now: number): boolean {
+function distinct(addresses: readonly (string | undefined)[]): string[] {
+  return (
+    [...new Set(addresses)]
+      // Link-local addresses need a zone, which a certificate cannot carry.
+      .filter((address): address is string => address !== undefined && !address.startsWith("fe80:"))
+      .toSorted()
+  );
+}
+
+/** Devices that were told to trust it would refuse another: of this machine's own addresses one that it knows is enough. */
+function isCurrent(certPem: string, keyPem: string, hostname: string, { named, own = [] }: ListenerAddresses, now: number): boolean {
   try {
     const certificate = new X509Certificate(certPem);
+    const carries = (address: string): boolean => certificate.checkIP(address) !== undefined;
     return (
       certificate.checkPrivateKey(createPrivateKey(keyPem)) &&
       certificate.validToDate.getTime() - now > RENEW_BEFORE_MS &&
       certificate.checkHost(hostname) !== undefined &&
-      addresses.every((address) => certificate.checkIP(address) !== undefined)
+      named.every(carries) &&
+      (own.length === 0 || own.some(carries))
     );
   } catch {
     return false; // a damaged file of our own making is made anew

@@ -24,7 +24,7 @@ async function openssl(...args: string[]): Promise<void> {
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "postern-client-tls-"));
-  rsa = await ensureSelfMadeCertificate(folder, "relay.contoso.com", ["127.0.0.1"], systemClock);
+  rsa = await ensureSelfMadeCertificate(folder, "relay.contoso.com", { named: ["127.0.0.1"] }, systemClock);
   const [cert, key] = [join(folder, "ec.pem"), join(folder, "ec.key")];
   const subject = ["-subj", "/CN=relay.contoso.com", "-days", "365", "-nodes"];
   await openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", ...subject, "-out", cert, "-keyout", key);

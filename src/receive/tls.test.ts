@@ -17,7 +17,7 @@ let folder: string;
 let certificate: CertificatePair;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "postern-tls-"));
-  certificate = await ensureSelfMadeCertificate(folder, "relay.contoso.com", ["127.0.0.1"], systemClock);
+  certificate = await ensureSelfMadeCertificate(folder, "relay.contoso.com", { named: ["127.0.0.1"] }, systemClock);
 });
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -262,7 +262,7 @@ test.skipIf(!hasTool("openssl"))(
 );
 
 test("a certificate that does not fit its key is refused before anything listens", async () => {
-  const other = await ensureSelfMadeCertificate(join(folder, "other"), "other.contoso.com", [], systemClock);
+  const other = await ensureSelfMadeCertificate(join(folder, "other"), "other.contoso.com", { named: [] }, systemClock);
 
   await expect(startRelay({ mode: "required", certificate: { certPem: certificate.certPem, keyPem: other.keyPem } })).rejects.toThrow();
 });

@@ -19,7 +19,7 @@ let relay: RunningProcess & { readonly port: number };
 const plain = (user: string, password: string): string => Buffer.from(`\0${user}\0${password}`).toString("base64");
 
 async function certificate(name: string): Promise<void> {
-  await ensureSelfMadeCertificate(join(folder.path, name), `${name}.contoso.com`, [], systemClock);
+  await ensureSelfMadeCertificate(join(folder.path, name), `${name}.contoso.com`, { named: [] }, systemClock);
   await copyFile(join(folder.path, name, "listener.pem"), join(folder.path, "relay.pem"));
   await copyFile(join(folder.path, name, "listener.key"), join(folder.path, "relay.key"));
 }
