@@ -35,6 +35,7 @@ export function* upstreamDisagreements(upstreams: Named<ParsedUpstream>, organiz
     if (upstream.type === "smtp-auth" || upstream.type === "graph") {
       yield* mailboxKnown(path, upstream, organization);
       yield* applicationKnown(path, upstream.credential);
+      yield* overMicrosoft(path, upstream);
     }
     if (upstream.type === "smtp-auth") yield* submission(path, upstream, organization);
     else if (upstream.type === "graph") yield* graph(path, upstream, organization);
@@ -86,6 +87,26 @@ function* applicationKnown(path: KeyPath, credential: Parsed<"smtp-auth">["crede
       ? "the identity's Client ID in the Azure portal"
       : "Application (client) ID on its overview in Entra";
   yield warning([...path, "credential", "client_id"], `is no id such as 11111111-2222-3333-4444-555555555555: take ${where}, not its name`);
+}
+
+/** What Exchange Online lets a mailbox do (Exchange Online limits: sending limits). */
+const MICROSOFT_LIMITS = [
+  ["messages_per_minute", 30, "30 messages a minute"],
+  ["connections", 3, "3 connections"],
+  ["recipients_per_day", 10_000, "10,000 recipients a day"],
+] as const;
+
+/** A limit that is higher than Microsoft's only means that Microsoft refuses mail, and slows the mailbox down for it. */
+function* overMicrosoft(path: KeyPath, upstream: Parsed<"smtp-auth" | "graph">): Generator<Disagreement> {
+  const isMailbox = upstream.type === "graph" || (upstream.preset === undefined && isExchange(upstream.host));
+  if (!isMailbox || upstream.mailbox === "from") return;
+  for (const [key, most, words] of MICROSOFT_LIMITS) {
+    // Graph has no limit of the first kind, and another of the second.
+    if (upstream.type === "graph" && (key === "messages_per_minute" || key === "connections")) continue;
+    const own = upstream.limits[key];
+    if (own !== undefined && (own === "none" || own > most))
+      yield warning([...path, "limits", key], `Microsoft takes ${words} of a mailbox at most, and slows down or refuses what is over that`);
+  }
 }
 
 function* submission(path: KeyPath, upstream: Parsed<"smtp-auth">, organization: Organization): Generator<Disagreement> {

@@ -295,6 +295,23 @@ describe("what does not fit together", () => {
     expect(said({ one: `${MAILBOX}, credential: { type: device-code, client_id: 0A0A0A0A-2222-3333-4444-555555555555 }` })).toEqual([]);
   });
 
+  test("a limit over Microsoft's is warned of where Microsoft has it, and nowhere else", () => {
+    const over = "limits: { messages_per_minute: 31, connections: 4, recipients_per_day: none }";
+    const most = "limits: { messages_per_minute: 30, connections: 3, recipients_per_day: 10000 }";
+
+    expect(said({ one: `${MAILBOX}, credential: { type: managed-identity }, ${over}` })).toEqual([
+      ".limits.messages_per_minute: warning: Microsoft takes 30 messages a minute of a mailbox at most, and slows down or refuses what is over that",
+      ".limits.connections: warning: Microsoft takes 3 connections of a mailbox at most, and slows down or refuses what is over that",
+      ".limits.recipients_per_day: warning: Microsoft takes 10,000 recipients a day of a mailbox at most, and slows down or refuses what is over that",
+    ]);
+    expect(said({ one: `${MAILBOX}, credential: { type: managed-identity }, ${most}` })).toEqual([]);
+    const graph =
+      "type: graph, mailbox: a@contoso.com, credential: { type: managed-identity }, limits: { connections: 4, recipients_per_day: 10001 }";
+    expect(said({ one: graph })).toEqual([expect.stringMatching(/^\.limits\.recipients_per_day: warning: /)]);
+    expect(said({ one: `${MAILBOX}, host: smtp.example.net, ${PASSWORD}, ${over}` })).toEqual([]);
+    expect(said({ one: `${MAILBOX}, preset: hve, ${PASSWORD}, ${over}` })).toEqual([]);
+  });
+
   test("a password towards Exchange Online is warned of, towards others not", () => {
     expect(said({ one: `${MAILBOX}, ${PASSWORD}` })).toEqual([
       expect.stringMatching(/^\.credential\.type: warning: Exchange Online switches passwords for SMTP off/),
