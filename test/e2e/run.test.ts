@@ -54,7 +54,7 @@ test.each<[string, object]>([
   expect(ready.status).toBe(200);
   expect(held).toMatchObject({ upstream: "next", cause: expect.stringContaining("not-there") });
   expect(alarm).toMatchObject({ alert: "upstream.held", subject: "next" });
-  expect(upstreams.stdout).toMatch(/^next .* held /m);
+  expect(upstreams.stdout).toMatch(/^next\t.*\theld\t/m);
   expect(JSON.parse(list.stdout)).toMatchObject({ entries: [{ queueId, state: "held", heldBy: "upstream" }] });
   expect(await relay.stop()).toEqual({ code: 0, signal: null });
 });
