@@ -167,7 +167,8 @@ function question(verb: OperatorAct["verb"], amount: string): string {
 
 /** Asks on a terminal; elsewhere `--yes` must have said so. */
 async function confirmed(verb: OperatorAct["verb"], fitting: readonly QueueEntry[]): Promise<boolean> {
-  if (!process.stdin.isTTY) throw new PosternError("E_USAGE", `queue ${verb}: not on a terminal, so --yes is needed for anything but queue ids`);
+  if (!process.stdin.isTTY)
+    throw new PosternError("E_USAGE", `queue ${verb}: not on a terminal, so --yes is needed for anything but queue ids`);
   const found = fitting.filter(({ state }) => WAITING_STATES.some((waiting) => waiting === state));
   const amount =
     found.length === MOST_LISTED ? `${MOST_LISTED} recipients or more` : `${found.length} recipient${found.length === 1 ? "" : "s"}`;
