@@ -287,6 +287,29 @@ describe("other limits", () => {
     expect(door.deliveries.length).toBe(2);
   });
 
+  test("a held door is tried as soon as the limit itself allows, also while it goes slower after a throttling", async () => {
+    const relay = await new Relay({
+      acs: { type: "smtp-auth", limits: { connections: 1, messagesPerMinute: 30, messagesPerHour: 100 } },
+    }).start();
+    const door = relay.doors["acs"];
+    if (door === undefined) throw new Error("no door");
+    for (let n = 0; n < 48; n += 1) await relay.queue.accept().then(() => rest(5));
+    await relay.pass(3 * MINUTE, MINUTE);
+    const takes = door.answer;
+    door.answer = (delivery) =>
+      facts(delivery, { refusal: refused("final", "450 4.5.127 Message rejected. Excessive message rate from sender.") });
+    await relay.queue.accept().then(() => rest());
+    door.answer = (delivery) => facts(delivery, { refusal: refused("final", "550 5.7.705 Access denied, tenant has exceeded threshold.") });
+    await relay.pass(2 * MINUTE, SECOND);
+    const [slowed, held] = [relay.deliverer.slowed().get("acs")?.factor, relay.of("upstream.held").length];
+    door.answer = takes;
+
+    await relay.pass(5 * MINUTE, SECOND);
+
+    expect([slowed, held]).toEqual([0.5, 1]);
+    expect(relay.of("upstream.released")).toHaveLength(1);
+  });
+
   test("a throttling is an event, not a failure of the message: half the rate for ten minutes, told in status", async () => {
     const relay = new Relay({ scans: { ...mailbox, type: "smtp-auth" } });
     const door = relay.doors["scans"];

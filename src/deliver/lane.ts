@@ -376,10 +376,15 @@ export class Lane {
     this.#options.spill(this.name);
   }
 
+  /** Whether a held door may be tried with a message. Only its limits are in the way of that: a slower pace is for mail that flows. */
+  #mayProbe(monotonic: number): boolean {
+    return !this.#budget.limited || this.#budget.mayProbe(monotonic);
+  }
+
   /** When a held door is tried: with mail, not before the budget has room. */
   #probeAt(hold: LaneHold, now: number, monotonic: number): number {
-    if (hold.closedBy === undefined || this.#mayStart(monotonic)) return hold.nextProbeAt;
-    return Math.max(hold.nextProbeAt, now + Math.max(1, (this.#budget.freeAt(monotonic) ?? monotonic + NOT_GIVEN_MS) - monotonic));
+    if (hold.closedBy === undefined || this.#mayProbe(monotonic)) return hold.nextProbeAt;
+    return Math.max(hold.nextProbeAt, now + Math.max(1, (this.#budget.probeAt(monotonic) ?? monotonic + NOT_GIVEN_MS) - monotonic));
   }
 
   /** Starts a claim in hand; back to the queue goes what the budget has no room for now that it is seen: recipients outside, octets. */
@@ -614,7 +619,7 @@ export class Lane {
   async #probe(): Promise<void> {
     const { state } = this.#door;
     if (state.kind !== "held" || this.#probing || this.#stopping) return;
-    if (state.hold.closedBy !== undefined && !this.#mayStart(this.#options.clock.monotonic())) return;
+    if (state.hold.closedBy !== undefined && !this.#mayProbe(this.#options.clock.monotonic())) return;
     this.#probing = true;
     try {
       if (state.hold.closedBy === undefined) {

@@ -150,8 +150,12 @@ export class DoorBudget {
     return { messages: this.#available("messages", now), recipients: this.#available("recipients", now) };
   }
 
-  #available(unit: Unit, now: number): number {
-    const factor = this.#throttle.factor(now);
+  /** Whether the limits themselves have room for one more message, whatever pace was asked for: one that finds out whether a held door works. */
+  mayProbe(now: number): boolean {
+    return this.#available("messages", now, 1) > 0 && this.#available("recipients", now, 1) > 0;
+  }
+
+  #available(unit: Unit, now: number, factor = this.#throttle.factor(now)): number {
     let available = Infinity;
     for (const allowance of this.allowances) if (allowance.unit === unit) available = Math.min(available, allowance.available(now, factor));
     return available;
@@ -159,11 +163,20 @@ export class DoorBudget {
 
   /** When a message may start that may not now; undefined when that depends on what is under way. */
   freeAt(now: number): number | undefined {
-    return this.#freeAt(now, ONE_MORE, (unit) => unit === "messages" || unit === "recipients");
+    return this.#freeAt(now, ONE_MORE, ofEveryMessage);
   }
 
-  #freeAt(now: number, amounts: Readonly<Record<Unit, number>>, concerns: (unit: Unit) => boolean): number | undefined {
-    const factor = this.#throttle.factor(now);
+  /** When `mayProbe` is so; undefined when that depends on what is under way. */
+  probeAt(now: number): number | undefined {
+    return this.#freeAt(now, ONE_MORE, ofEveryMessage, 1);
+  }
+
+  #freeAt(
+    now: number,
+    amounts: Readonly<Record<Unit, number>>,
+    concerns: (unit: Unit) => boolean,
+    factor = this.#throttle.factor(now),
+  ): number | undefined {
     let at = now;
     for (const allowance of this.allowances) {
       if (!concerns(allowance.unit)) continue;
@@ -171,7 +184,7 @@ export class DoorBudget {
       if (free === undefined) return undefined;
       at = Math.max(at, free);
     }
-    return Math.min(at, at > now ? (this.#throttle.growsAt(now) ?? Infinity) : at);
+    return factor === 1 || at <= now ? at : Math.min(at, this.#throttle.growsAt(now) ?? Infinity);
   }
 
   /** Sets places aside for what is about to come from the queue. */
@@ -371,6 +384,11 @@ const MOST_AWAITED = 50;
 export function levelOf(allowance: Allowance, now: number): BudgetLevel {
   const { doors, limit, most } = allowance;
   return { budget: doors.join("+"), doors, limit, most, remaining: allowance.remaining(now) };
+}
+
+/** Known before a message is in hand. */
+function ofEveryMessage(unit: Unit): boolean {
+  return unit === "messages" || unit === "recipients";
 }
 
 function amountOf(cost: Cost, unit: Unit): number {
