@@ -209,13 +209,15 @@ export function placeOf(config: UpstreamConfig | undefined): { readonly host: st
  */
 function countedAs(config: UpstreamConfig): CountedAs {
   if (config.type === "smart-host") return {};
-  if (config.type === "direct-send" || config.type === "connector") return { tenant: config.authority };
+  if (config.type === "direct-send" || config.type === "connector") return { tenant: config.authority?.toLowerCase() };
   const { authority, mailbox, credential } = config;
+  // A tenant has an id and several domains, all of which sign in; the address of a mailbox is one tenant's only, within a cloud.
+  const cloud = new URL(authority).origin;
   if (config.type === "smtp-auth" && config.preset === "acs")
     return { mailbox: `acs ${credential.type === "password" ? credential.username : mailbox}`.toLowerCase() };
   return {
-    ...(mailbox === "from" ? {} : { mailbox: `${authority} ${mailbox}`.toLowerCase() }),
-    ...(config.type === "smtp-auth" && config.preset === "hve" ? {} : { tenant: authority }),
+    ...(mailbox === "from" ? {} : { mailbox: `${cloud} ${mailbox}`.toLowerCase() }),
+    ...(config.type === "smtp-auth" && config.preset === "hve" ? {} : { tenant: authority.toLowerCase() }),
     ...(config.type === "graph" ? { application: `${authority} ${config.credential.client_id ?? "machine"}`.toLowerCase() } : {}),
   };
 }

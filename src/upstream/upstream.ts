@@ -101,7 +101,7 @@ export interface SenderPolicy {
 
 /** What Microsoft counts a door's mail by; doors with an equal key share that budget. Absent: counted by the door itself. */
 export interface CountedAs {
-  /** Messages and recipients: tenant and mailbox. */
+  /** Messages and recipients: cloud and mailbox. */
   readonly mailbox?: string | undefined;
   /** Recipients outside: the tenant. */
   readonly tenant?: string | undefined;
