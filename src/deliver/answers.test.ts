@@ -30,16 +30,16 @@ const EXAMPLES = ANSWERS.flatMap((row) => row.examples.map(([stage, wire]) => [r
 
 describe("every example", () => {
   test.each(EXAMPLES)("%s: at %s, %s finds its row", (id, stage, wire, row) => {
-    expect(judgeRefusal(refused(stage, wire), doorOf(row), row.othersOutsideAccepted).id).toBe(id);
+    expect(judgeRefusal(refused(stage, wire), doorOf(row), row).id).toBe(id);
   });
 
   test.each(EXAMPLES)("%s: at %s, %s finds it behind Microsoft's host names too", (id, stage, wire, row) => {
     const named = `${wire} [AM0P190CA0005.EURP190.PROD.OUTLOOK.COM 2026-01-05T09:00:00.000Z 08DD] [AM0P] [VE1EUR01FT034.eop-EUR01.prod.protection.outlook.com]`;
 
-    expect(judgeRefusal(refused(stage, named), doorOf(row), row.othersOutsideAccepted).id).toBe(id);
+    expect(judgeRefusal(refused(stage, named), doorOf(row), row).id).toBe(id);
   });
 
-  const ALONE = EXAMPLES.filter(([, , , row]) => row.othersOutsideAccepted === undefined);
+  const ALONE = EXAMPLES.filter(([, , , row]) => row.othersOutsideAccepted === undefined && row.severalRecipients === undefined);
   test.each(ALONE)("%s: at %s, %s harms only whom it concerns", (_id, stage, wire, row) => {
     const context = doorOf(row);
     const { verdicts, door: effect } = judge(

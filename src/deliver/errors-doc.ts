@@ -38,10 +38,11 @@ function done(row: Meaning): string {
   return `${row.next === true ? "next upstream; without one: " : ""}${what}${wait}${last}`;
 }
 
-function replies({ examples, doors, othersOutsideAccepted }: AnswerRow): string {
+function replies({ examples, doors, othersOutsideAccepted, severalRecipients }: AnswerRow): string {
   const only = [
     ...(doors === undefined ? [] : [`only by ${doors.join(", ")}`]),
     ...(othersOutsideAccepted === undefined ? [] : ["only where another recipient outside was taken"]),
+    ...(severalRecipients === undefined ? [] : ["only where the message had several recipients"]),
   ];
   const shown = examples.map(([stage, wire]) => `\`${wire}\` (${stage})`).join(" · ");
   return only.length === 0 ? shown : `${shown} *${only.join("; ")}*`;

@@ -96,20 +96,28 @@ function innerReason(reply: Reply, text: string): Reply | undefined {
   return inner === undefined ? undefined : parseReply(inner);
 }
 
+/** What is known of the transaction besides the refusal; absent: not so. */
+export interface Transacted {
+  /** Another recipient outside the organization was taken in it. */
+  readonly othersOutsideAccepted?: boolean | undefined;
+  /** The refusal is of the whole message, which had more than one recipient. */
+  readonly severalRecipients?: boolean | undefined;
+}
+
 /** What a row may look at. */
-interface Answered {
+interface Answered extends Transacted {
   readonly reply: Reply;
   readonly text: string;
   readonly stage: Stage;
-  /** Another recipient outside was taken in the same transaction. */
-  readonly othersOutsideAccepted: boolean;
 }
 
-function fits(row: AnswerRow, { reply, text, stage, othersOutsideAccepted }: Answered, { microsoft, type }: JudgeContext): boolean {
+function fits(row: AnswerRow, answered: Answered, { microsoft, type }: JudgeContext): boolean {
+  const { reply, text, stage, othersOutsideAccepted, severalRecipients } = answered;
   return (
     (row.from === "any" || microsoft) &&
     (row.doors === undefined || row.doors.includes(type)) &&
-    (row.othersOutsideAccepted === undefined || othersOutsideAccepted) &&
+    (row.othersOutsideAccepted === undefined || othersOutsideAccepted === true) &&
+    (row.severalRecipients === undefined || severalRecipients === true) &&
     (row.stages === undefined || row.stages.includes(stage)) &&
     (row.codes === undefined || row.codes.includes(reply.code)) &&
     (row.enhanced === undefined || (reply.enhanced !== undefined && row.enhanced.test(reply.enhanced))) &&
@@ -122,11 +130,11 @@ function isOfDoor({ scope }: Meaning): boolean {
   return scope === "upstream" || scope === "mailbox" || scope === "tenant";
 }
 
-function meaningOfReply(reply: Reply, stage: Stage, othersOutsideAccepted: boolean, context: JudgeContext): Meaning {
+function meaningOfReply(reply: Reply, stage: Stage, transacted: Transacted, context: JudgeContext): Meaning {
   const text = normalizedText(reply);
   const inner = innerReason(reply, text);
-  if (inner !== undefined) return meaningOfReply(inner, "auth", false, context);
-  const answered = { reply, text, stage, othersOutsideAccepted };
+  if (inner !== undefined) return meaningOfReply(inner, "auth", {}, context);
+  const answered = { ...transacted, reply, text, stage };
   const row = ANSWERS.find((candidate) => fits(candidate, answered, context));
   if (row !== undefined && (isOfDoor(row) || !BEFORE_MAIL.has(stage))) return row;
   return meaningByClass(reply, stage, context);
@@ -258,16 +266,12 @@ function reachOf({ scope }: Meaning, stage: Stage, context: JudgeContext): Reach
   return oneForAll || BEFORE_MAIL.has(stage) ? "upstream" : "sender";
 }
 
-/**
- * What a refusal means. Also for probes, which have no message.
- *
- * @param othersOutsideAccepted - another recipient outside the organization was taken in the same transaction
- */
-export function judgeRefusal(refusal: Refusal, context: JudgeContext, othersOutsideAccepted = false): Finding {
+/** What a refusal means. Also for probes, which have no message. */
+export function judgeRefusal(refusal: Refusal, context: JudgeContext, transacted: Transacted = {}): Finding {
   const { stage, reply, fault, retryAfterMs } = refusal;
   const meaning =
     reply !== undefined
-      ? meaningOfReply(reply, stage, othersOutsideAccepted, context)
+      ? meaningOfReply(reply, stage, transacted, context)
       : fault !== undefined
         ? meaningOfFault(fault, stage, context.type)
         : { ...SILENT, scope: BEFORE_MAIL.has(stage) ? ("upstream" as const) : ("message" as const) };
@@ -296,8 +300,13 @@ function ownVerdict(finding: Finding, othersAccepted: boolean): Settling {
     }
     case "retry":
     case "slow":
-      // A wait of zero is for the rest of a message that was split; where nobody was taken it would be a loop.
-      return { kind: "retry", finding, ambiguous: false, waitMs: finding.waitMs === 0 && !othersAccepted ? undefined : finding.waitMs };
+      // A wait of zero is for the rest of a message that was split; where nobody was taken, and it is not cut smaller, it would be a loop.
+      return {
+        kind: "retry",
+        finding,
+        ambiguous: false,
+        waitMs: finding.waitMs === 0 && !othersAccepted && finding.split !== true ? undefined : finding.waitMs,
+      };
     default:
       return finding.outcome satisfies never;
   }
@@ -328,7 +337,8 @@ export function judge(facts: AttemptFacts, addresses: readonly string[], context
   const accepted = facts.accepted !== undefined;
   const taken = accepted ? facts.recipients.filter(({ refusal }) => refusal === undefined) : [];
   const outsideTaken = taken.some(({ address }) => !context.isInternal(address));
-  const common = facts.refusal === undefined ? undefined : judgeRefusal(facts.refusal, context);
+  const severalRecipients = addresses.length > 1;
+  const common = facts.refusal === undefined ? undefined : judgeRefusal(facts.refusal, context, { severalRecipients });
   let shared: Verdict;
   if (facts.refusal?.fault?.code === "ABORTED" && !facts.ambiguous) shared = RETURN;
   else if (facts.ambiguous) {
@@ -358,7 +368,7 @@ export function judge(facts: AttemptFacts, addresses: readonly string[], context
     const same = facts.recipients[index];
     const fact = same?.address === address ? same : facts.recipients.find((candidate) => candidate.address === address);
     if (fact?.refusal === undefined) return shared;
-    const finding = judgeRefusal(fact.refusal, context, outsideTaken);
+    const finding = judgeRefusal(fact.refusal, context, { othersOutsideAccepted: outsideTaken });
     const effect = effectOf(finding, accepted);
     if (SEVERITY[effect.kind] > SEVERITY[door.kind]) door = effect;
     return verdictOf(finding, accepted);

@@ -18,6 +18,7 @@ import { DoorKeeper } from "./door-keeper.ts";
 import { contextOf, isBeforeMail, judge, judgeRefusal, type JudgeContext, type Judgement } from "./judge.ts";
 import type { LaneOptions } from "./lane-options.ts";
 import { writeOutcome, type AttemptedBy } from "./outcome-writer.ts";
+import { PartSize } from "./part-size.ts";
 import { SecondTries } from "./second-tries.ts";
 import { SenderTrials } from "./sender-trials.ts";
 import { settleAttempt, type Elsewhere, type Settled } from "./settle.ts";
@@ -43,6 +44,7 @@ export class Lane {
   readonly #budget: DoorBudget;
   readonly #senders: SenderTrials;
   readonly #secondTries: SecondTries;
+  readonly #parts = new PartSize();
   readonly #claims: ClaimsInHand;
   readonly #abort = new AbortController();
   /** Probes carry no mail: they are broken off at once where an attempt gets its grace. */
@@ -112,6 +114,11 @@ export class Lane {
         return left();
       },
     };
+  }
+
+  /** What one message may have now: the door's limit, or what it turned out to take. */
+  #recipientsPerMessage(): number {
+    return Math.min(this.#upstream.limits.recipientsPerMessage, this.#parts.most(this.#options.clock.monotonic()));
   }
 
   #places(): Places {
@@ -272,7 +279,7 @@ export class Lane {
     const ahead = this.#budget.limited ? 0 : Math.min(connections, MOST_AHEAD);
     if (this.#underWay + this.#reserved + this.#ready.length >= connections + ahead || this.#settling >= MOST_SETTLING) return 0;
     if (this.#nextDueAt !== undefined && this.#nextDueAt <= this.#options.clock.now()) return 0;
-    let places = Math.min(recipients, this.#upstream.limits.recipientsPerMessage);
+    let places = Math.min(recipients, this.#recipientsPerMessage());
     if (this.#budget.limited) {
       const monotonic = this.#options.clock.monotonic();
       const left = this.#budget.places(monotonic);
@@ -286,7 +293,7 @@ export class Lane {
 
   deliver(claim: Claim): void {
     this.#reserved -= 1;
-    if (claim.recipients.length >= this.#upstream.limits.recipientsPerMessage) this.#backlog = true;
+    if (claim.recipients.length >= this.#recipientsPerMessage()) this.#backlog = true;
     this.#claims.add(claim, this.#options.clockSteps.forwardMs());
     this.#ready.push(claim);
     this.#pump();
@@ -428,7 +435,7 @@ export class Lane {
     this.#claiming = true;
     this.#backlog = false;
     const { queue, clock, clockSteps } = this.#options;
-    const { recipientsPerMessage } = this.#upstream.limits;
+    const recipientsPerMessage = this.#recipientsPerMessage();
     const forwardMs = clockSteps.forwardMs();
     const askedAt = clock.now();
     const budget = this.#budget;
@@ -526,6 +533,8 @@ export class Lane {
     const { message, recipients } = claim;
     const addresses = recipients.map(({ address }) => address);
     const judgement = judge(facts, addresses, this.#context(message.reversePath));
+    if (judgement.verdicts.some((verdict) => verdict.kind === "retry" && verdict.finding.split === true))
+      this.#parts.refused(addresses.length, this.#options.clock.monotonic());
     if (untried) return { verdicts: judgement.verdicts, door: { kind: "unclear" } };
     const elsewhere = this.#elsewhere(claim);
     return this.#secondTries.apply(judgement, message, senderIsOwn, (position) => {
@@ -644,7 +653,7 @@ export class Lane {
 
   /** One message besides the usual claims, with its place in the budget. @param claim - called with the most recipients it may have */
   async #takeOne(claim: (recipients: number) => Promise<Claim | undefined>): Promise<Claim | undefined> {
-    const { recipientsPerMessage } = this.#upstream.limits;
+    const recipientsPerMessage = this.#recipientsPerMessage();
     const left = this.#budget.limited ? this.#budget.places(this.#options.clock.monotonic()).recipients : Infinity;
     const most = Math.min(recipientsPerMessage, left);
     const forwardMs = this.#options.clockSteps.forwardMs();

@@ -28,6 +28,8 @@ export interface Meaning {
   readonly next?: true;
   /** Other mail still passes, that inside the organization or small one, so three senders who meet it do not close the door. */
   readonly othersPass?: true;
+  /** The next hop does not take so many recipients in one message: they go again in smaller parts. */
+  readonly split?: true;
   /** A wait other than the schedule's. */
   readonly waitMs?: number;
   /** Temporary at first sight; after this long without a success it is held. See `heldAfterMs`. */
@@ -68,6 +70,8 @@ export interface AnswerRow extends Meaning {
   readonly doors?: readonly UpstreamType[];
   /** Only when another recipient outside the organization was taken in the same transaction. */
   readonly othersOutsideAccepted?: true;
+  /** Only when the whole message was refused for several recipients: to a single one the reply says something else. */
+  readonly severalRecipients?: true;
   readonly stages?: readonly Stage[];
   readonly codes?: readonly number[];
   readonly enhanced?: RegExp;

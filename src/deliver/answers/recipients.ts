@@ -10,6 +10,18 @@ const TOO_MANY: Pick<AnswerRow, "outcome" | "scope" | "waitMs" | "cause" | "reme
   remedy: "Lower limits.recipients_per_message of the upstream",
 };
 
+/** The same, told of the whole message: nobody was taken. To a single recipient it says that trying again smaller is of no use. */
+const TOO_MANY_IN_ALL: Pick<AnswerRow, "stages" | "severalRecipients" | "outcome" | "scope" | "split" | "waitMs" | "cause" | "remedy"> = {
+  stages: ["data", "content", "final"],
+  severalRecipients: true,
+  outcome: "retry",
+  scope: "message",
+  split: true,
+  waitMs: 0,
+  cause: "more recipients than the next hop takes in one message; they go again at once, in parts of half the size",
+  remedy: "Lower limits.recipients_per_message of the upstream",
+};
+
 export const RECIPIENTS: readonly AnswerRow[] = [
   {
     id: "recipient-malformed",
@@ -61,6 +73,26 @@ export const RECIPIENTS: readonly AnswerRow[] = [
       ["rcpt", "452 too many recipients"],
       ["rcpt", "552 Too many recipients"],
     ],
+  },
+  {
+    id: "too-many-in-all",
+    from: "any",
+    enhanced: /^[45]\.5\.3$/,
+    words: /^(?!.*ATTR38)/,
+    ...TOO_MANY_IN_ALL,
+    examples: [
+      ["final", "452 4.5.3 Too many recipients"],
+      ["final", "554 5.5.3 Recipient limit exceeded"],
+      ["data", "552 5.5.3 Too many recipients"],
+    ],
+  },
+  {
+    id: "too-many-in-all-worded",
+    from: "any",
+    codes: [452, 550, 552, 554],
+    words: /\btoo many (?:recipients|rcpts?)\b/i,
+    ...TOO_MANY_IN_ALL,
+    examples: [["final", "554 Too many recipients"]],
   },
   {
     id: "several-regions",

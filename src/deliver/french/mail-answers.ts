@@ -125,6 +125,11 @@ const TROP_DE_DESTINATAIRES: Translation = [
   "Abaissez limits.recipients_per_message de l'upstream",
 ];
 
+const TROP_EN_TOUT: Translation = [
+  "plus de destinataires que le serveur suivant n'en prend dans un message ; ils repartent aussitôt, par moitiés",
+  "Abaissez limits.recipients_per_message de l'upstream",
+];
+
 const DESTINATAIRES: Readonly<Record<string, Translation>> = {
   "recipient-malformed": ["l'adresse est mal formée", "Corrigez l'adresse dans l'appareil"],
   "sender-reputation": [
@@ -133,6 +138,8 @@ const DESTINATAIRES: Readonly<Record<string, Translation>> = {
   ],
   "too-many-recipients": TROP_DE_DESTINATAIRES,
   "too-many-recipients-worded": TROP_DE_DESTINATAIRES,
+  "too-many-in-all": TROP_EN_TOUT,
+  "too-many-in-all-worded": TROP_EN_TOUT,
   "several-regions": ["ce destinataire est dans une autre région que le premier ; il suit aussitôt dans un autre envoi", "Rien"],
   "recipient-not-here": [
     "Direct Send n'atteint pas ce destinataire : l'adresse n'existe pas, ou son domaine n'est pas celui de l'organisation",
