@@ -38,10 +38,11 @@ function done(row: Meaning): string {
   return `${row.next === true ? "next upstream; without one: " : ""}${what}${wait}${last}`;
 }
 
-function replies({ examples, doors, othersOutsideAccepted, severalRecipients }: AnswerRow): string {
+function replies({ examples, doors, othersOutsideAccepted, severalRecipients, ownSender }: AnswerRow): string {
   const only = [
     ...(doors === undefined ? [] : [`only by ${doors.join(", ")}`]),
     ...(othersOutsideAccepted === undefined ? [] : ["only where another recipient outside was taken"]),
+    ...(ownSender === undefined ? [] : ["only where the sender was the upstream's own address"]),
     ...(severalRecipients === undefined ? [] : ["only where the message had several recipients"]),
   ];
   const shown = examples.map(([stage, wire]) => `\`${wire}\` (${stage})`).join(" · ");
@@ -77,7 +78,7 @@ function elsewhereTable(): string[] {
 const OPENING = `# What the answers of the next hop mean
 
 Generated from the tables in \`src/deliver/\` (\`answers/\`, \`faults.ts\`, \`entra.ts\`); do not edit. \`MAILBOX\` is the upstream's mailbox, \`SENDER\` the sender of the
-message, \`UPSTREAM\` the upstream's name, \`AUTHORITY\` host and port of its sign-in service, \`PASSWORD-PLACE\` and \`SECRET-PLACE\` where its password or secret is. *No.* is the number in our catalogue of Microsoft's replies, 1 to 86; a letter tells several meanings of one number apart.
+message, \`OWN-ADDRESS\` what the upstream rewrites senders to, \`UPSTREAM\` its name, \`AUTHORITY\` host and port of its sign-in service, \`PASSWORD-PLACE\` and \`SECRET-PLACE\` where its password or secret is. *No.* is the number in our catalogue of Microsoft's replies, 1 to 86; a letter tells several meanings of one number apart.
 
 Held mail is kept and leaves by itself once the fault is repaired: an upstream and each held sender are tried again after 1, 2, 4 … minutes, at the latest after
 \`retry.max\`. \`postern queue release\` lets mail held by \`sender\` go at once. Nothing is bounced for a fault of the upstream.

@@ -28,7 +28,7 @@ test("every cause has French words, and there are none without a cause", () => {
 test("commands and placeholders are the same in both languages", () => {
   const parts = (remedy: string): readonly string[] => [
     ...(remedy.match(/(?:Set|Get|Add|New|Test)-[A-Z]\w+/g) ?? []),
-    ...["MAILBOX", "SENDER", "UPSTREAM", "AUTHORITY", "PASSWORD-PLACE", "SECRET-PLACE", "HOST:PORT"].filter((word) =>
+    ...["MAILBOX", "OWN-ADDRESS", "SENDER", "UPSTREAM", "AUTHORITY", "PASSWORD-PLACE", "SECRET-PLACE", "HOST:PORT"].filter((word) =>
       remedy.includes(word),
     ),
   ];

@@ -18,6 +18,8 @@ export interface JudgeContext {
   readonly microsoft: boolean;
   /** The one mailbox that sends all this door's mail, where there is one; fills MAILBOX in remedies. */
   readonly mailbox: string | undefined;
+  /** What the door rewrites senders to, where it has such an address; fills OWN-ADDRESS in remedies. */
+  readonly ownAddress?: string | undefined;
   /** Reverse-path; fills SENDER in remedies. */
   readonly sender: string;
   /** Where its sign-in comes from; fills AUTHORITY, PASSWORD-PLACE and SECRET-PLACE in remedies. */
@@ -31,7 +33,8 @@ export function contextOf(
   { name, type, traits, mailbox, signInFrom }: Pick<Upstream, "name" | "type" | "traits" | "mailbox" | "signInFrom">,
   { sender, isInternal }: Pick<JudgeContext, "sender" | "isInternal">,
 ): JudgeContext {
-  return { upstream: name, type, microsoft: traits.microsoft, mailbox, signInFrom, sender, isInternal };
+  const ownAddress = traits.sender.address ?? mailbox;
+  return { upstream: name, type, microsoft: traits.microsoft, mailbox, ownAddress, signInFrom, sender, isInternal };
 }
 
 /** A refusal with its meaning, its remedy filled in, and the detail of a fault in its cause. */
@@ -102,6 +105,8 @@ export interface Transacted {
   readonly othersOutsideAccepted?: boolean | undefined;
   /** The refusal is of the whole message, which had more than one recipient. */
   readonly severalRecipients?: boolean | undefined;
+  /** The message was offered as from the door's own address. */
+  readonly ownSender?: boolean | undefined;
 }
 
 /** What a row may look at. */
@@ -112,12 +117,13 @@ interface Answered extends Transacted {
 }
 
 function fits(row: AnswerRow, answered: Answered, { microsoft, type }: JudgeContext): boolean {
-  const { reply, text, stage, othersOutsideAccepted, severalRecipients } = answered;
+  const { reply, text, stage, othersOutsideAccepted, severalRecipients, ownSender } = answered;
   return (
     (row.from === "any" || microsoft) &&
     (row.doors === undefined || row.doors.includes(type)) &&
     (row.othersOutsideAccepted === undefined || othersOutsideAccepted === true) &&
     (row.severalRecipients === undefined || severalRecipients === true) &&
+    (row.ownSender === undefined || ownSender === true) &&
     (row.stages === undefined || row.stages.includes(stage)) &&
     (row.codes === undefined || row.codes.includes(reply.code)) &&
     (row.enhanced === undefined || (reply.enhanced !== undefined && row.enhanced.test(reply.enhanced))) &&
@@ -243,19 +249,20 @@ const AUTHORITY = "login.microsoftonline.com:443";
 /** What stands in a remedy's placeholders. */
 export interface Placeholders {
   readonly mailbox: string | undefined;
+  readonly ownAddress?: string | undefined;
   readonly sender: string;
   readonly upstream: string;
   readonly signInFrom?: Upstream["signInFrom"];
 }
 
-/** A remedy with what is known in place of `MAILBOX`, `SENDER`, `UPSTREAM`, `AUTHORITY`, `PASSWORD-PLACE` and `SECRET-PLACE`. */
-export function filledIn(remedy: string, { mailbox, sender, upstream, signInFrom }: Placeholders): string {
+/** A remedy with what is known in place of `MAILBOX`, `OWN-ADDRESS`, `SENDER`, `UPSTREAM`, `AUTHORITY`, `PASSWORD-PLACE` and `SECRET-PLACE`. */
+export function filledIn(remedy: string, { mailbox, ownAddress, sender, upstream, signInFrom }: Placeholders): string {
   const named = remedy
     .replaceAll("UPSTREAM", () => upstream)
     .replaceAll("AUTHORITY", () => signInFrom?.authority ?? AUTHORITY)
     .replaceAll("PASSWORD-PLACE", () => signInFrom?.password ?? "credential.password")
     .replaceAll("SECRET-PLACE", () => signInFrom?.secret ?? "credential.secret");
-  return filled(filled(named, "MAILBOX", mailbox), "SENDER", sender);
+  return filled(filled(filled(named, "MAILBOX", mailbox), "OWN-ADDRESS", ownAddress), "SENDER", sender);
 }
 
 /** Where a meaning is of a mailbox or an organization, what that is on this door. */
@@ -277,8 +284,8 @@ export function judgeRefusal(refusal: Refusal, context: JudgeContext, transacted
         : { ...SILENT, scope: BEFORE_MAIL.has(stage) ? ("upstream" as const) : ("message" as const) };
   // With a mailbox of each sender's own, the mailbox is the sender.
   const mailbox = context.mailbox ?? (meaning.scope === "mailbox" ? context.sender : undefined);
-  const { upstream, sender, signInFrom } = context;
-  const remedy = filledIn(meaning.remedy, { mailbox, sender, upstream, signInFrom });
+  const { upstream, ownAddress, sender, signInFrom } = context;
+  const remedy = filledIn(meaning.remedy, { mailbox, ownAddress, sender, upstream, signInFrom });
   // How long the other side asks us to wait is better knowledge than the table's.
   const wait = retryAfterMs !== undefined && (meaning.outcome === "slow" || meaning.outcome === "retry") ? { waitMs: retryAfterMs } : {};
   const cause = meaning.cause.replaceAll("AUTHORITY", () => signInFrom?.authority ?? AUTHORITY);
@@ -332,13 +339,14 @@ function effectOf(finding: Finding, othersAccepted: boolean): DoorEffect {
  * Judges one attempt.
  *
  * @param addresses - the recipients that the attempt was made for
+ * @param ownSender - it was made as from the door's own address
  */
-export function judge(facts: AttemptFacts, addresses: readonly string[], context: JudgeContext): Judgement {
+export function judge(facts: AttemptFacts, addresses: readonly string[], context: JudgeContext, ownSender = false): Judgement {
   const accepted = facts.accepted !== undefined;
   const taken = accepted ? facts.recipients.filter(({ refusal }) => refusal === undefined) : [];
   const outsideTaken = taken.some(({ address }) => !context.isInternal(address));
   const severalRecipients = addresses.length > 1;
-  const common = facts.refusal === undefined ? undefined : judgeRefusal(facts.refusal, context, { severalRecipients });
+  const common = facts.refusal === undefined ? undefined : judgeRefusal(facts.refusal, context, { severalRecipients, ownSender });
   let shared: Verdict;
   if (facts.refusal?.fault?.code === "ABORTED" && !facts.ambiguous) shared = RETURN;
   else if (facts.ambiguous) {
@@ -368,7 +376,7 @@ export function judge(facts: AttemptFacts, addresses: readonly string[], context
     const same = facts.recipients[index];
     const fact = same?.address === address ? same : facts.recipients.find((candidate) => candidate.address === address);
     if (fact?.refusal === undefined) return shared;
-    const finding = judgeRefusal(fact.refusal, context, { othersOutsideAccepted: outsideTaken });
+    const finding = judgeRefusal(fact.refusal, context, { othersOutsideAccepted: outsideTaken, ownSender });
     const effect = effectOf(finding, accepted);
     if (SEVERITY[effect.kind] > SEVERITY[door.kind]) door = effect;
     return verdictOf(finding, accepted);

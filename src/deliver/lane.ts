@@ -532,7 +532,7 @@ export class Lane {
   #judge(facts: AttemptFacts, claim: Claim, untried: boolean, senderIsOwn: boolean): Judgement {
     const { message, recipients } = claim;
     const addresses = recipients.map(({ address }) => address);
-    const judgement = judge(facts, addresses, this.#context(message.reversePath));
+    const judgement = judge(facts, addresses, this.#context(message.reversePath), senderIsOwn);
     if (judgement.verdicts.some((verdict) => verdict.kind === "retry" && verdict.finding.split === true))
       this.#parts.refused(addresses.length, this.#options.clock.monotonic());
     if (untried) return { verdicts: judgement.verdicts, door: { kind: "unclear" } };

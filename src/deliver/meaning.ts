@@ -37,7 +37,7 @@ export interface Meaning {
   /** What happened, in a few plain words. */
   readonly cause: string;
   /**
-   * What to do about it. `MAILBOX`, `SENDER`, `UPSTREAM` (the door's name), `AUTHORITY` (host and port of its sign-in service; in a cause too)
+   * What to do about it. `MAILBOX`, `SENDER`, `UPSTREAM` (the door's name), `OWN-ADDRESS` (what it rewrites senders to), `AUTHORITY` (host and port of its sign-in service; in a cause too)
    * `PASSWORD-PLACE` and `SECRET-PLACE` (where its password or secret is) are filled in where they are known.
    */
   readonly remedy: string;
@@ -72,6 +72,8 @@ export interface AnswerRow extends Meaning {
   readonly othersOutsideAccepted?: true;
   /** Only when the whole message was refused for several recipients: to a single one the reply says something else. */
   readonly severalRecipients?: true;
+  /** Only when the message was offered as from the door's own address. */
+  readonly ownSender?: true;
   readonly stages?: readonly Stage[];
   readonly codes?: readonly number[];
   readonly enhanced?: RegExp;
@@ -100,6 +102,15 @@ export const SIGN_IN_LOG = "Entra admin center > Monitoring > Sign-in logs, filt
 export const LEAVES_BY_ITSELF = "the mail then leaves by itself, or at once with postern queue release --from SENDER";
 export const SERVICE_HEALTH = "Wait; see Microsoft 365 admin center > Health > Service health";
 export const GRANT_SEND_AS = `Add-RecipientPermission -Identity SENDER -Trustee MAILBOX -AccessRights SendAs, or let the device use MAILBOX as its sender; ${LEAVES_BY_ITSELF}`;
+/** The sender that was refused is not the device's any more. */
+export const OWN_SENDER: Pick<AnswerRow, "ownSender" | "outcome" | "scope" | "next" | "cause" | "remedy"> = {
+  ownSender: true,
+  outcome: "hold",
+  scope: "message",
+  next: true,
+  cause: "the upstream may not even send as its own address",
+  remedy: `Get-Recipient OWN-ADDRESS must know the address that upstream UPSTREAM sends as (sender.address, else mailbox). Then Add-RecipientPermission -Identity OWN-ADDRESS -Trustee OBJECT-ID -AccessRights SendAs for the application, or with MAILBOX in place of OBJECT-ID for another address than the mailbox's. With Azure Communication Services it must be a MailFrom address of a verified domain; ${LEAVES_BY_ITSELF}`,
+};
 /** The narrow right first: whoever has given the application one mailbox must not be led to give it more. */
 export const OPEN_MAILBOX =
   "New-ManagementRoleAssignment -Role 'Application SMTP.SendAsApp' -App CLIENT-ID -CustomResourceScope SCOPE lets the application send as the mailboxes of that scope; where SMTP.SendAsApp was granted in Entra instead: Add-MailboxPermission -Identity MAILBOX -User OBJECT-ID -AccessRights FullAccess. It takes up to an hour";

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { FakeUpstream, facts, refused, type Answer } from "../../test/fakes/fake-upstream.ts";
 import { MemoryQueue } from "../../test/fakes/memory-queue.ts";
 import { oneDoor } from "../../test/fakes/one-door.ts";
@@ -137,4 +137,40 @@ test("a signed message is held with the first refusal: rewriting it would break 
 
   expect(upstream.deliveries.map(({ reversePath }) => reversePath)).toEqual([PRINTER]);
   expect(queue.recipients()).toMatchObject([{ state: "held", heldBy: "sender", attempts: 1 }]);
+});
+
+describe("a refusal of the door's own address is told as that, not as the device's missing right", () => {
+  const heldWith = (events: readonly PosternEvent[]) =>
+    events.flatMap((event) => (event.type === "recipient.held" ? [`${event.cause}: ${event.remedy}`] : []));
+  const OWN = "the upstream may not even send as its own address: Get-Recipient";
+
+  test.each([
+    ["of the second try", {}, {}, SCANNER],
+    ["of a message from the mailbox itself", { reversePath: SCANNER, headerFrom: SCANNER }, {}, SCANNER],
+    ["of an address that everything is rewritten to", {}, { mode: "rewrite", address: "scans@contoso.com" }, "scans@contoso.com"],
+  ] as const)("%s", async (_, envelope, sender, own) => {
+    const { events, accept } = await relay(onlyFrom("nobody@contoso.com"), sender);
+
+    await accept(envelope);
+
+    expect(heldWith(events)).toEqual([expect.stringContaining(`${OWN} ${own} `)]);
+    expect(heldWith(events)[0]).toContain(`Add-RecipientPermission -Identity ${own} -Trustee OBJECT-ID`);
+  });
+
+  test("and closes the door once three senders met it", async () => {
+    const { queue, events, accept } = await relay(onlyFrom("nobody@contoso.com"), { mode: "rewrite" });
+
+    for (const name of ["one", "two", "three"]) await accept({ reversePath: `${name}@contoso.com` });
+
+    expect(events.filter(({ type }) => type === "upstream.held")).toHaveLength(1);
+    expect(queue.recipients().map(({ heldBy }) => heldBy)).toEqual(["sender", "sender", "upstream"]);
+  });
+
+  test("a device's sender that may not be used is still its own matter", async () => {
+    const { events, accept } = await relay(onlyFrom(SCANNER));
+
+    await accept({ signed: true });
+
+    expect(heldWith(events)).toEqual([expect.stringContaining(`Add-RecipientPermission -Identity ${PRINTER} -Trustee ${SCANNER}`)]);
+  });
 });

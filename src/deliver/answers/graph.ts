@@ -2,7 +2,16 @@
  * Answers of Microsoft Graph: the HTTP status as code, `ERRORCODE: message` as text. Rows with words come first, then one for each status.
  * Source: Microsoft Graph error responses, and issues of programs that send by it.
  */
-import { GRANT_SEND_AS, LEAVES_BY_ITSELF, MINUTES, RESTRICTED, SERVICE_HEALTH, WAIT_A_DAY, type AnswerRow } from "../meaning.ts";
+import {
+  GRANT_SEND_AS,
+  LEAVES_BY_ITSELF,
+  MINUTES,
+  OWN_SENDER,
+  RESTRICTED,
+  SERVICE_HEALTH,
+  WAIT_A_DAY,
+  type AnswerRow,
+} from "../meaning.ts";
 
 /** The narrow right first: whoever has given the application one mailbox must not be led to give it all. */
 const MAIL_SEND =
@@ -15,6 +24,19 @@ const PAGE = {
 };
 
 export const GRAPH: readonly AnswerRow[] = [
+  {
+    id: "own-sender-denied-graph",
+    from: "microsoft",
+    doors: ["graph"],
+    words: /^ErrorSendAsDenied\b/,
+    ...OWN_SENDER,
+    examples: [
+      [
+        "final",
+        "403 ErrorSendAsDenied: The user account which was used to submit this request does not have the right to send mail on behalf of the specified sending account., Cannot submit message.",
+      ],
+    ],
+  },
   {
     id: "sender-denied-graph",
     from: "microsoft",

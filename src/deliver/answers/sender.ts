@@ -1,7 +1,20 @@
 /** Replies about the sender: its rights, its domain, its reputation. Held, never bounced: the sender is good, something about it is not set up. */
-import { GRANT_SEND_AS, LEAVES_BY_ITSELF, RESTRICTED, type AnswerRow } from "../meaning.ts";
+import { GRANT_SEND_AS, LEAVES_BY_ITSELF, OWN_SENDER, RESTRICTED, type AnswerRow } from "../meaning.ts";
 
 export const SENDER: readonly AnswerRow[] = [
+  {
+    id: "own-sender-denied",
+    from: "any",
+    words: /^(?!ErrorSendAsDenied).*(?:SendAsDenied|permissions to send as this sender)/i,
+    ...OWN_SENDER,
+    examples: [
+      ["final", "550 5.7.60 SMTP; Client does not have permissions to send as this sender"],
+      [
+        "final",
+        "554 5.2.252 SendAsDenied; scanner@contoso.com not allowed to send as scanner@contoso.com; STOREDRV.Submission.Exception:SendAsDeniedException",
+      ],
+    ],
+  },
   {
     id: "sender-denied-at-mail",
     catalogue: ["21"],

@@ -5,6 +5,10 @@ import type { Translation } from "./translation.ts";
 const OAUTH = "Utilisez OAuth : donnez à l'upstream un credential de type client-secret ou client-certificate";
 const JOURNAL = "Entra admin center > Monitoring > Sign-in logs, filtré sur MAILBOX";
 const SEND_AS = `Add-RecipientPermission -Identity SENDER -Trustee MAILBOX -AccessRights SendAs, ou laissez l'appareil utiliser MAILBOX comme expéditeur ; ${REPRIS}`;
+const ADRESSE_PROPRE: Translation = [
+  "l'upstream n'a pas même le droit d'envoyer au nom de sa propre adresse",
+  `Get-Recipient OWN-ADDRESS doit connaître l'adresse au nom de laquelle envoie l'upstream UPSTREAM (sender.address, sinon mailbox). Ensuite Add-RecipientPermission -Identity OWN-ADDRESS -Trustee OBJECT-ID -AccessRights SendAs pour l'application, ou avec MAILBOX à la place de OBJECT-ID pour une autre adresse que celle de la boîte. Avec Azure Communication Services, ce doit être une adresse MailFrom d'un domaine vérifié ; ${REPRIS}`,
+];
 const OUVRIR =
   "New-ManagementRoleAssignment -Role 'Application SMTP.SendAsApp' -App CLIENT-ID -CustomResourceScope SCOPE laisse l'application envoyer au nom des boîtes de ce périmètre ; si SMTP.SendAsApp a été accordé dans Entra : Add-MailboxPermission -Identity MAILBOX -User OBJECT-ID -AccessRights FullAccess. Cela prend jusqu'à une heure";
 const SPF = "v=spf1 ip4:ADRESSE include:spf.protection.outlook.com ~all";
@@ -90,6 +94,8 @@ const CONNEXION: Readonly<Record<string, Translation>> = {
 };
 
 const EXPEDITEUR: Readonly<Record<string, Translation>> = {
+  "own-sender-denied": ADRESSE_PROPRE,
+  "own-sender-denied-graph": ADRESSE_PROPRE,
   "sender-denied-at-mail": ["la boîte n'a pas le droit d'envoyer au nom de cet expéditeur", SEND_AS],
   "sender-denied": ["la boîte n'a pas le droit d'envoyer au nom de cet expéditeur", SEND_AS],
   "sender-denied-graph": ["la boîte n'a pas le droit d'envoyer au nom de cet expéditeur", SEND_AS],
