@@ -23,6 +23,8 @@ export class ConnectionGroup {
 
   join(member: GroupMember): void {
     this.#members.push(member);
+    // It may have brought places.
+    this.#giveOut();
   }
 
   leave(member: GroupMember): void {
@@ -32,26 +34,35 @@ export class ConnectionGroup {
 
   /** Whether there was a place. Where there was none another member ends what it only keeps, and `openNext` follows. */
   take(member: GroupMember): boolean {
-    if (this.#taken < Math.max(...this.#members.map(({ size }) => size))) {
-      this.#taken += 1;
-      return true;
-    }
-    this.#members.some((other) => other !== member && other.endIdle());
-    return false;
+    if (this.#isFull) this.#members.some((other) => other !== member && other.endIdle());
+    // What the next hop had begun to end itself is gone at once, and nobody is left to be told of its place later.
+    if (this.#isFull) return false;
+    this.#taken += 1;
+    return true;
   }
 
   /** A connection is gone. */
   free(): void {
     this.#taken -= 1;
-    const next = this.#members.find((member) => member.openNext());
-    if (next === undefined) return;
-    this.leave(next);
-    this.join(next);
+    this.#giveOut();
   }
 
   /** Whether others wait for what this member would only keep. */
   isWantedFrom(member: GroupMember): boolean {
     return this.#members.some((other) => other !== member && other.isWaiting);
+  }
+
+  get #isFull(): boolean {
+    return this.#taken >= Math.max(...this.#members.map(({ size }) => size));
+  }
+
+  #giveOut(): void {
+    while (!this.#isFull) {
+      const next = this.#members.find((member) => member.openNext());
+      if (next === undefined) return;
+      this.leave(next);
+      this.#members.push(next);
+    }
   }
 }
 

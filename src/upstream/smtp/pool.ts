@@ -198,17 +198,27 @@ export class ConnectionPool implements GroupMember {
 
   async #openOnPlace(signal: AbortSignal): Promise<Lease | Refusal> {
     const watched: SmtpConnection[] = [];
-    const opened = await this.#open(AbortSignal.any([signal, this.#closed.signal]), (connection) => {
-      watched.push(connection);
-      connection.onClosed = () => this.#gone(connection);
-      this.#alive.add(connection);
-      this.#leased.add(connection);
-      this.#runTimer();
-    });
-    for (const connection of watched) if (connection !== opened) this.#leased.delete(connection);
-    if (opened instanceof SmtpConnection) return { connection: opened, reused: false };
-    this.#free();
-    return opened;
+    let ready: SmtpConnection | undefined;
+    try {
+      const opened = await this.#open(AbortSignal.any([signal, this.#closed.signal]), (connection) => {
+        watched.push(connection);
+        connection.onClosed = () => this.#gone(connection);
+        this.#alive.add(connection);
+        this.#leased.add(connection);
+        this.#runTimer();
+      });
+      if (!(opened instanceof SmtpConnection)) return opened;
+      ready = opened;
+      return { connection: opened, reused: false };
+    } finally {
+      // Whatever was begun besides ends here: the place is given up once, and with nothing left on it.
+      for (const connection of watched) {
+        if (connection === ready) continue;
+        connection.close();
+        this.#leased.delete(connection);
+      }
+      if (ready === undefined) this.#free();
+    }
   }
 
   #gone(connection: SmtpConnection): void {
