@@ -28,14 +28,16 @@ beforeAll(async () => {
     selfSigned("other", "RSA"),
     selfSigned("elliptic", "EC"),
     selfSigned("locked", "RSA", CANARY),
+    selfSigned("short", "RSA-1024"),
   ]);
 });
 
 afterAll(() => rm(folder, { recursive: true }));
 
 /** A certificate for relay.contoso.com that ends in 90 days. */
-async function selfSigned(name: string, type: "RSA" | "EC", passphrase?: string): Promise<void> {
-  const key = type === "RSA" ? ["-newkey", "rsa:2048"] : ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+async function selfSigned(name: string, type: "RSA" | "RSA-1024" | "EC", passphrase?: string): Promise<void> {
+  const key =
+    type !== "EC" ? ["-newkey", type === "RSA" ? "rsa:2048" : "rsa:1024"] : ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
   const lock = passphrase === undefined ? ["-noenc"] : ["-passout", `pass:${passphrase}`];
   const file = (ending: string) => join(folder, `${name}.${ending}`);
   const subject = ["-subj", "/CN=relay.contoso.com", "-addext", "subjectAltName=DNS:relay.contoso.com", "-days", "90"];
@@ -201,6 +203,10 @@ describe("a listener's certificate", () => {
       "{ certificate: relay.pem, key: other.key }",
       "listener p.yaml:8:66 listeners.printers.tls.key: the key in other.key does not fit the certificate in relay.pem",
     ],
+    [
+      "{ certificate: short.pem, key: short.key }",
+      "listener p.yaml:8:50 listeners.printers.tls.certificate: short.pem: OpenSSL does not take the certificate: ee key too small",
+    ],
     ["{ certificate: locked.pem, key: locked.key }", "listener p.yaml:8:67 listeners.printers.tls.key: locked.key needs a passphrase"],
   ])("%s forbids the start", async (tls, expected) => {
     expect(await brief({ tls })).toEqual([expected]);
@@ -360,6 +366,12 @@ describe("a connector's certificate", () => {
     const [expired] = await said(cert + intermediate.ca + root.ca, { now: Date.now() + 91 * DAY_MS });
 
     expect(expired).toMatch(/^door\.certificate: the certificate expired on \d{4}-\d\d-\d\d: renew it$/);
+  });
+
+  test("whose key is too short for TLS closes the door", async () => {
+    expect(await brief({ connector: "certificate: short.pem, key: short.key" })).toEqual([
+      expect.stringMatching(/^door .*\.certificate: short\.pem: OpenSSL does not take the certificate: ee key too small$/),
+    ]);
   });
 
   test("whose key is another's closes the door", async () => {

@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { readTokenFile, tokenFilePath } from "../access/token-file.ts";
 import { describeError, PosternError } from "../mail/errors.ts";
 import { readPkcs12 } from "../platform/pkcs12.ts";
+import { tlsObjection } from "../platform/tls-pair.ts";
 import { lastDayOf } from "../platform/zone.ts";
 import { isWebhookAddress } from "../platform/webhook-address.ts";
 import { chainFault } from "./chain.ts";
@@ -270,7 +271,7 @@ class Check {
     const { passphrase: reference } = credential;
     const passphrase = reference === undefined ? undefined : await this.#secret(at("passphrase"), reference);
     if (reference !== undefined && passphrase === undefined) return;
-    const certificate = await this.#pair(at("certificate"), credential.certificate, at("key"), credential.key, passphrase);
+    const certificate = await this.#pair(at("certificate"), credential.certificate, at("key"), credential.key, passphrase, false);
     if (certificate !== undefined && certificate.publicKey.asymmetricKeyType !== "rsa")
       this.#add(at("certificate"), "expected an RSA certificate: Microsoft Entra ID takes no other");
   }
@@ -298,13 +299,18 @@ class Check {
     if (entry !== undefined && (entry.mode & 0o004) !== 0) this.#warn(subject, `${what} can be read by every user of this machine`);
   }
 
-  /** Checks that a certificate and a key can be read and belong together; gives the certificate when they do. */
+  /**
+   * Checks that a certificate and a key can be read and belong together; gives the certificate when they do.
+   *
+   * @param shown - in TLS, where OpenSSL has a word in it; else it only signs
+   */
   async #pair(
     atCertificate: Subject,
     certificateFile: string,
     atKey: Subject,
     keyFile: string,
     passphrase: string | undefined,
+    shown = true,
   ): Promise<X509Certificate | undefined> {
     const certificateText = await this.#read(atCertificate, certificateFile);
     const keyText = await this.#read(atKey, keyFile);
@@ -316,7 +322,10 @@ class Check {
       this.#add(atKey, `the key in ${keyFile} does not fit the certificate in ${certificateFile}`);
       return undefined;
     }
-    return certificate;
+    const objection = shown ? tlsObjection(certificateText as string, keyText as string, passphrase) : undefined;
+    if (objection === undefined) return certificate;
+    this.#add(atCertificate, `${certificateFile}: ${objection}`);
+    return undefined;
   }
 
   #certificate(subject: Subject, file: string, text: string): X509Certificate | undefined {

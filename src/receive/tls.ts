@@ -5,6 +5,7 @@ import { createSecureContext } from "node:tls";
 import type { SecureContextOptions } from "node:tls";
 import { describeError } from "../mail/errors.ts";
 import { readPkcs12 } from "../platform/pkcs12.ts";
+import { tlsObjection } from "../platform/tls-pair.ts";
 import type { CertificatePair, Certificates, ClientTls, ListenerTls, Pkcs12, SessionTls, TlsVersion } from "./options.ts";
 
 /**
@@ -61,12 +62,7 @@ export function certificateFault(certPem: string, keyPem: string): string | unde
     return "the private key cannot be read (is it PEM, and without a passphrase?)";
   }
   if (!certificate.checkPrivateKey(key)) return "the private key does not belong to the certificate";
-  try {
-    createSecureContext({ cert: certPem, key: keyPem });
-  } catch (error) {
-    return `the certificate cannot be used (${describeError(error)})`;
-  }
-  return undefined;
+  return tlsObjection(certPem, keyPem);
 }
 
 /** What keeps certificates from being served together; undefined when they can be. */

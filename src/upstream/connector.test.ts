@@ -199,6 +199,12 @@ describe("by certificate", () => {
       "CERTIFICATE_KEY",
       "the key is no private key in PEM form",
     ],
+    [
+      "a key of 1024 bits",
+      async () => pairOf(publicRoot.issue(["relay.contoso.com"], undefined, "rsa-1024")),
+      "CERTIFICATE_FILE",
+      "OpenSSL does not take the certificate: ee key too small",
+    ],
   ])("%s are a fault before any connection", async (_, read, code, detail) => {
     const { hop, upstream } = await scene(read);
 

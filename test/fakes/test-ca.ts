@@ -22,7 +22,7 @@ export interface TestAuthority {
   /** An authority that this one has signed; its `ca` is the intermediate certificate. */
   readonly intermediate: (subject: string) => TestAuthority;
   /** A certificate for these names; an IPv4 address becomes an IP SAN. ECDSA unless told. */
-  readonly issue: (names: readonly string[], validity?: Validity, keyType?: "ec" | "rsa") => TestCertificate;
+  readonly issue: (names: readonly string[], validity?: Validity, keyType?: "ec" | "rsa" | "rsa-1024") => TestCertificate;
 }
 
 function der(tag: number, ...parts: readonly Uint8Array[]): Buffer {
@@ -104,7 +104,9 @@ function authorityOf(issuer: string, ca: string, signer: KeyObject): TestAuthori
     },
     issue: (names, validity = MONTH(), keyType = "ec") => {
       const keys =
-        keyType === "rsa" ? generateKeyPairSync("rsa", { modulusLength: 2048 }) : generateKeyPairSync("ec", { namedCurve: "P-256" });
+        keyType === "ec"
+          ? generateKeyPairSync("ec", { namedCurve: "P-256" })
+          : generateKeyPairSync("rsa", { modulusLength: keyType === "rsa" ? 2048 : 1024 });
       const alternatives = names.map((one) =>
         isIP(one) === 4 ? der(0x87, Buffer.from(one.split(".").map(Number))) : der(0x82, Buffer.from(one)),
       );

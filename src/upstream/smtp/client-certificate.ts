@@ -8,6 +8,7 @@ import tls from "node:tls";
 import { describeError } from "../../mail/errors.ts";
 import type { Emit } from "../../mail/events.ts";
 import type { Clock } from "../../platform/clock.ts";
+import { tlsObjection } from "../../platform/tls-pair.ts";
 import { trustOptions } from "../../platform/trust.ts";
 import type { Refusal } from "../upstream.ts";
 import type { TlsPolicy } from "./dial.ts";
@@ -154,7 +155,8 @@ function readPair({ certificatePem, keyPem, passphrase }: CertificatePair): { le
     return faultAt("connect", "CERTIFICATE_KEY", `the key ${keyPem.includes("ENCRYPTED") ? locked : "is no private key in PEM form"}`);
   }
   if (!leaf.checkPrivateKey(key)) return faultAt("connect", "CERTIFICATE_KEY", "the key does not belong to the certificate");
-  return { leaf, key };
+  const objection = tlsObjection(certificatePem, keyPem, passphrase);
+  return objection === undefined ? { leaf, key } : faultAt("connect", "CERTIFICATE_FILE", objection);
 }
 
 /** The whole file is sent: without its intermediates Exchange Online finds no connector (550 5.7.64). */
