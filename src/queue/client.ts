@@ -634,7 +634,7 @@ export class SqliteQueue implements Queue, LinkListener {
   async #look(): Promise<WorkerStatistics> {
     if (this.#stuck?.isStuck === true && this.#statistics !== undefined) return this.#statistics;
     const asked = this.#db.ask<WorkerStatistics>({ op: "statistics" }).then((statistics) => (this.#statistics = statistics));
-    return Promise.race([asked, this.#stuck?.begins.then(() => this.#statistics ?? asked) ?? asked]);
+    return this.#stuck === undefined ? await asked : await this.#stuck.orStuck(asked, () => this.#statistics ?? asked);
   }
 
   async act({ verb, filter, by }: QueueAct): Promise<ActResult> {

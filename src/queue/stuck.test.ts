@@ -29,13 +29,12 @@ function waiting() {
   };
 }
 
-test("half a minute without an answer is told once, and its end, too", async () => {
+test("half a minute without an answer is told once, and its end, too", () => {
   const { thread, watch, pass, told } = waiting();
 
   pass(29);
   const before = watch.isStuck;
   pass(600);
-  await watch.begins;
   const during = [watch.isStuck, told()];
   thread.waitedMs = 0;
   pass(10);
@@ -43,6 +42,24 @@ test("half a minute without an answer is told once, and its end, too", async () 
   expect(before).toBe(false);
   expect(during).toEqual([true, ["alert.raised spool.stuck"]]);
   expect([watch.isStuck, told()]).toEqual([false, ["alert.raised spool.stuck", "alert.cleared spool.stuck"]]);
+});
+
+test("a question that stays without an answer gets another one, and those answered before are forgotten", async () => {
+  const { watch, pass } = waiting();
+  const instead: string[] = [];
+  const ask = (question: string, answer: Promise<string>): Promise<string> =>
+    watch.orStuck(answer, () => {
+      instead.push(question);
+      return `as known before ${question}`;
+    });
+
+  const first = await ask("first", Promise.resolve("first answer"));
+  const refused = await ask("second", Promise.reject(new Error("refused"))).catch(String);
+  const third = ask("third", new Promise(() => {}));
+  pass(60);
+
+  expect([first, refused, await third]).toEqual(["first answer", "Error: refused", "as known before third"]);
+  expect(instead).toEqual(["third"]);
 });
 
 test("a process that was stopped for minutes, and finds an old question when it goes on, raises no alarm", () => {

@@ -13,7 +13,8 @@ export class StuckWatch {
   #isStuck = false;
   /** The look before found it waiting for too long as well. */
   #wasLate = false;
-  #begins = Promise.withResolvers<void>();
+  /** What is done for each question that is open when it begins to be stuck. */
+  readonly #open = new Set<() => void>();
   #cancel: () => void = () => undefined;
 
   /** @param waitedMs - for how long there has been no answer while somebody waits for one; 0 when nobody does */
@@ -38,9 +39,18 @@ export class StuckWatch {
     return this.#isStuck;
   }
 
-  /** Resolves when it is stuck. */
-  get begins(): Promise<void> {
-    return this.#begins.promise;
+  /**
+   * The answer to a question, or what is said instead where the thread gets stuck over it.
+   *
+   * Not a race against one promise for all: that one would keep every answer until it is stuck, which is never.
+   */
+  orStuck<T>(asked: Promise<T>, instead: () => T | Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const stuck = (): void => resolve(instead());
+      this.#open.add(stuck);
+      const answered = (): void => void this.#open.delete(stuck);
+      asked.then(resolve, reject).finally(answered);
+    });
   }
 
   #look(): void {
@@ -51,7 +61,8 @@ export class StuckWatch {
     if (isStuck === this.#isStuck) return;
     this.#isStuck = isStuck;
     if (isStuck) {
-      this.#begins.resolve();
+      for (const stuck of this.#open) stuck();
+      this.#open.clear();
       this.#emit({
         type: "alert.raised",
         alert: "spool.stuck",
@@ -62,7 +73,6 @@ export class StuckWatch {
         severity: "critical",
       });
     } else {
-      this.#begins = Promise.withResolvers<void>();
       this.#emit({ type: "alert.cleared", alert: "spool.stuck", subject: "queue" });
     }
   }
