@@ -54,7 +54,7 @@ beforeEach(async () => {
       contentRow: (_, place) => Promise.resolve([Buffer.from("Subject: Dismissal\r\n\r\n"), Buffer.from("Dear Sir\r\n")][place]),
       act: (act) => {
         acts.push(act);
-        return Promise.resolve({ changed: [], busy: 0 });
+        return Promise.resolve({ changed: [], recipients: 0, messages: 0, busy: 0 });
       },
     },
     devices: NO_DEVICES,
@@ -632,7 +632,7 @@ async function startAnother(listen: readonly AdminPlace[], emit: Emit = () => {}
       show: () => Promise.resolve(undefined),
       find: () => Promise.resolve([]),
       contentRow: () => Promise.resolve(undefined),
-      act: () => Promise.resolve({ changed: [], busy: 0 }),
+      act: () => Promise.resolve({ changed: [], recipients: 0, messages: 0, busy: 0 }),
     },
     devices: NO_DEVICES,
     status: () => Promise.reject(new Error("not asked")),

@@ -196,8 +196,14 @@ async function startDaemon(): Promise<void> {
       act: (act) => {
         acts.push(act);
         const { ids, client } = act.filter;
-        if (client !== undefined || ids?.includes(ID) === false) return Promise.resolve({ changed: [], busy: 0 });
-        return Promise.resolve({ changed: [{ queueId: ID, recipient: ENTRY.recipient, lane: "scans" }], busy: 1 });
+        if (client !== undefined || ids?.includes(ID) === false)
+          return Promise.resolve({ changed: [], recipients: 0, messages: 0, busy: 0 });
+        return Promise.resolve({
+          changed: [{ queueId: ID, recipient: ENTRY.recipient, lane: "scans" }],
+          recipients: 1,
+          messages: 1,
+          busy: 1,
+        });
       },
     },
     devices: NO_DEVICES,
@@ -407,7 +413,7 @@ describe("with a daemon", () => {
 
     expect(missing).toEqual({ code: 64, stdout: "", stderr: `postern: no message has the queue id ${unknown}\n` });
     expect(held).toMatchObject({ code: 0, stdout: expect.stringMatching(/^1 recipient held by upstream scans, which is tried now/) });
-    expect(JSON.parse(json.stdout)).toEqual({ changed: [], busy: 0 });
+    expect(JSON.parse(json.stdout)).toEqual({ changed: [], recipients: 0, messages: 0, busy: 0 });
   });
 
   test.each(["bounce", "delete"] as const)("queue %s off a terminal needs --yes", async (verb) => {

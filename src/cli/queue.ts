@@ -122,8 +122,8 @@ export async function actCommand(
   // Before: what is held by a door may have left by the time that a retry is answered.
   const before = verb === "retry" ? await look() : undefined;
   const result = (await client.post(`/api/v1/queue/${verb}`, { filter, by: operatorName() })) as ActResult;
-  const named = before ?? (result.changed.length + result.busy === 0 ? await look() : []);
-  if (ids.length > 0 && named.length === 0 && result.changed.length + result.busy === 0)
+  const named = before ?? (result.recipients + result.busy === 0 ? await look() : []);
+  if (ids.length > 0 && named.length === 0 && result.recipients + result.busy === 0)
     throw new PosternError("E_NO_SUCH_MESSAGE", `no message has the queue id ${(filter.ids ?? []).join(" or ")}`);
   if (options.json) printJson(result);
   else printResult(verb, result, named);
@@ -148,10 +148,14 @@ const DONE = { retry: "due now", hold: "held", release: "released", bounce: "bou
 
 /** @param named - what the act may have left as it was */
 function printResult(verb: OperatorAct["verb"], result: ActResult, named: readonly QueueEntry[]): void {
-  const recipients = result.changed.length;
-  const messages = new Set(result.changed.map((entry) => entry.queueId)).size;
+  const { recipients, messages } = result;
   const changed = new Set(result.changed.map(({ queueId, recipient }) => `${queueId} ${recipient}`));
-  const left = named.filter(({ queueId, recipient, state }) => state !== "delivering" && !changed.has(`${queueId} ${recipient}`));
+  // Of many only the first are named: of those looked at, what is held was left for certain, but for what waited for its sender.
+  const isWhole = result.changed.length === recipients;
+  const left = named.filter(
+    ({ queueId, recipient, state, heldBy }) =>
+      !changed.has(`${queueId} ${recipient}`) && (isWhole ? state !== "delivering" : state === "held" && heldBy !== "sender"),
+  );
   if (recipients > 0)
     print(`${recipients} recipient${recipients === 1 ? "" : "s"} of ${messages} message${messages === 1 ? "" : "s"} ${DONE[verb]}`);
   if (left.length > 0) print(...whyUntouched(verb, left));

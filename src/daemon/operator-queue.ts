@@ -19,7 +19,7 @@ export function operatorQueue(queue: Queue, deliverer: Deliverer): AdminSources[
     act: async ({ verb, filter, by }) => {
       const result = verb === "bounce" ? await deliverer.giveUp(filter, by) : await queue.act({ verb, filter, by });
       if (verb !== "retry") {
-        if (result.changed.length > 0) await deliverer.recount();
+        if (result.recipients > 0) await deliverer.recount();
       } else {
         const waiting = await queue.list({ ...filter, states: ["queued", "deferred", "held"] }, MOST_LOOKED_AT);
         if (waiting.length >= MOST_LOOKED_AT) deliverer.kick();

@@ -93,6 +93,8 @@ describe("mail that an operator gives up", () => {
 
     expect(result).toEqual({
       changed: ["anna@contoso.com", "ben@contoso.com"].map((recipient) => ({ queueId, recipient, lane: "scans" })),
+      recipients: 2,
+      messages: 1,
       busy: 0,
     });
     expect(relay.states()).toEqual(["bounced", "bounced"]);
@@ -274,7 +276,7 @@ test("a message that is taken for delivery meanwhile is busy, nobody is told of 
 
   const result = await relay.deliverer.giveUp({}, "kim");
 
-  expect(result).toEqual({ changed: [], busy: 1 });
+  expect(result).toEqual({ changed: [], recipients: 0, messages: 0, busy: 1 });
   expect(relay.states()).toEqual(["delivering"]);
   expect(relay.reports()).toEqual([]);
   expect(relay.queue.postponed).toEqual([]);

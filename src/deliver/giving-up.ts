@@ -7,6 +7,7 @@
 import type { FailedRecipient } from "../dsn/status.ts";
 import { WORDS } from "../dsn/words.ts";
 import { PosternError } from "../mail/errors.ts";
+import { ActTally } from "../mail/act-tally.ts";
 import type { Emit } from "../mail/events.ts";
 import { oneLine } from "../mime/words.ts";
 import type { ActResult, ContentSource, DeliveryQueue, QueueFilter, WaitingMessage } from "../queue/queue.ts";
@@ -31,8 +32,7 @@ export interface GivingUpOptions {
 /** One act under way. */
 interface Act {
   readonly by: string;
-  readonly changed: { queueId: string; recipient: string; lane: string }[];
-  busy: number;
+  readonly tally: ActTally;
 }
 
 export class GivingUp {
@@ -51,7 +51,7 @@ export class GivingUp {
    * @throws PosternError E_UNAVAILABLE when the end begins meanwhile; what the queue throws. What was given up until then is told of
    */
   async giveUp(filter: QueueFilter, by: string): Promise<ActResult> {
-    const act: Act = { by, changed: [], busy: 0 };
+    const act: Act = { by, tally: new ActTally() };
     const work = this.#work(filter, act);
     this.#underWay.add(work);
     try {
@@ -59,7 +59,7 @@ export class GivingUp {
     } finally {
       this.#underWay.delete(work);
     }
-    return { changed: act.changed, busy: act.busy };
+    return act.tally.result;
   }
 
   /** Begins no further message. Resolves when those in hand are written. */
@@ -77,7 +77,7 @@ export class GivingUp {
         if (this.#stopped)
           throw new PosternError(
             "E_UNAVAILABLE",
-            `the relay stops; ${act.changed.length} recipients were bounced, the others wait as before`,
+            `the relay stops; ${act.tally.recipients} recipients were bounced, the others wait as before`,
           );
         await this.#one(value, act);
       }
@@ -90,7 +90,7 @@ export class GivingUp {
     const { queue, teller, reports, emit } = this.#options;
     const { queueId } = message;
     const waiting = recipients.filter(({ state }) => state !== "delivering");
-    act.busy += recipients.length - waiting.length;
+    act.tally.busy += recipients.length - waiting.length;
     const [first] = waiting;
     if (first === undefined) return;
     const words = WORDS[reports.language];
@@ -110,11 +110,11 @@ export class GivingUp {
     const cause = WORDS.en.givenUpBy(oneLine(act.by));
     if (!(await queue.bounce({ queueId, recipients: waiting, by: act.by, cause, generated, postponed }))) {
       teller.takeBack(told);
-      act.busy += waiting.length;
+      act.tally.busy += waiting.length;
       return;
     }
     for (const { address, lane } of waiting) {
-      act.changed.push({ queueId, recipient: address, lane });
+      act.tally.add({ queueId, recipient: address, lane });
       emit({ type: "recipient.bounced", queueId, recipient: address, upstream: lane, mail: mailFacts(message), cause });
     }
     for (const report of generated) {

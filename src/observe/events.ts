@@ -223,7 +223,7 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
     count: (event, metrics) => metrics.count("recipients_total", 1, "deleted", event.upstream),
   },
   "operator.acted": {
-    when: "An operator used retry, hold, release, bounce or delete, sent a test mail or a test alert (test-alert), or read the content of a message by the API. `declared`: the name is the command's word, from sudo or the login.",
+    when: "An operator used retry, hold, release, bounce or delete, sent a test mail or a test alert (test-alert), or read the content of a message by the API. `queueIds`: the first of them; `recipients` counts all. `declared`: the name is the command's word, from sudo or the login.",
     level: "info",
   },
   "token.added": {

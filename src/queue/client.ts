@@ -1,4 +1,5 @@
 /** The queue as the other stages see it: the main thread's side, which waits for nothing and keeps only what is in progress. */
+import { ActTally } from "../mail/act-tally.ts";
 import { PosternError, POSTERN_ERRORS } from "../mail/errors.ts";
 import type { Emit } from "../mail/events.ts";
 import { lineOf } from "../mail/line.ts";
@@ -639,18 +640,19 @@ export class SqliteQueue implements Queue, LinkListener {
 
   async act({ verb, filter, by }: QueueAct): Promise<ActResult> {
     const ids = await this.#reading.ask<number[]>({ what: "select", filter });
-    const changed: { queueId: string; recipient: string; lane: string }[] = [];
-    let busy = 0;
+    const tally = new ActTally();
     for (let at = 0; at < ids.length; at += ACT_SLICE) {
       const now = this.#parts.clock.now();
       const answer = await this.#db.ask<ActAnswer>({ op: "act", verb, by, ids: ids.slice(at, at + ACT_SLICE), now });
-      busy += answer.busy;
+      tally.busy += answer.busy;
       for (const [queueId, recipient, lane] of answer.changed) {
-        changed.push({ queueId, recipient, lane });
+        tally.add({ queueId, recipient, lane });
         if (verb === "retry" || verb === "release") this.#due(lane, now);
+        // As it is written: an act that a fault of the disk breaks off has told of all that it did.
+        if (verb === "delete") this.#parts.emit({ type: "recipient.deleted", queueId, recipient, upstream: lane, operator: by });
       }
     }
-    return { changed, busy };
+    return tally.result;
   }
 
   update({ floorBytes, maxBytes, historyKeepMs, failedContentMs }: QueueLimits): void {

@@ -4,6 +4,7 @@
  * Asynchronous and free of SQL, so that another implementation (PostgreSQL, several nodes) can stand behind it; the suite in
  * test/conformance runs on each. Stages meet only here: `receive` writes, `deliver` claims and settles, `admin` looks and operates.
  */
+import type { ActedOn } from "../mail/act-tally.ts";
 import type { AcceptedMessage, Envelope, Holder, RecipientState, TerminalState, WaitingState } from "../mail/message.ts";
 import type { AttemptOutcome, Delays } from "../mail/events.ts";
 import type { Reply } from "../mail/reply.ts";
@@ -484,14 +485,17 @@ export interface OperatorAct {
   readonly by: string;
 }
 
-/** An act that the queue does by itself. A bounce is told to people, so `deliver` does it. */
+/** An act that the queue does by itself, telling of each recipient that it deletes. A bounce is told to people, so `deliver` does it. */
 export interface QueueAct extends OperatorAct {
   readonly verb: Exclude<OperatorAct["verb"], "bounce">;
 }
 
-/** What an act did: recipients changed, and those it could not touch because they are being delivered right now. */
+/** What an act did: how many recipients of how many messages changed, and those it could not touch because they are being delivered right now. */
 export interface ActResult {
-  readonly changed: readonly { readonly queueId: string; readonly recipient: string; readonly lane: string }[];
+  /** The first of them. */
+  readonly changed: readonly ActedOn[];
+  readonly recipients: number;
+  readonly messages: number;
   readonly busy: number;
 }
 

@@ -1202,16 +1202,40 @@ export function queueConformance(name: string, makePlace: () => Promise<QueuePla
       });
 
       test("delete ends what waits with its content, but not what is being delivered", async () => {
-        const { queue } = await start();
+        const { queue, happened } = await start();
         const first = await accept(queue);
         await claimOne(queue);
         const second = await accept(queue);
 
         const result = await queue.act({ verb: "delete", filter: {}, by: "anna" });
 
-        expect(result).toEqual({ changed: [{ queueId: second.queueId, recipient: "anna@contoso.com", lane: LANE }], busy: 1 });
+        expect(result).toEqual({
+          changed: [{ queueId: second.queueId, recipient: "anna@contoso.com", lane: LANE }],
+          recipients: 1,
+          messages: 1,
+          busy: 1,
+        });
         expect((await queue.show(second.queueId))?.hasContent).toBe(false);
         expect((await queue.show(first.queueId))?.hasContent).toBe(true);
+        expect(happened("recipient.deleted")).toEqual([
+          { type: "recipient.deleted", queueId: second.queueId, recipient: "anna@contoso.com", upstream: LANE, operator: "anna" },
+        ]);
+        await expectBalanced(queue);
+      });
+
+      test("an act on a whole queue counts all that it changed, names the first thousand, and tells of each recipient that it deletes", async () => {
+        const { queue, happened } = await start();
+        const recipients = Array.from({ length: 700 }, (_, number) => `user${number}@contoso.com`);
+        await accept(queue, { recipients });
+        await accept(queue, { recipients });
+
+        const held = await queue.act({ verb: "hold", filter: {}, by: "anna" });
+        const deleted = await queue.act({ verb: "delete", filter: {}, by: "anna" });
+
+        expect([held, deleted].map(({ changed, ...counts }) => [changed.length, counts])).toEqual(
+          [1, 2].map(() => [1000, { recipients: 1400, messages: 2, busy: 0 }]),
+        );
+        expect(happened("recipient.deleted")).toHaveLength(1400);
         await expectBalanced(queue);
       });
 

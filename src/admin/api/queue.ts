@@ -122,8 +122,10 @@ const View = z
 const Acted = z
   .strictObject({
     changed: list(z.strictObject({ queueId: z.string(), recipient: z.string(), lane: z.string() })).describe(
-      "Recipients that it did something to.",
+      "Recipients that it did something to: the first 1,000.",
     ),
+    recipients: z.number().describe("How many it did something to."),
+    messages: z.number().describe("Of how many messages they are."),
     busy: z.number().describe("Recipients that are being delivered right now: not touched."),
   })
   .meta({ id: "ActResult", description: "What an act did." });
@@ -237,11 +239,7 @@ async function act(
     throw new RequestFault(400, "filter", "give either ids or filter; an empty filter means all");
   const result = await queue.act({ verb, filter: chosen, by: operator.name });
   const queueIds = [...new Set(result.changed.map((entry) => entry.queueId))];
-  emit({ type: "operator.acted", verb, queueIds, recipients: result.changed.length, operator: operator.name, declared: operator.declared });
-  if (verb === "delete") {
-    for (const { queueId, recipient, lane } of result.changed)
-      emit({ type: "recipient.deleted", queueId, recipient, upstream: lane, operator: operator.name });
-  }
+  emit({ type: "operator.acted", verb, queueIds, recipients: result.recipients, operator: operator.name, declared: operator.declared });
   return result;
 }
 
