@@ -56,12 +56,14 @@ export async function setupCommand(options: GlobalOptions, given: SetupOptions):
   const powershell = renderPowerShell(answers);
   const dns = dnsRecords(answers);
   const devices = deviceSheet(answers);
+  // The unit reads the usual file; for another the commands have to be told.
+  const other = configFile === DEFAULT_CONFIG ? "" : ` --config ${configFile}`;
   const next = [
     ...(group === "missing" ? userSteps(folder, isOurs) : []),
     ...(await secretSteps(answers, folder, group)),
-    `postern check --config ${configFile}`,
-    "systemctl enable --now postern   (or postern run)",
-    `postern test --to ${answers.postmaster}`,
+    `postern check${other}`,
+    other === "" ? "systemctl enable --now postern   (or postern run)" : `postern run${other}`,
+    `postern test --to ${answers.postmaster}${other}`,
   ];
   if (options.json) {
     printJson({ written, findings, powershell, dns, devices, next });

@@ -128,6 +128,50 @@ describe("what is written", () => {
     expect(findings.filter((finding) => !/upstreams\.connector\.(certificate|key)/.test(finding))).toEqual([]);
   });
 
+  test("an account for High Volume Email is not the mailbox that signs in", async () => {
+    const answers = { ...BASE, doors: ["mailbox", "high-volume"], tenant: "contoso.onmicrosoft.com", volume_account: "alerts@contoso.com" };
+
+    const { powershell } = JSON.parse((await setup(answers, "--json")).stdout) as { powershell: string };
+
+    const config = await readFile(configFile, "utf8");
+    expect(config).toMatch(/ {2}mailbox:\n[^]*mailbox: scanner@contoso\.com\n[^]* {2}volume:\n[^]*mailbox: alerts@contoso\.com\n/);
+    expect(powershell).toContain("High volume email: add alerts@contoso.com,");
+  });
+
+  test("a relay whose name is of the inner network does not tell Microsoft to expect that name in the certificate", async () => {
+    const answers = { ...BASE, doors: ["connector-certificate"], hostname: "relay.corp.local" };
+
+    const { powershell } = JSON.parse((await setup(answers, "--json")).stdout) as { powershell: string };
+
+    expect(powershell).toContain("-TlsSenderCertificateName '<name in the certificate>'");
+  });
+
+  test("a wildcard that comes first makes no names, and what is said twice stands once", async () => {
+    const answers = {
+      ...BASE,
+      doors: ["direct-send"],
+      domains: ["*.contoso.com", "contoso.com", "contoso.com"],
+      networks: ["10.1.0.0/16", "10.1.0.0/16"],
+    };
+
+    const { findings } = JSON.parse((await setup(answers, "--json")).stdout) as { findings: string[] };
+
+    const config = await readFile(configFile, "utf8");
+    expect(findings).toEqual([]);
+    expect(config).toContain("hostname: relay.contoso.com\n");
+    expect(config).toContain("    domain: contoso.com\n");
+  });
+
+  test("the commands that follow name the file where it is not the usual one", async () => {
+    const { next } = JSON.parse((await setup({ ...BASE, doors: ["direct-send"] }, "--json")).stdout) as { next: string[] };
+
+    expect(next.slice(-3)).toEqual([
+      `postern check --config ${configFile}`,
+      `postern run --config ${configFile}`,
+      `postern test --to it@contoso.com --config ${configFile}`,
+    ]);
+  });
+
   test("what is not known yet stands in quotes, and the script connects to all that it asks", async () => {
     const answers = { ...BASE, doors: ["mailbox", "connector-address"], tenant: "contoso.onmicrosoft.com" };
 
@@ -300,6 +344,16 @@ test.each([
   [{ overrides: { graph: { host: "127.0.0.1" } } }, 'overrides: there is no upstream "graph" in this setup; one of: mailbox'],
   [{ overrides: { mailbox: "127.0.0.1" } }, "overrides: mailbox: expected keys of an upstream, such as { port: 2587 }"],
   [{ overrides: [] }, "overrides: expected the names of upstreams with keys below them"],
+  [{ tenant: null }, "tenant: is missing; expected the tenant's id or one of its domains, such as contoso.onmicrosoft.com"],
+  [{ listen: "25" }, 'listen: expected an address and a port such as ":25", "0.0.0.0:587" or "[::]:25", not "25"'],
+  [
+    { doors: ["direct-send"], public_address: "10.0.0.1" },
+    'public_address: expected a public IPv4 address, as the Internet sees this network, not "10.0.0.1"',
+  ],
+  [
+    { doors: ["connector-address"], public_address: "2001:db8::1" },
+    'public_address: expected a public IPv4 address, as the Internet sees this network, not "2001:db8::1"',
+  ],
   [{ domains: ["contoso"] }, 'domains: expected a domain such as contoso.com, or "*.contoso.com" for its subdomains, not "contoso"'],
 ])("%j is a fault of the answers", async (answers, fault) => {
   const { code, stderr } = await setup({ ...BASE, tenant: "contoso.onmicrosoft.com", ...answers });

@@ -1,6 +1,7 @@
 /** What `postern setup` needs to know, from a file or from questions, and how each answer is checked. */
+import { BlockList, isIPv4 } from "node:net";
 import { readNetwork } from "../../config/network.ts";
-import { readAddress, readDate, readDomain, readFqdn, readIp, readTenant, readTimeZone, type Read } from "../../config/values.ts";
+import { readAddress, readDate, readDomain, readEndpoint, readFqdn, readTenant, readTimeZone, type Read } from "../../config/values.ts";
 
 export const DOORS = ["mailbox", "graph", "connector-certificate", "connector-address", "direct-send", "high-volume"] as const;
 export type DoorKind = (typeof DOORS)[number];
@@ -24,9 +25,11 @@ export interface Answers {
   readonly oldTls: boolean;
   /** In order of preference; the first is used while it is open. */
   readonly doors: readonly DoorKind[];
-  /** Present where a door signs in. */
+  /** Present where an application signs in. */
   readonly tenant: string | undefined;
   readonly mailbox: string | undefined;
+  /** Present with High Volume Email, whose accounts are no mailboxes. */
+  readonly volumeAccount: string | undefined;
   readonly clientId: string | undefined;
   readonly credential: CredentialKind;
   /** Last day of the client secret. */
@@ -66,17 +69,47 @@ export type Given = Readonly<Record<string, readonly string[]>>;
 const one = (given: Given, key: string): string | undefined => given[key]?.[0];
 const doorsOf = (given: Given): readonly string[] => given["doors"] ?? [];
 const signsIn = (given: Given): boolean => doorsOf(given).some((door) => door === "mailbox" || door === "graph");
-const hasMailbox = (given: Given): boolean => signsIn(given) || doorsOf(given).includes("high-volume");
+const hasVolume = (given: Given): boolean => doorsOf(given).includes("high-volume");
+/** The first domain that is one by itself, to make names and addresses in. */
+const mainDomain = (given: Given): string | undefined => given["domains"]?.find((domain) => !domain.startsWith("*."));
+const addressIn = (given: Given, local: string): string | undefined => {
+  const domain = mainDomain(given);
+  return domain === undefined ? undefined : `${local}@${domain}`;
+};
 const onPort25 = (given: Given): boolean => doorsOf(given).some((door) => door.startsWith("connector") || door === "direct-send");
 
 const word =
   (words: readonly string[]) =>
-  (text: string): Read<string> =>
-    words.includes(text) ? { value: text } : { expected: `one of: ${words.join(", ")}` };
+  (text: string): Read<string> => {
+    const said = text.toLowerCase();
+    return words.includes(said) ? { value: said } : { expected: `one of: ${words.join(", ")}` };
+  };
+
+const yesOrNo = (text: string): Read<string> => word(["yes", "no"])(text.replace(/^y$/i, "yes").replace(/^n$/i, "no"));
 
 const network = (text: string): Read<string> => {
   const read = readNetwork(text);
   return "value" in read ? { value: read.value.text } : read;
+};
+
+/** Addresses that the Internet never sees: behind one of them is another, which is meant. */
+const INSIDE = new BlockList();
+for (const [net, prefix] of [
+  ["10.0.0.0", 8],
+  ["100.64.0.0", 10],
+  ["127.0.0.0", 8],
+  ["169.254.0.0", 16],
+  ["172.16.0.0", 12],
+  ["192.168.0.0", 16],
+] as const)
+  INSIDE.addSubnet(net, prefix);
+
+const publicAddress = (text: string): Read<string> =>
+  isIPv4(text) && !INSIDE.check(text) ? { value: text } : { expected: "a public IPv4 address, as the Internet sees this network" };
+
+const endpoint = (text: string): Read<string> => {
+  const read = readEndpoint(text);
+  return "value" in read ? { value: text } : read;
 };
 
 const line = (text: string): Read<string> => (/^[^\p{Cc}]{1,300}$/u.test(text) ? { value: text } : { expected: "a text on one line" });
@@ -95,7 +128,7 @@ export const QUESTIONS: readonly Question[] = [
     text: "Name of this relay",
     help: "A full host name that devices and Microsoft see. It need not exist in the public DNS.",
     list: false,
-    fallback: (given) => (one(given, "domains") === undefined ? undefined : `relay.${one(given, "domains")}`),
+    fallback: (given) => (mainDomain(given) === undefined ? undefined : `relay.${mainDomain(given)}`),
     read: readFqdn,
   },
   {
@@ -103,7 +136,7 @@ export const QUESTIONS: readonly Question[] = [
     text: "Who gets reports that nobody else can receive",
     help: "A mailbox that somebody reads, usually IT's.",
     list: false,
-    fallback: (given) => `it@${one(given, "domains") ?? "contoso.com"}`,
+    fallback: (given) => addressIn(given, "it"),
     read: readAddress,
   },
   {
@@ -127,7 +160,7 @@ export const QUESTIONS: readonly Question[] = [
     help: "yes offers STARTTLS down to TLS 1.0 to devices; no offers none, which suits most printers. Towards Microsoft it is always 1.2 or newer.",
     list: false,
     fallback: () => "no",
-    read: word(["yes", "no"]),
+    read: yesOrNo,
   },
   {
     key: "doors",
@@ -157,16 +190,25 @@ export const QUESTIONS: readonly Question[] = [
     text: "The mailbox that sends",
     help: "A shared mailbox of its own is best: other programs on it share the limits.",
     list: false,
-    ask: hasMailbox,
-    fallback: (given) => `scanner@${one(given, "domains") ?? "contoso.com"}`,
+    ask: signsIn,
+    fallback: (given) => addressIn(given, "scanner"),
+    read: readAddress,
+  },
+  {
+    key: "volume_account",
+    text: "The account for High Volume Email",
+    help: "Made for it in the Exchange admin center, with an address of its own; a mailbox cannot be one.",
+    list: false,
+    ask: hasVolume,
+    fallback: (given) => addressIn(given, "notifications"),
     read: readAddress,
   },
   {
     key: "default_sender",
     text: "Sender for devices that have no usable address of their own",
-    help: "Where a mailbox sends, that mailbox.",
+    help: "Where a mailbox or an account sends, that one.",
     list: false,
-    fallback: (given) => one(given, "mailbox") ?? one(given, "postmaster"),
+    fallback: (given) => one(given, "mailbox") ?? one(given, "volume_account") ?? one(given, "postmaster"),
     read: readAddress,
   },
   {
@@ -234,7 +276,7 @@ export const QUESTIONS: readonly Question[] = [
     text: "File with the password of the High Volume Email account",
     help: "Only the service may read it.",
     list: false,
-    ask: (given) => doorsOf(given).includes("high-volume"),
+    ask: hasVolume,
     fallback: () => "secrets/high-volume-password",
     read: line,
   },
@@ -245,7 +287,7 @@ export const QUESTIONS: readonly Question[] = [
     list: false,
     optional: true,
     ask: onPort25,
-    read: readIp,
+    read: publicAddress,
   },
   {
     key: "time_zone",
@@ -262,7 +304,7 @@ export const QUESTIONS: readonly Question[] = [
     help: "An address and port, or several; :25 is every address of this machine.",
     list: true,
     fallback: () => ":25",
-    read: line,
+    read: endpoint,
   },
   {
     key: "data_dir",
@@ -281,7 +323,8 @@ export function toAnswers(given: Given, overrides: Answers["overrides"]): Answer
   return {
     hostname: need("hostname"),
     dataDir: need("data_dir"),
-    domains: all("domains"),
+    // The main one is a plain domain: it completes addresses without one.
+    domains: all("domains").toSorted((a, b) => Number(a.startsWith("*.")) - Number(b.startsWith("*."))),
     postmaster: need("postmaster"),
     defaultSender: need("default_sender"),
     timeZone: one(given, "time_zone"),
@@ -292,6 +335,7 @@ export function toAnswers(given: Given, overrides: Answers["overrides"]): Answer
     doors: DOORS.filter((door) => all("doors").includes(door)).toSorted((a, b) => all("doors").indexOf(a) - all("doors").indexOf(b)),
     tenant: one(given, "tenant"),
     mailbox: one(given, "mailbox"),
+    volumeAccount: one(given, "volume_account"),
     clientId: one(given, "client_id"),
     credential: CREDENTIALS.find((kind) => kind === need("credential")) ?? "certificate",
     secretExpires: one(given, "secret_expires"),

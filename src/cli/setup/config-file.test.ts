@@ -21,6 +21,7 @@ function answersWith(doors: readonly DoorKind[], recipients: Answers["recipients
     doors,
     tenant: "contoso.onmicrosoft.com",
     mailbox: "scanner@contoso.com",
+    volumeAccount: "notifications@contoso.com",
     clientId: "11111111-2222-3333-4444-555555555555",
     credential: "certificate",
     secretExpires: undefined,

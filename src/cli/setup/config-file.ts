@@ -53,7 +53,7 @@ function upstreamOf(door: DoorKind, answers: Answers): Fields {
       return {
         type: "smtp-auth",
         preset: "hve",
-        mailbox: answers.mailbox,
+        mailbox: answers.volumeAccount,
         credential: { type: "password", password: { file: answers.files.volumePassword } },
       };
     default:

@@ -20,11 +20,18 @@ function checked(
     if ("expected" in read) return { expected: read.expected, seen: text };
     values.push(read.value);
   }
-  return { values };
+  // Said twice is said once: networks and domains that are listed twice are faults of a configuration.
+  return { values: [...new Set(values)] };
 }
 
 function fallbackOf(question: Question, given: Given): string | undefined {
   return question.fallback?.(given);
+}
+
+/** What would be an answer, as the end of a sentence that starts with "expected". */
+function expectedFor(question: Question): string {
+  const nothing = question.read("");
+  return "expected" in nothing ? nothing.expected : question.text;
 }
 
 /**
@@ -57,7 +64,7 @@ export function answersFromFile(text: string, name: string): Answers {
     if (texts === undefined) {
       // A default that cannot be made, because an answer above it is wrong, is no fault of its own.
       const follows = question.fallback !== undefined && faults.length > 0;
-      if (question.optional !== true && !follows) faults.push(`${name}: ${question.key}: is missing: ${question.text}`);
+      if (question.optional !== true && !follows) faults.push(`${name}: ${question.key}: is missing; expected ${expectedFor(question)}`);
       continue;
     }
     const list = (Array.isArray(texts) ? texts : [texts]).map((one: unknown) =>

@@ -63,6 +63,12 @@ function applicationSteps(answers: Answers): string[] {
   ];
 }
 
+/** A certificate names a host in an accepted domain; a name of this relay elsewhere, such as of the inner network, can be in none. */
+function connectorName({ hostname, domains }: Answers): string {
+  const isOurs = domains.some((domain) => hostname === domain || hostname.endsWith(`.${domain.replace(/^\*\./, "")}`));
+  return isOurs ? hostname : "<name in the certificate>";
+}
+
 /** A person signs in once, and the application acts for that person. */
 function signInSteps(answers: Answers): string[] {
   const mailbox = quoted(answers.mailbox ?? "");
@@ -102,7 +108,7 @@ export function renderPowerShell(answers: Answers): string {
   if (has(answers, "connector-certificate")) {
     lines.push(
       `# --- Connector by certificate: of a public authority, for a name in ${answers.domains.join(" or ")}, with its intermediates in ${answers.files.connectorCertificate}`,
-      `New-InboundConnector -Name 'Postern' -ConnectorType OnPremises -SenderDomains * -RequireTls $true -TlsSenderCertificateName ${quoted(answers.hostname)}`,
+      `New-InboundConnector -Name 'Postern' -ConnectorType OnPremises -SenderDomains * -RequireTls $true -TlsSenderCertificateName ${quoted(connectorName(answers))}`,
       "",
     );
   }
@@ -121,7 +127,7 @@ export function renderPowerShell(answers: Answers): string {
     );
   if (has(answers, "high-volume"))
     lines.push(
-      `# --- High Volume Email: Exchange admin center > Mail flow > High volume email: add ${answers.mailbox}, its password into ${answers.files.volumePassword}`,
+      `# --- High Volume Email: Exchange admin center > Mail flow > High volume email: add ${answers.volumeAccount ?? ""}, its password into ${answers.files.volumePassword}`,
       "",
     );
   return `${lines.join("\n").trimEnd()}\n`;
