@@ -46,7 +46,7 @@ export interface ReloaderOptions {
 }
 
 const ALERT = "config.reload";
-const REPAIR: string = "Repair the file (postern check shows every fault), then: postern reload";
+const REPAIR = "Repair the file (postern check shows every fault), then: postern reload";
 
 export class Reloader {
   readonly #options: ReloaderOptions;
@@ -94,8 +94,13 @@ export class Reloader {
 
   async #readAndApply(file: ConfigFileInForce, inForce: FileValues, by: string | undefined): Promise<ReloadOutcome> {
     const { apply, emit } = this.#options;
-    // What reads the file is of the new version: what it makes of it may be nothing that this one understands.
-    if (isProgramReplaced()) return this.#failed(file.path, [`${PROGRAM_REPLACED.text}: restart it`], by, PROGRAM_REPLACED.remedy);
+    // What reads the file is of the new version: what it makes of it may be nothing that this one understands. That is no fault of the file's: the
+    // alert `program.replaced` tells of it.
+    if (isProgramReplaced()) {
+      const faults = [`${PROGRAM_REPLACED.text}: restart it`];
+      emit({ type: "config.reload.failed", faults, operator: by });
+      return { ok: false, faults };
+    }
     try {
       const read = await file.read(inForce);
       if (!read.ok) return this.#failed(file.path, read.findings.map(formatFinding), by);
@@ -113,7 +118,7 @@ export class Reloader {
     }
   }
 
-  #failed(path: string, faults: readonly string[], by: string | undefined, remedy = REPAIR): ReloadOutcome {
+  #failed(path: string, faults: readonly string[], by: string | undefined): ReloadOutcome {
     const { emit } = this.#options;
     emit({ type: "config.reload.failed", faults, operator: by });
     const more = faults.length > 1 ? ` (and ${faults.length - 1} more)` : "";
@@ -123,7 +128,7 @@ export class Reloader {
       alert: ALERT,
       subject: path,
       text,
-      remedy,
+      remedy: REPAIR,
     });
     this.#alerted = true;
     return { ok: false, faults };

@@ -34,6 +34,7 @@ test("mail goes on, reports included; commands and a reload say in one line that
     const commands = await Promise.all([["status"], ["queue", "list"], ["reload"]].map((words) => postern(files.configFile, ...words)));
     process.kill(relay.pid, "SIGHUP");
     const refused = await relay.waitForEvent("config.reload.failed");
+    await relay.stop();
 
     for (const { code, stderr } of commands)
       expect({ code, stderr }).toEqual({
@@ -41,6 +42,8 @@ test("mail goes on, reports included; commands and a reload say in one line that
         stderr: expect.stringMatching(/^postern: [^\n]*files were replaced[^\n]*[Rr]estart it[^\n]*\n$/) as unknown,
       });
     expect(refused["faults"]).toEqual([expect.stringMatching(/files were replaced.*restart it/)]);
+    // The file is right, and `program.replaced` tells what is not.
+    expect(relay.lines.filter((line) => line.includes('"alert.raised"') && line.includes('"config.reload"'))).toEqual([]);
     expect(subjects).toContain("Not delivered");
   } finally {
     await relay.stop();
