@@ -8,6 +8,7 @@ import { DeviceStore } from "../devices/store.ts";
 import { PosternError } from "../mail/errors.ts";
 import { systemClock } from "../platform/clock.ts";
 import { isUnavailable, noteNotRunning, openControlClient } from "./control-client.ts";
+import { checkName } from "./known-names.ts";
 import { operatorName } from "./operator.ts";
 import type { GlobalOptions } from "./options.ts";
 import { findPlaces } from "./settings.ts";
@@ -42,6 +43,10 @@ export interface ListDevicesOptions {
 export async function listDevicesCommand(options: GlobalOptions, given: ListDevicesOptions): Promise<number> {
   const places = await findPlaces(options.config);
   const known = await readKnownDevices(places);
+  await checkName(options.config, "--client", given.client, {
+    place: "among the devices",
+    has: (name) => [...known.devices, ...known.allowed].some(({ client }) => client === name),
+  });
   const verdicts: Verdict[] = [
     ...(given.refused === true ? (["refused"] as const) : []),
     ...(given.learned === true ? (["learned"] as const) : []),

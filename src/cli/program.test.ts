@@ -187,8 +187,8 @@ async function startDaemon(): Promise<void> {
     queue: {
       list: (filter) => {
         filters.push(filter);
-        const { ids, lane } = filter;
-        return Promise.resolve((ids?.includes(ID) ?? true) && (lane ?? ENTRY.lane) === ENTRY.lane ? [ENTRY] : []);
+        const { ids, lane = ENTRY.lane, client = ENTRY.client } = filter;
+        return Promise.resolve((ids?.includes(ID) ?? true) && lane === ENTRY.lane && client === ENTRY.client ? [ENTRY] : []);
       },
       show: (id) => Promise.resolve(id === ID ? MESSAGE : undefined),
       find: () => Promise.resolve([]),
@@ -365,6 +365,20 @@ describe("with a daemon", () => {
       expect(acts).toEqual([]);
     },
   );
+
+  test.each([
+    ["queue list", "in the queue"],
+    ["queue hold", "in the queue"],
+    ["devices list", "among the devices"],
+  ])("%s: a client that is nowhere is named, and nothing is done", async (command, place) => {
+    await startDaemon();
+
+    const { code, stderr } = await postern([...command.split(" "), "--config", config, "--client", "flor"]);
+
+    expect(code).toBe(64);
+    expect(stderr).toBe(`postern: --client: "flor" is neither in the configuration nor ${place}; did you mean floor?\n`);
+    expect(acts).toEqual([]);
+  });
 
   test("queue list --json gives the entries as they are", async () => {
     await startDaemon();

@@ -2,11 +2,10 @@
 import { join } from "node:path";
 import { controlSocketPath } from "../admin/control-socket.ts";
 import type { Config } from "../config/config.ts";
-import { nearest } from "../config/nearest.ts";
-import { readUpstreamNames } from "../config/places.ts";
 import { PosternError } from "../mail/errors.ts";
 import type { FoundMessage, MessageQuery, MessageView, QueueEntry, QueueFilter } from "../queue/queue.ts";
 import { isUnavailable, noteNotRunning, openControlClient } from "./control-client.ts";
+import { checkName } from "./known-names.ts";
 
 export interface QueueSource {
   list(filter: QueueFilter, limit: number): Promise<readonly QueueEntry[]>;
@@ -42,19 +41,15 @@ export function queueSource(config: Pick<Config, "data_dir">): QueueSource {
   };
 }
 
-/**
- * For `--upstream`: a name that is nobody's is a slip of the pen, not a queue in which nothing fits. One that the configuration does not have any more
- * may still stand in the queue.
- *
- * @throws PosternError E_USAGE
- */
-export async function checkUpstream(configPath: string, source: QueueSource, upstream: string | undefined): Promise<void> {
-  if (upstream === undefined) return;
-  const known = await readUpstreamNames(configPath);
-  if (known === undefined || known.includes(upstream) || (await source.list({ lane: upstream }, 1)).length > 0) return;
-  const near = nearest(upstream, known);
-  const hint = near === undefined ? `known: ${known.join(", ")}` : `did you mean ${near}?`;
-  throw new PosternError("E_USAGE", `--upstream: ${JSON.stringify(upstream)} is neither in the configuration nor in the queue; ${hint}`);
+/** @throws PosternError E_USAGE for an upstream or a client that neither the configuration nor the queue knows */
+export async function checkNames(
+  configPath: string,
+  source: QueueSource,
+  { upstream, client }: { readonly upstream?: string; readonly client?: string },
+): Promise<void> {
+  const place = "in the queue";
+  await checkName(configPath, "--upstream", upstream, { place, has: async (lane) => (await source.list({ lane }, 1)).length > 0 });
+  await checkName(configPath, "--client", client, { place, has: async (name) => (await source.list({ client: name }, 1)).length > 0 });
 }
 
 type Reader = Awaited<ReturnType<typeof openReader>>;

@@ -12,7 +12,7 @@ import type { QueueOptions } from "./queue-filter.ts";
 import { readQueueId, toFilter } from "./queue-filter.ts";
 import { shownPreview } from "./preview/preview.ts";
 import { renderPreview } from "./preview/render.ts";
-import { checkUpstream, queueSource, toQuery } from "./queue-source.ts";
+import { checkNames, queueSource, toQuery } from "./queue-source.ts";
 import { paintState, renderMessage } from "./message-view.ts";
 import { findPlaces } from "./settings.ts";
 import { renderTranscripts, transcriptsOf } from "./transcripts.ts";
@@ -28,7 +28,7 @@ export async function listCommand(options: GlobalOptions, given: QueueOptions & 
   const filter = toFilter([], given, Date.now());
   const places = await findPlaces(options.config);
   const source = queueSource(places);
-  await checkUpstream(options.config, source, given.upstream);
+  await checkNames(options.config, source, given);
   const entries = await source.list(filter.states === undefined ? { ...filter, states: WAITING_STATES } : filter, limit);
   if (options.json) printJson({ entries });
   else if (entries.length === 0) remark("nothing found");
@@ -110,7 +110,7 @@ export async function actCommand(
   if (everything && !given.all) throw new PosternError("E_USAGE", `queue ${verb}: give queue ids or filters, or --all for the whole queue`);
   if (!everything && given.all) throw new PosternError("E_USAGE", `queue ${verb}: --all stands alone, without queue ids or filters`);
   const places = await findPlaces(options.config);
-  await checkUpstream(options.config, queueSource(places), given.upstream);
+  await checkNames(options.config, queueSource(places), given);
   const client = openControlClient(controlSocketPath(places.data_dir));
   const look = async (): Promise<readonly QueueEntry[]> => {
     const wanted = filter.ids === undefined ? { ...filter, states: filter.states ?? WAITING_STATES } : filter;

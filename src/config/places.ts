@@ -15,13 +15,13 @@ export interface Places {
   readonly organization: Pick<Config["organization"], "time_zone">;
 }
 
-/** The names under `upstreams`; undefined where the text cannot be read. Never rejects. */
-export async function readUpstreamNames(path: string): Promise<readonly string[] | undefined> {
+/** The names of upstreams or clients; undefined where the text cannot be read. Never rejects. */
+export async function readNames(path: string, section: "upstreams" | "clients"): Promise<readonly string[] | undefined> {
   const read = await readConfigText(path);
   if ("fault" in read) return undefined;
   const { value, faults } = parseText(read.text);
-  const upstreams = member(value, "upstreams");
-  return faults.length > 0 || typeof upstreams !== "object" || upstreams === null ? undefined : Object.keys(upstreams);
+  const named = member(value, section);
+  return faults.length > 0 || typeof named !== "object" || named === null ? undefined : Object.keys(named);
 }
 
 /** Never rejects; undefined where the text or one of these keys is not right, which `loadConfig` can tell more about. */

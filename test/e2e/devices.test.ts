@@ -92,7 +92,7 @@ test("a device that was let in before it ever came was never seen; a filter that
     await devices("list"),
     await devices("show", "127.0.0.9"),
     await postern(files.configFile, "trace", "127.0.0.9"),
-    await devices("list", "--client", "flor"),
+    await devices("list", "--client", "floor", "--refused"),
   ];
 
   expect(listed.stdout).toMatch(/^127\.0\.0\.9\t\tallowed\tfloor\tnever seen\t/m);
