@@ -227,6 +227,7 @@ describe("a command line that is wrong", () => {
     [["queue", "show", "short"], 64, '"short" is not a queue id'],
     [["queue", "list", "--state", "lost"], 64, "--state"],
     [["queue", "list", "--older-than", "10"], 64, "--older-than"],
+    [["queue", "list", "--to", "*@contoso.com"], 64, "give a part of the address, such as @contoso.com"],
     [["queue", "list", "--limit", "0"], 64, "--limit"],
     [["queue", "delete"], 64, "--all"],
     [["queue", "bounce"], 64, "--all"],
@@ -428,6 +429,17 @@ describe("with a daemon", () => {
     expect(missing).toEqual({ code: 64, stdout: "", stderr: `postern: no message has the queue id ${unknown}\n` });
     expect(held).toMatchObject({ code: 0, stdout: expect.stringMatching(/^1 recipient held by upstream scans, which is tried now/) });
     expect(JSON.parse(json.stdout)).toEqual({ changed: [], recipients: 0, messages: 0, busy: 0 });
+  });
+
+  test("of several queue ids the one that is none is named, and the others are acted on", async () => {
+    await startDaemon();
+    const unknown = `${ID.slice(0, -1)}4`;
+
+    const outcome = await postern(["queue", "hold", ID, unknown, "--config", config]);
+
+    expect(outcome).toMatchObject({ code: 64, stderr: `postern: no message has the queue id ${unknown}\n` });
+    expect(outcome.stdout).toMatch(/^1 recipient of 1 message held\n/);
+    expect(acts).toMatchObject([{ verb: "hold", filter: { ids: [ID, unknown] } }]);
   });
 
   test.each(["bounce", "delete"] as const)("queue %s off a terminal needs --yes", async (verb) => {

@@ -298,7 +298,7 @@ function withFilters(entry: Command): Command {
     .option("--upstream <name>", "only what waits for this upstream")
     .option("--client <name>", "only mail of this client")
     .option("--device <address>", "only mail of this device")
-    .option("--from <text>", "only mail whose sender contains this")
+    .option("--from <text>", "only mail whose sender contains this; <>: mail without a sender")
     .option("--to <text>", "only recipients that contain this")
     .option("--older-than <age>", "only mail accepted before this long ago: 30s, 5m, 4h, 2d");
 }

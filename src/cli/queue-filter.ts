@@ -29,8 +29,8 @@ export function toFilter(ids: readonly string[], options: QueueOptions, now: num
     ...(options.upstream !== undefined && { lane: options.upstream }),
     ...(options.client !== undefined && { client: options.client }),
     ...(options.device !== undefined && { device: options.device }),
-    ...(options.from !== undefined && { from: options.from }),
-    ...(options.to !== undefined && { to: options.to }),
+    ...(options.from !== undefined && { from: readPart("--from", options.from) }),
+    ...(options.to !== undefined && { to: readPart("--to", options.to) }),
     ...(options.olderThan !== undefined && { acceptedBefore: now - readAge(options.olderThan) }),
   };
 }
@@ -47,6 +47,12 @@ function readState(text: string): RecipientState {
   if (state === undefined)
     throw new PosternError("E_USAGE", `--state: ${JSON.stringify(text)} is not a state; one of ${RECIPIENT_STATES.join(", ")}`);
   return state;
+}
+
+/** A pattern would find nothing, as if nothing were there. */
+function readPart(option: string, text: string): string {
+  if (!text.includes("*")) return text;
+  throw new PosternError("E_USAGE", `${option}: ${JSON.stringify(text)} is a pattern; give a part of the address, such as @contoso.com`);
 }
 
 function readAge(text: string): number {

@@ -122,11 +122,17 @@ export async function actCommand(
   // Before: what is held by a door may have left by the time that a retry is answered.
   const before = verb === "retry" ? await look() : undefined;
   const result = (await client.post(`/api/v1/queue/${verb}`, { filter, by: operatorName() })) as ActResult;
-  const named = before ?? (result.recipients + result.busy === 0 ? await look() : []);
-  if (ids.length > 0 && named.length === 0 && result.recipients + result.busy === 0)
-    throw new PosternError("E_NO_SUCH_MESSAGE", `no message has the queue id ${(filter.ids ?? []).join(" or ")}`);
-  if (options.json) printJson(result);
-  else printResult(verb, result, named);
+  const touched = new Set(result.changed.map(({ queueId }) => queueId));
+  const doubtful = (filter.ids ?? []).some((id) => !touched.has(id));
+  const named = before ?? (doubtful || result.recipients + result.busy === 0 ? await look() : []);
+  const there = new Set([...touched, ...named.map(({ queueId }) => queueId)]);
+  // A list that was cut short proves nothing of those that are not in it.
+  const unknown = named.length === MOST_LISTED ? [] : (filter.ids ?? []).filter((id) => !there.has(id));
+  if (unknown.length < ids.length || ids.length === 0) {
+    if (options.json) printJson(result);
+    else printResult(verb, result, named);
+  }
+  if (unknown.length > 0) throw new PosternError("E_NO_SUCH_MESSAGE", `no message has the queue id ${unknown.join(" or ")}`);
   return 0;
 }
 

@@ -377,7 +377,7 @@ export interface QueueFilter {
   readonly lane?: string;
   readonly client?: string;
   readonly device?: string;
-  /** Case-insensitive part of the reverse-path or of the recipient's address. */
+  /** Case-insensitive part of the reverse-path or of the recipient's address, in angle brackets: `<>` is the null reverse-path. */
   readonly from?: string;
   readonly to?: string;
   /** Accepted before this time, ms since the epoch. */

@@ -113,8 +113,9 @@ function conditions(filter: QueueFilter): { where: string[]; values: Value[] } {
   if (filter.lane !== undefined) add("r.lane = ?", filter.lane);
   if (filter.client !== undefined) add("m.client = ?", filter.client);
   if (filter.device !== undefined) add("m.device = ?", filter.device);
-  if (filter.from !== undefined) add("instr(lower(m.reverse_path), lower(?)) > 0", filter.from);
-  if (filter.to !== undefined) add("instr(lower(r.address), lower(?)) > 0", filter.to);
+  // As lists show them: `<>` is the null reverse-path, and one address whole is `<anna@contoso.com>`.
+  if (filter.from !== undefined) add("instr('<' || lower(m.reverse_path) || '>', lower(?)) > 0", filter.from);
+  if (filter.to !== undefined) add("instr('<' || lower(r.address) || '>', lower(?)) > 0", filter.to);
   if (filter.acceptedBefore !== undefined) add("m.accepted_at < ?", filter.acceptedBefore);
   return { where, values };
 }

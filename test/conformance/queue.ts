@@ -12,6 +12,7 @@ import type {
   GeneratedMessage,
   LaneHold,
   Queue,
+  QueueFilter,
   QueueReader,
   RouteRecipient,
   Settlement,
@@ -506,6 +507,18 @@ export function queueConformance(name: string, makePlace: () => Promise<QueuePla
         const entries = await queue.list({ device: "10.0.0.7" }, 10);
 
         expect(entries.map(({ device }) => device)).toEqual(["10.0.0.7", "10.0.0.7", "10.0.0.7"]);
+      });
+
+      test("filters find mail without a sender as <>, and one address whole in angle brackets", async () => {
+        const { queue } = await start();
+        await accept(queue, { kind: "report", reversePath: "", recipients: ["ann@contoso.com"], device: "" });
+        await accept(queue, { recipients: ["joann@contoso.com"] });
+
+        const found = async (filter: QueueFilter) => (await queue.list(filter, 10)).map(({ recipient }) => recipient);
+
+        expect(await found({ from: "<>" })).toEqual(["ann@contoso.com"]);
+        expect(await found({ to: "<Ann@contoso.com>" })).toEqual(["ann@contoso.com"]);
+        expect(await found({ to: "ann@" })).toEqual(["ann@contoso.com", "joann@contoso.com"]);
       });
 
       test("the oldest of a device goes first, and nothing before it is due", async () => {

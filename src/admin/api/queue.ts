@@ -22,7 +22,7 @@ const FILTER = {
   lane: text("Only what waits for this upstream.").exactOptional(),
   client: text("Only mail of this client.").exactOptional(),
   device: text("Only mail of the device with this address.").exactOptional(),
-  from: text("Only mail whose sender contains this.").exactOptional(),
+  from: text("Only mail whose sender contains this; <> is mail without a sender.").exactOptional(),
   to: text("Only recipients that contain this.").exactOptional(),
   acceptedBefore: moment("Only mail accepted before.").exactOptional(),
 };
