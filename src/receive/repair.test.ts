@@ -32,6 +32,12 @@ test.each([
   ['MAIL FROM:<"a@b.example">', "MAIL FROM:<a@b.example>", ["quotes-around-address"]],
   ["MAIL FROM:<root@host.example (fcron)>", "MAIL FROM:<root@host.example>", ["comment-in-address"]],
   ["MAIL FROM:<a@b.example.>", "MAIL FROM:<a@b.example>", ["trailing-dot"]],
+  ["RCPT TO:<a@b.example;>", "RCPT TO:<a@b.example>", ["trailing-separator"]],
+  ["RCPT TO:<a@b.example, ; >", "RCPT TO:<a@b.example>", ["trailing-separator"]],
+  ["RCPT TO:a@b.example, SIZE=1", "RCPT TO:<a@b.example> SIZE=1", ["missing-brackets", "trailing-separator"]],
+  ["RCPT TO:<'a@b.example';>", "RCPT TO:<a@b.example>", ["trailing-separator", "quotes-around-address"]],
+  ["RCPT TO:<a@b.example>;", "RCPT TO:<a@b.example>", ["trailing-separator"]],
+  ["RCPT TO:<bob;>", "RCPT TO:<bob>", ["trailing-separator", "address-without-domain"]],
   ["MAIL FROM:<a@B.Example>", "MAIL FROM:<a@b.example>", ["domain-case"]],
   ["MAIL FROM:<@x.example,@y.example:a@b.example>", "MAIL FROM:<a@b.example>", ["source-route"]],
   ["MAIL FROM:<ESP-CAM_MJPEG>", "MAIL FROM:<ESP-CAM_MJPEG>", ["address-without-domain"]],
@@ -68,6 +74,8 @@ test.each([
   ["RCPT TO:", "no-address"],
   ["RCPT TO:<>", "no-address"],
   ["RCPT TO:< >", "no-address"],
+  ["RCPT TO:<;>", "no-address"],
+  ["MAIL FROM:<;>", "no-address"],
   ["MAIL FROM:<@>", "no-address"],
   ["MAIL FROM:<a@b@c.example>", "no-address"],
   ["MAIL FROM:<john smith@b.example>", "no-address"],
@@ -77,6 +85,8 @@ test.each([
   ["MAIL FROM:<a@b.example> c@d.example", "several-addresses"],
   ["RCPT TO:<a@b..example>", "bad-domain"],
   ["RCPT TO:<a@-_*.example>", "bad-domain"],
+  [`RCPT TO:<a@${"b".repeat(64)}.example>`, "bad-domain"],
+  [`RCPT TO:<a@${"b".repeat(64)}.example> X=1`, "bad-domain"],
   ["RCPT TO:<a\u0000@b.example>", "no-address"],
   ["RCPT TO:<a\r@b.example>", "no-address"],
   ['RCPT TO:<"a\u009b31m"@b.example>', "no-address"],
@@ -133,7 +143,7 @@ test("no line makes an address with a line end, a NUL or a bracket in it", () =>
 
 test("hostile lines are read in linear time", () => {
   const started = performance.now();
-  for (const unit of ["<", "(", '"', "a@", "\\", " ", "<a", "@a,", "=", ".a"])
+  for (const unit of ["<", "(", '"', "a@", "\\", " ", "<a", "@a,", "=", ".a", ", ", ";>"])
     repairCommand(`MAIL FROM:${unit.repeat(16_000 / unit.length)}`);
 
   expect(performance.now() - started).toBeLessThan(1000);

@@ -21,6 +21,7 @@ export type Quirk =
   | "quotes-around-address"
   | "comment-in-address"
   | "trailing-dot"
+  | "trailing-separator"
   | "source-route"
   | "domain-case"
   | "address-without-domain"
@@ -79,7 +80,7 @@ const LONGEST_ADDRESS = 320;
 export function repairCommand(line: string): Command {
   const direct = CANONICAL_PATH.exec(line);
   const directPath = direct?.[2];
-  if (directPath !== undefined && !directPath.includes("..", directPath.indexOf("@"))) {
+  if (directPath !== undefined && isDomain(directPath.slice(directPath.indexOf("@") + 1))) {
     return { verb: line.startsWith("M") ? "MAIL" : "RCPT", path: directPath, parameters: NO_PARAMETERS, quirks: NONE };
   }
   const text = line.trim();
@@ -217,12 +218,24 @@ function bracketed(argument: string, open: number, quirks: Quirk[]): { address: 
   return { address: argument.slice(inner + 1, innerEnd), after };
 }
 
+/** Without the separators of a list and the blanks at the end; not by a regular expression, which would look at each run of them again and again. */
+function withoutSeparators(text: string): string {
+  let end = text.length;
+  while (end > 0 && /[,;\s]/.test(text.charAt(end - 1))) end -= 1;
+  return text.slice(0, end);
+}
+
 type Cleaned = { readonly address: string; readonly badDomain: boolean };
 
 /** Strips what devices put around an address; undefined when none is left. */
 function cleanAddress(raw: string, quirks: Quirk[]): Cleaned | "several" | undefined {
   let text = withoutComments(raw, quirks).trim();
   if (text === "") return raw.trim() === "" ? { address: "", badDomain: false } : undefined;
+  if (/[,;]$/.test(text)) {
+    // What is left of a list of recipients, cut where it was not to be cut.
+    quirks.push("trailing-separator");
+    text = withoutSeparators(text);
+  }
   const unquoted = /^(['"`])(.*)\1$/.exec(text);
   if (unquoted?.[2]?.includes("@") === true && !unquoted[2].includes(unquoted[1] ?? "")) {
     quirks.push("quotes-around-address");
@@ -333,7 +346,8 @@ function readParameters(text: string, quirks: Quirk[]): Parameters | undefined {
     const key = match?.[1]?.toUpperCase();
     if (match === null || key === undefined) {
       if (part.includes("@")) return undefined;
-      if (part !== "" && !quirks.includes("unknown-parameter")) quirks.push("unknown-parameter");
+      const quirk: Quirk = withoutSeparators(part) === "" ? "trailing-separator" : "unknown-parameter";
+      if (part !== "" && !quirks.includes(quirk)) quirks.push(quirk);
       continue;
     }
     if (!KNOWN_PARAMETERS.has(key) && !quirks.includes("unknown-parameter")) quirks.push("unknown-parameter");
