@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { cell, printJson, renderTable } from "./table.ts";
+import { cell, harmless, printJson, renderTable } from "./table.ts";
 
 test("JSON is printed with everything escaped that steers a terminal, and says the same", () => {
   const value = { subject: "\u001b[2J\u009b31m\u202egpj.exe\u2066\u200f\u0085 é 印刷" };
@@ -13,6 +13,25 @@ test("JSON is printed with everything escaped that steers a terminal, and says t
   expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200f\u202a-\u202e\u2066-\u2069]/);
   expect(text).toContain("é 印刷");
   expect(JSON.parse(text)).toEqual(value);
+});
+
+test.each([
+  ["a zero-width blank in a domain", "anna@contoso\u200b.com", String.raw`anna@contoso\u200b.com`],
+  ["joiners and a byte order mark", "a\u200c\u200d\u2060\ufeffb", String.raw`a\u200c\u200d\u2060\ufeffb`],
+  ["a soft hyphen", "con\u00adtoso.com", String.raw`con\xadtoso.com`],
+  ["turned round", "\u202egpj.exe\u061c\u2066", String.raw`\u202egpj.exe\u061c\u2066`],
+  ["tags beyond the first plane", "a\u{e0041}", String.raw`a\u{e0041}`],
+  ["what is only another script", "é 印刷 😀 \u05d0", "é 印刷 😀 \u05d0"],
+])("what is not seen is shown as what it is, and JSON says the same: %s", (_, text, shown) => {
+  const written: string[] = [];
+  const write = vi.spyOn(process.stdout, "write").mockImplementation((line) => written.push(String(line)) > 0);
+
+  printJson([text]);
+  write.mockRestore();
+
+  expect(harmless(text)).toBe(shown);
+  expect(written.join("")).not.toMatch(/\p{Cf}/u);
+  expect(JSON.parse(written.join(""))).toEqual([text]);
 });
 
 const COLUMNS = [

@@ -19,14 +19,17 @@ export function remark(text: string): void {
   else process.stderr.write(`${text}\n`);
 }
 
-/** Prints a value as indented JSON. What could steer a terminal is escaped as JSON allows: the value is the same. */
+/**
+ * What steers a terminal, turns the order of what is shown round, or is there and not seen: controls, Unicode's line ends, and its format characters
+ * (bidirectional marks, zero-width ones, tags).
+ */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/** Prints a value as indented JSON. What {@link harmless} would escape is escaped as JSON allows: the value is the same. */
 export function printJson(value: unknown): void {
-  print(
-    JSON.stringify(value, undefined, 2).replace(
-      /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
-      (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
-    ),
-  );
+  const inUnits = (char: string): string => Array.from({ length: char.length }, (_, at) => `\\u${hex(char.charCodeAt(at), 4)}`).join("");
+  // The line feeds of the indentation stay; those of values are escaped already.
+  print(JSON.stringify(value, undefined, 2).replace(UNSEEN, (char) => (char === "\n" ? char : inUnits(char))));
 }
 
 export interface Column {
@@ -95,13 +98,21 @@ function pad(text: string, width: number, align: "left" | "right"): string {
   return align === "left" ? text + space : space + text;
 }
 
-/** Text from outside with control characters as \xNN, so that it cannot steer the terminal; cut to `most` characters. */
+/**
+ * Text from outside with what steers a terminal or is not seen there as `\xNN` or `\uNNNN`, so that it looks like what it is; cut to `most`
+ * characters.
+ */
 export function harmless(text: string, most = 500): string {
   const cut = text.length > most ? `${text.slice(0, most - 3)}...` : text;
-  return cut.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (char) => {
-    const code = char.charCodeAt(0);
-    return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`;
+  return cut.replace(UNSEEN, (char) => {
+    const code = char.codePointAt(0) ?? 0;
+    if (code < 0x100) return `\\x${hex(code, 2)}`;
+    return code < 0x1_0000 ? `\\u${hex(code, 4)}` : `\\u{${hex(code, 5)}}`;
   });
+}
+
+function hex(code: number, digits: number): string {
+  return code.toString(16).padStart(digits, "0");
 }
 
 /** A cell of a list: cut to `most` characters where people read it, whole in a pipe or a file, where it is searched. */
