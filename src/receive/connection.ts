@@ -73,6 +73,8 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
   #leaveHandshakes: (() => void) | undefined;
   /** The uppermost socket, whose idle time is watched. */
   #top: Socket | undefined;
+  /** Of the socket's octets those that came before the connection itself: a balancer's header. */
+  readonly #octetsBefore: number;
 
   constructor(server: SessionServer, socket: Socket, peer: Peer, owner: ConnectionOwner, context: SessionContext) {
     // All given: what is missing smtp-server asks the kernel for, and we never use it.
@@ -81,6 +83,7 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
     this.context = context;
     this.#owner = owner;
     this.startedMonotonic = server.context.options.clock.monotonic();
+    this.#octetsBefore = socket.bytesRead - socket.readableLength;
   }
 
   // ---- what the session adds --------------------------------------------------------------------------------------------
@@ -129,23 +132,23 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
 
   /** Greets at once: no wait for early talkers, no look-up of the client's name. */
   override init(): void {
+    const { listener, options } = this.context;
+    // Before a handshake: a device that gets no further is seen all the same. A look whether we live, every few seconds, is no session of a device.
+    this.#opened = this.peer.admission !== "health";
+    if (this.peer.admission !== "health")
+      options.emit({
+        type: "session.opened",
+        session: this.id,
+        listener: listener.name,
+        client: this.client?.name,
+        device: this.peer.device,
+        implicitTls: this.context.tls.mode === "implicit",
+        admission: this.peer.admission,
+        balancer: this.peer.balancer,
+      });
     this._setListeners(() => {
       if (this._closing || this._closed) return;
       this._ready = true;
-      const { listener, options } = this.context;
-      // A look whether we live, every few seconds, is no session of a device.
-      this.#opened = this.peer.admission !== "health";
-      if (this.peer.admission !== "health")
-        options.emit({
-          type: "session.opened",
-          session: this.id,
-          listener: listener.name,
-          client: this.client?.name,
-          device: this.peer.device,
-          implicitTls: this.context.tls.mode === "implicit",
-          admission: this.peer.admission,
-          balancer: this.peer.balancer,
-        });
       this.write(`220 ${options.hostname} ESMTP Postern\r\n`);
     });
   }
@@ -228,12 +231,21 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
       });
       secureCallback?.();
     });
+    // Our half of the socket stays open after the client's: nobody else would see that it left.
+    this.#top?.once("end", () => {
+      if (this.#tls === undefined) this._onError(new Error(LEFT_IN_HANDSHAKE));
+    });
   }
 
   #reportTlsFault(error: Error): void {
     if (this.#tlsFaultEmitted) return;
     this.#tlsFaultEmitted = true;
-    this.rejected("tls", REPLIES.tlsFailed, describeError(error), tlsRemedy(error, this.needsUpgrade));
+    this.rejected("tls", REPLIES.tlsFailed, describeError(error), tlsRemedy(error, this.needsUpgrade, this.#saidSomething));
+  }
+
+  /** Octets of the client's came. Asked before TLS is on, while the socket below is the one we have. */
+  get #saidSomething(): boolean {
+    return this._socket.bytesRead > this.#octetsBefore;
   }
 
   // ---- end --------------------------------------------------------------------------------------------------------------
@@ -250,7 +262,9 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
   }
 
   override _onError(error: Error & { code?: string | undefined }): void {
-    if ((this._upgrading || this.needsUpgrade) && this.#tls === undefined) this.#reportTlsFault(error);
+    // Who says nothing at all on a port that waits for TLS, and leaves, looks whether the port is open.
+    const isProbe = this.needsUpgrade && !this.#saidSomething;
+    if ((this._upgrading || this.needsUpgrade) && this.#tls === undefined && !isProbe) this.#reportTlsFault(error);
     this.destroy();
   }
 
@@ -392,16 +406,23 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
   }
 }
 
-/** @param implicit - TLS was to begin with the first octet: a device that speaks in clear, or waits for a greeting, has the wrong port */
-function tlsRemedy(error: Error, implicit: boolean): string | undefined {
-  if (implicit && /wrong version number|http request|took longer/i.test(error.message)) {
+const LEFT_IN_HANDSHAKE = "the device ended the connection within the handshake";
+
+/**
+ * @param implicit - TLS was to begin with the first octet: a device that speaks in clear, or waits for a greeting, has the wrong port
+ * @param saidSomething - octets of the device's came
+ */
+function tlsRemedy(error: Error, implicit: boolean, saidSomething: boolean): string | undefined {
+  if (implicit && (!saidSomething || /wrong version number|http request/i.test(error.message))) {
     return "this port speaks TLS from the first octet on: switch the device to SSL/TLS, or give it a port without or with STARTTLS";
   }
   if (/unsupported protocol|no shared cipher|version too low/i.test(error.message)) {
     return "the device knows only old TLS: give it a client of its own with tls: { min_version: TLSv1 }, or switch encryption off in the device";
   }
-  if (/unknown ca|bad certificate|certificate unknown/i.test(error.message)) {
-    return "the device does not trust the listener's certificate: import it there, or give the listener one the device trusts";
-  }
+  const trust = "import it there, or give the listener one the device trusts";
+  if (/unknown ca|bad certificate|certificate unknown/i.test(error.message))
+    return `the device does not trust the listener's certificate: ${trust}`;
+  if (error.message === LEFT_IN_HANDSHAKE || error.message.includes("ECONNRESET"))
+    return `a device that does not trust the listener's certificate ends so: ${trust}`;
   return undefined;
 }

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -133,8 +134,61 @@ test.each(["opportunistic", "implicit"] as const)("a handshake that does not com
   if (mode === "opportunistic") client.write("STARTTLS\r\n");
   else client.write(Buffer.from([0x16, 0x03, 0x01])); // a record header, and then nothing
 
-  await client.end();
   expect(await relay.rejected).toMatchObject({ reason: "tls", detail: expect.stringContaining("longer than") });
+  await client.end();
+});
+
+test.each(["end", "resetAndDestroy"] as const)(
+  "a port of implicit TLS that is only looked at counts a session and refuses nobody (%s)",
+  async (how) => {
+    const relay = await startRelay({ mode: "implicit", certificate });
+    const probe = connectTcp({ port: relay.port, host: "127.0.0.1" }).on("error", () => undefined);
+    await once(probe, "connect");
+
+    probe[how]();
+
+    await expect.poll(() => relay.events.map(({ type }) => type)).toContain("session.closed");
+    expect(relay.events.map(({ type }) => type).filter((type) => type.startsWith("session."))).toEqual([
+      "session.opened",
+      "session.closed",
+    ]);
+  },
+);
+
+test.each(["opportunistic", "implicit"] as const)(
+  "who leaves within the handshake is told of at once, and why that may be (%s)",
+  async (mode) => {
+    const relay = await startRelay({ mode, certificate });
+    const client = connectTcp({ port: relay.port, host: "127.0.0.1" });
+    client.resume();
+    await once(client, "connect");
+
+    if (mode === "opportunistic") client.write("STARTTLS\r\n");
+    else client.write(Buffer.from([0x16, 0x03, 0x01]));
+    client.end();
+
+    expect(await relay.rejected).toMatchObject({
+      reason: "tls",
+      detail: "the device ended the connection within the handshake",
+      remedy: expect.stringContaining("does not trust the listener's certificate"),
+    });
+    await expect.poll(() => relay.events.map(({ type }) => type)).toContain("session.closed");
+  },
+);
+
+test("a device that never gets through a handshake is seen before it is refused", async () => {
+  const relay = await startRelay({ mode: "implicit", certificate });
+  await using client = await LineClient.open(relay.port);
+
+  client.write("EHLO x\r\n");
+  await relay.rejected;
+
+  expect(
+    relay.events
+      .map(({ type }) => type)
+      .filter((type) => type.startsWith("session."))
+      .slice(0, 2),
+  ).toEqual(["session.opened", "session.rejected"]);
 });
 
 test("a mail larger than any buffer comes whole through TLS while the spool is slow", async () => {
