@@ -271,6 +271,26 @@ describe("time", () => {
     expect(await client.reply()).toMatch(/^421 4\.4\.2 The data came too slowly/);
     expect(relay.rejected()).toEqual(["data-rate"]);
     expect(relay.sink.messages).toEqual([]);
+    await relay.until(() => relay.events.some(({ type }) => type === "session.closed"));
+    expect(relay.events.find(({ type }) => type === "session.unfinished")).toMatchObject({ cause: "fewer than 1024 octets a minute came" });
+  });
+
+  test("content that trickles is cut too where the session has lasted too long, and nobody says that the relay was stopped", async () => {
+    const relay = await startRelay({ sessionMs: 60_000 });
+    await using client = await open(relay);
+    await client.say("MAIL FROM:<a@contoso.com>");
+    await client.say("RCPT TO:<b@contoso.com>");
+    expect(await client.say("DATA")).toMatch(/^354 /);
+
+    for (let i = 0; i < 75; i += 1) {
+      client.write("x");
+      relay.clock.advance(5_000);
+    }
+
+    expect(await client.reply()).toMatch(/^421 4\.4\.2 The data came too slowly/);
+    await relay.until(() => relay.events.some(({ type }) => type === "session.closed"));
+    expect(relay.rejected()).toEqual(["session-time", "data-rate"]);
+    expect(relay.events.find(({ type }) => type === "session.unfinished")).toMatchObject({ cause: "fewer than 1024 octets a minute came" });
   });
 
   test("a session that lasts too long ends between messages, not within one", async () => {

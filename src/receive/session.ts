@@ -18,6 +18,7 @@ import type { Transaction } from "./incoming.ts";
 import { LOCAL_ERROR, tooLarge } from "./intake.ts";
 import type { ClientOptions, SessionContext } from "./options.ts";
 import { Pace } from "./pace.ts";
+import type { Late } from "./pace.ts";
 import type { Rate } from "./rates.ts";
 import { judgeRecipient, judgeSender } from "./policy.ts";
 import { escapeForTrace, repairCommand } from "./repair.ts";
@@ -46,6 +47,8 @@ export class Session extends IdentifiedConnection {
   #errors = 0;
   /** Said once what is under way is over: the end of the session. */
   #farewell: Reply | undefined;
+  /** What took too long, at last. */
+  #late: Late | undefined;
   readonly #pace: Pace;
   /** No line but blank ones came so far. */
   #opening = true;
@@ -94,10 +97,18 @@ export class Session extends IdentifiedConnection {
 
   /** Asked every few seconds: ends what takes too long. @param now - monotonic ms */
   inspect(now: number): void {
-    if (this._closing || this._closed || this._upgrading || this.#farewell !== undefined) return;
+    if (this._closing || this._closed || this._upgrading) return;
     const waitsForUs = this.#committing || this._handlerPending;
-    const late = this.#pace.inspect(now, this.receiving, waitsForUs, this.context.limits);
+    const { limits } = this.context;
+    // A message that is taken to its end after the last word was decided still has to get there.
+    const late = this.#pace.inspect(
+      now,
+      this.receiving,
+      waitsForUs,
+      this.#farewell === undefined ? limits : { ...limits, sessionMs: Infinity },
+    );
     if (late === undefined) return;
+    this.#late = late;
     if (late === "session") {
       this.rejected("session-time", REPLIES.tooLong, undefined, "raise session under limits, or let the device end its sessions");
       this.stop(REPLIES.tooLong);
@@ -127,7 +138,8 @@ export class Session extends IdentifiedConnection {
 
   #whyUnfinished(): string {
     if (this.timedOut) return `nothing came for ${this.context.limits.dataIdleMs / 1000} s`;
-    return this.#farewell !== undefined ? "the relay was stopped" : "the device ended the connection";
+    if (this.#late === "data") return `fewer than ${this.context.limits.minBytesPerMinute} octets a minute came`;
+    return this.#farewell === REPLIES.shuttingDown ? "the relay was stopped" : "the device ended the connection";
   }
 
   // ---- input ------------------------------------------------------------------------------------------------------------
