@@ -159,6 +159,29 @@ describe("by certificate", () => {
     ]);
   });
 
+  test.each([
+    ["has ended", -2 * DAY_MS, -1 * DAY_MS, /^the certificate before stays in use: the certificate ended on /, "CERTIFICATE_EXPIRED"],
+    ["has not begun", 1 * DAY_MS, 90 * DAY_MS, /^the certificate before stays in use: the certificate is not valid before /, undefined],
+  ])("a replacement that %s does not take the place of one that is valid", async (_, from, to, said, later) => {
+    const fresh = issued("new.contoso.com", { notBefore: new Date(Date.now() + from), notAfter: new Date(Date.now() + to) });
+    let current = pairOf(issued("old.contoso.com", ending(Date.now() + 20 * DAY_MS)));
+    const { hop, upstream, clock, events } = await scene(async () => current);
+    await upstream.probe(never);
+    hop.sessions[0]?.drop("close");
+    await hop.next("closed");
+
+    current = pairOf(fresh);
+    const kept = await upstream.attempt(mail(), never);
+    const [told] = events.flatMap((event) => (event.type === "alert.raised" ? [event.text] : []));
+    clock.advance(21 * DAY_MS);
+    const after = await upstream.attempt(mail(), never);
+
+    expect(kept.accepted?.code).toBe(250);
+    expect(told).toMatch(said);
+    expect(after.refusal?.fault?.code).toBe(later);
+    expect(hop.sessions.at(-1)?.client?.name).toBe(later === undefined ? "new.contoso.com" : "old.contoso.com");
+  });
+
   test("an expired certificate is a fault before any connection, and works once it is replaced", async () => {
     let current = pairOf(issued("relay.contoso.com", ending(Date.now() + DAY_MS)));
     const { hop, upstream, clock } = await scene(async () => current);

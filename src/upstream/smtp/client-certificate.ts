@@ -1,6 +1,7 @@
 /**
  * The certificate that a connector knows us by: read from its files, checked against its key, read again when they change. A replacement that
- * does not fit leaves the old one in use; it is often only half of a pair that is being written.
+ * does not fit leaves the old one in use; it is often only half of a pair that is being written. So does one that is out of its time while the
+ * old one still is within its own.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { KeyObject } from "node:crypto";
@@ -93,7 +94,7 @@ export class ClientCertificate {
     if (this.#inUse === undefined) return refusal;
     if (this.#inUse.endsAt > this.#options.clock.now()) return undefined;
     // What was found wrong with its replacement is what there is to repair.
-    return refusal ?? faultAt("connect", "CERTIFICATE_EXPIRED", `the certificate ended on ${new Date(this.#inUse.endsAt).toISOString()}`);
+    return refusal ?? expired(this.#inUse.endsAt);
   }
 
   /** Takes what the files hold into use, where it fits. A refusal says why it does not. */
@@ -120,6 +121,9 @@ export class ClientCertificate {
     const read = readPair(pair);
     if ("stage" in read) return read;
     const before = this.#inUse;
+    const now = this.#options.clock.now();
+    const untimely = before === undefined || before.endsAt <= now ? undefined : outOfTime(read.leaf, now);
+    if (untimely !== undefined) return untimely;
     this.#inUse = { pair, endsAt: read.leaf.validToDate.getTime(), context: lazyContext(pair.certificatePem, read.key, this.#options.ca) };
     if (before !== undefined) this.#changed?.();
     return undefined;
@@ -133,6 +137,17 @@ export class ClientCertificate {
     if (text === undefined) emit({ type: "alert.cleared", alert: ALERT, subject });
     else emit({ type: "alert.raised", alert: ALERT, subject, text: `the certificate before stays in use: ${text}` });
   }
+}
+
+function expired(endsAt: number): Refusal {
+  return faultAt("connect", "CERTIFICATE_EXPIRED", `the certificate ended on ${new Date(endsAt).toISOString()}`);
+}
+
+/** Undefined where it is valid now. One that is to come takes over when it has begun: the files are looked at again. */
+function outOfTime({ validFromDate, validToDate }: X509Certificate, now: number): Refusal | undefined {
+  if (validToDate.getTime() <= now) return expired(validToDate.getTime());
+  if (validFromDate.getTime() <= now) return undefined;
+  return faultAt("connect", "CERTIFICATE_FILE", `the certificate is not valid before ${validFromDate.toISOString()}`);
 }
 
 function isSame(a: CertificatePair, b: CertificatePair): boolean {
