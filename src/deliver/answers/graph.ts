@@ -154,6 +154,18 @@ export const GRAPH: readonly AnswerRow[] = [
     examples: [["final", "400 ErrorInvalidRecipients: At least one recipient is not valid., At least one recipient is not valid."]],
   },
   {
+    id: "graph-header-names",
+    from: "microsoft",
+    doors: ["graph"],
+    words: /^ErrorQuotaExceeded\b.*Cannot get ID from name/,
+    outcome: "hold",
+    scope: "message",
+    next: true,
+    cause: "the mailbox has no place for another name of a header field, and the message has a new one",
+    remedy: `Add an upstream of type smtp-auth behind this one in the route, or give the upstream another mailbox: MAILBOX has used up its named properties, which emptying it does not give back; ${LEAVES_BY_ITSELF}`,
+    examples: [["final", "400 ErrorQuotaExceeded: Cannot get ID from name."]],
+  },
+  {
     id: "graph-mailbox-full",
     from: "microsoft",
     doors: ["graph"],
@@ -163,10 +175,7 @@ export const GRAPH: readonly AnswerRow[] = [
     next: true,
     cause: "the sending mailbox is full",
     remedy: "Empty Sent Items: Graph keeps a copy of all it sends by MIME. A retention policy for MAILBOX does that by itself",
-    examples: [
-      ["final", "507 ErrorQuotaExceeded: Mailbox has exceeded maximum mailbox size."],
-      ["final", "400 ErrorQuotaExceeded: Cannot get ID from name."],
-    ],
+    examples: [["final", "507 ErrorQuotaExceeded: Mailbox has exceeded maximum mailbox size."]],
   },
   {
     id: "graph-mailbox-absent",

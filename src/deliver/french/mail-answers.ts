@@ -219,6 +219,10 @@ const GRAPH: Readonly<Record<string, Translation>> = {
     "Graph n'accepte pas l'un des destinataires, sans dire lequel",
     "Vérifiez les adresses ; un upstream smtp-auth derrière celui-ci dans la route ne refuse que la mauvaise",
   ],
+  "graph-header-names": [
+    "la boîte n'a plus de place pour un autre nom de champ d'en-tête, et le message en a un nouveau",
+    `Ajoutez un upstream de type smtp-auth après celui-ci dans la route, ou donnez une autre boîte à l'upstream : MAILBOX a épuisé ses propriétés nommées, que la vider ne rend pas ; ${REPRIS}`,
+  ],
   "graph-mailbox-full": [
     "la boîte d'envoi est pleine",
     "Videz les éléments envoyés : Graph y garde une copie de tout envoi MIME. Une stratégie de rétention pour MAILBOX le fait d'elle-même",
