@@ -339,6 +339,8 @@ export type PosternEvent =
   | { readonly type: "clock.stepped"; readonly byMs: number }
   | { readonly type: "upstream.paused"; readonly upstream: string; readonly cause: string; readonly resumeAt: number }
   | { readonly type: "queue.opened"; readonly path: string; readonly schemaVersion: number; readonly waiting: number }
+  /** A new file was begun where there had been one. */
+  | { readonly type: "queue.begun"; readonly path: string; readonly found: "nothing" | "an empty file" }
   | { readonly type: "queue.recovered"; readonly ambiguousRecipients: number; readonly sweptContent: number }
   | { readonly type: "queue.committed"; readonly seconds: number; readonly operations: number }
   /** `damaged`: the file itself is; no restart mends it. */

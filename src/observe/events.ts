@@ -303,6 +303,16 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition<EventOf<N>> } 
     fields: (event) => ({ upstream: event.upstream, cause: event.cause, resume: isoTime(event.resumeAt) }),
   },
   "queue.opened": { when: "The queue's file was opened and checked.", level: "info" },
+  "queue.begun": {
+    when: "The queue's file was missing, or empty, in a folder that had one before: a new one was begun, and mail that waited is not in it. `remedy` says what to do.",
+    level: "warn",
+    fields: ({ path, found }) => ({
+      path,
+      found,
+      remedy:
+        "If mail may have waited: stop the relay, put the old queue.db in its place (moved away, or on a volume that is not mounted), and start it again. Where the file was removed on purpose, or a first start was cut short, nothing is to be done",
+    }),
+  },
   "queue.recovered": {
     when: "The daemon ended without closing the queue; deliveries that were under way are tried again.",
     level: "warn",

@@ -233,6 +233,7 @@ const SAMPLES: { readonly [N in EventName]: EventOf<N> } = {
   "upstream.released": { type: "upstream.released", upstream: "scans", heldMs: 60_000, recipients: 4 },
   "clock.stepped": { type: "clock.stepped", byMs: -7_200_000 },
   "upstream.paused": { type: "upstream.paused", upstream: "scans", cause: "unreachable", resumeAt: Date.UTC(2026, 0, 5, 9, 2) },
+  "queue.begun": { type: "queue.begun", path: "/var/lib/postern/queue/queue.db", found: "an empty file" },
   "queue.opened": { type: "queue.opened", path: "/var/lib/postern/queue/queue.db", schemaVersion: 1, waiting: 3 },
   "queue.recovered": { type: "queue.recovered", ambiguousRecipients: 1, sweptContent: 2 },
   "queue.committed": { type: "queue.committed", seconds: 0.0007, operations: 5 },

@@ -7,7 +7,8 @@ import type { Emit } from "../mail/events.ts";
 import type { Clock } from "../platform/clock.ts";
 import { isOutOfRoom } from "../platform/files.ts";
 import { FILE_NAME } from "./connection.ts";
-import { reserveOf } from "./room.ts";
+import { LOCK_NAME } from "./owner.ts";
+import { RESERVE_NAME, reserveOf } from "./room.ts";
 
 /** File systems of other machines, by the magic number of statfs(2): locks and shared memory do not hold there, and a lost connection is a lost queue. */
 const NETWORK_FILE_SYSTEMS = new Map([
@@ -50,6 +51,23 @@ export async function prepareDirectory(directory: string): Promise<string> {
   await parent.sync();
   await parent.close();
   return path;
+}
+
+/**
+ * What a folder that was used before has in the place of its database, where that is none. To be asked before anything is made in it: SQLite begins a new one
+ * without a word, and also removes the log of the one before.
+ */
+export async function foundInstead(directory: string): Promise<"nothing" | "an empty file" | undefined> {
+  const sizeOf = async (name: string): Promise<number | undefined> =>
+    await stat(join(directory, name)).then(
+      ({ size }) => size,
+      () => undefined,
+    );
+  const size = await sizeOf(FILE_NAME);
+  if (size !== undefined && size > 0) return undefined;
+  const beside = await Promise.all([LOCK_NAME, RESERVE_NAME, `${FILE_NAME}-wal`].map(sizeOf));
+  if (beside.every((one) => one === undefined)) return undefined;
+  return size === undefined ? "nothing" : "an empty file";
 }
 
 /** Free octets for an unprivileged process on the file system of a path. */

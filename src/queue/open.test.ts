@@ -2,8 +2,8 @@ import {
   copyFileSync,
   existsSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
+  readdirSync,
   renameSync,
   rmSync,
   statSync,
@@ -163,6 +163,24 @@ test("mail that a program before schema 2 held by its sender is found by its sen
   expect(again.events).toMatchObject([{ type: "queue.opened", schemaVersion: MIGRATIONS.length, waiting: 1 }]);
   expect(await again.queue.heldSenders("scans", 9)).toEqual(["scan@contoso.com"]);
   expect(await again.queue.releaseSender("scans", "scan@contoso.com")).toBe(1);
+});
+
+test.each([
+  ["nothing", (file: string) => rmSync(file)],
+  ["an empty file", (file: string) => truncateSync(file)],
+] as const)("where a queue was there is %s now: it begins anew, and says so", async (found, lose) => {
+  const { queue, where, events } = await start();
+  await accept(queue);
+  await queue.close();
+  lose(join(where, "queue.db"));
+
+  const again = await start({ directory: where });
+
+  expect(events.map(({ type }) => type)).not.toContain("queue.begun");
+  expect(again.events).toMatchObject([
+    { type: "queue.begun", path: join(where, "queue.db"), found },
+    { type: "queue.opened", waiting: 0 },
+  ]);
 });
 
 test("below the floor nothing new is accepted, what is there goes on, and space makes it work again", async () => {

@@ -2,7 +2,7 @@
 import type { Emit } from "../mail/events.ts";
 import type { Clock } from "../platform/clock.ts";
 import { SqliteQueue } from "./client.ts";
-import { DiskWatch, prepareDirectory } from "./disk.ts";
+import { DiskWatch, foundInstead, prepareDirectory } from "./disk.ts";
 import { WorkerLink } from "./link.ts";
 import { takeOwnership } from "./owner.ts";
 import type { Queue, QueueLimits, RouteRecipient } from "./queue.ts";
@@ -36,6 +36,7 @@ const DEFAULT_CHECKPOINT_BYTES = 64 * 1024 * 1024;
  */
 export async function openQueue(options: QueueOptions): Promise<Queue> {
   const { directory, route, emit, clock, floorBytes, maxBytes, historyKeepMs, failedContentMs, measureFree } = options;
+  const found = await foundInstead(directory);
   const path = await prepareDirectory(directory);
   const release = takeOwnership(directory);
   const disk = new DiskWatch(directory, floorBytes, clock, emit, measureFree);
@@ -52,6 +53,7 @@ export async function openQueue(options: QueueOptions): Promise<Queue> {
   });
   await disk.start();
   queue.attach(link, opened);
+  if (found !== undefined) emit({ type: "queue.begun", path, found });
   emit({ type: "queue.opened", path, schemaVersion: opened.schemaVersion, waiting: opened.waiting });
   if (opened.recovered > 0 || opened.swept > 0)
     emit({ type: "queue.recovered", ambiguousRecipients: opened.recovered, sweptContent: opened.swept });

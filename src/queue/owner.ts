@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describeError, PosternError } from "../mail/errors.ts";
 
-const LOCK_NAME = "owner.lock";
+/** Stays when the queue is closed. */
+export const LOCK_NAME = "owner.lock";
 /** How long somebody who is just ending is waited for. */
 const PATIENCE_MS = 500;
 const SQLITE_BUSY = 5;

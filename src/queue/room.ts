@@ -6,7 +6,7 @@ import { isOutOfRoom } from "../platform/files.ts";
 import { isFull, isRefusedWrite } from "./faults.ts";
 
 /** File beside the database that only takes up room. */
-const RESERVE_NAME = "reserve";
+export const RESERVE_NAME = "reserve";
 /** Written and removed again, to ask the file system why it refused a write. */
 const TRIAL_NAME = "trial";
 const TRIAL_BYTES = 1024 * 1024;
