@@ -4,6 +4,7 @@ import { POSTERN_ERRORS } from "../mail/errors.ts";
 import type { PosternEvent } from "../mail/events.ts";
 import { EVENTS, type EventDefinition } from "../observe/events.ts";
 import { formatPretty } from "../observe/pretty.ts";
+import { inColour } from "../platform/colour.ts";
 import { openControlClient } from "./control-client.ts";
 import type { GlobalOptions } from "./options.ts";
 import { readConfig } from "./settings.ts";
@@ -41,7 +42,6 @@ function lineOf(told: Told): string {
   const level = typeof definition?.level === "function" ? definition.level(event) : definition?.level;
   const { type, ...values } = event;
   const fields = definition?.fields?.(event) ?? values;
-  const colour = process.stdout.isTTY && process.env["NO_COLOR"] === undefined;
   const known = level === undefined || level === "none" ? "debug" : level;
-  return formatPretty(JSON.stringify({ level: known, time: new Date(time).toISOString(), event: type, ...fields }), colour);
+  return formatPretty(JSON.stringify({ level: known, time: new Date(time).toISOString(), event: type, ...fields }), inColour());
 }

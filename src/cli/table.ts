@@ -1,11 +1,12 @@
 /** Text in columns, colours and times for people. Everything a device or server said is made harmless for the terminal. */
 import { stripVTControlCharacters, styleText } from "node:util";
+import { inColour } from "../platform/colour.ts";
 
 type Style = Parameters<typeof styleText>[0];
 
-/** Colours text when standard output is a terminal and NO_COLOR is not set. */
+/** Colours text where that is shown. */
 export function paint(style: Style, text: string): string {
-  return process.stdout.isTTY && process.env["NO_COLOR"] === undefined ? styleText(style, text) : text;
+  return inColour() ? styleText(style, text) : text;
 }
 
 /** Writes lines to standard output. */

@@ -3,6 +3,7 @@
  * takes a third of pino's time for a line such as ours, and there are three of them for each message.
  */
 import type { Clock } from "../platform/clock.ts";
+import { inColour } from "../platform/colour.ts";
 import type { LineFile } from "./line-file.ts";
 import { openLineFile } from "./line-file.ts";
 import { formatPretty } from "./pretty.ts";
@@ -43,7 +44,7 @@ export function toAsciiJson(line: string): string {
 export function openLog(options: LogOptions, clock: Clock): Log {
   const destination = options.destination ?? 1;
   const pretty = options.pretty ?? (destination === 1 && process.stdout.isTTY);
-  const colour = pretty && destination === 1 && process.stdout.isTTY && process.env["NO_COLOR"] === undefined;
+  const colour = pretty && destination === 1 && inColour();
   const time = isoTime(clock);
   let lowest = LOG_LEVELS.indexOf(options.level);
   const write: Log["write"] = (level, event, fields) => {
