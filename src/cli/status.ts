@@ -9,7 +9,7 @@ import type { GlobalOptions } from "./options.ts";
 import { findPlaces } from "./settings.ts";
 import { formatDuration, formatSize, formatTime, harmless, paint, print, printJson, renderPairs, renderTable } from "./table.ts";
 import { verdictOf } from "./verdict.ts";
-import { pause, terminalScreen, watch } from "./watch.ts";
+import { terminalScreen, watchUntilInterrupted } from "./watch.ts";
 
 /** 0 when it is ready, 75 when it is running but not ready, 69 when it is not running. */
 export async function statusCommand(options: GlobalOptions, given: { readonly watch?: boolean | undefined } = {}): Promise<number> {
@@ -18,7 +18,7 @@ export async function statusCommand(options: GlobalOptions, given: { readonly wa
   if (screen !== undefined) {
     const look = async (): Promise<string[]> =>
       renderStatus(await askStatus(controlSocketPath(places.data_dir)), places.organization.time_zone, Date.now());
-    await watch(look, screen, pause);
+    await watchUntilInterrupted(look, screen);
     return 0;
   }
   const status = await askStatus(controlSocketPath(places.data_dir));

@@ -7,7 +7,7 @@ import type { GlobalOptions } from "./options.ts";
 import { findPlaces } from "./settings.ts";
 import { askStatus, formatEndpoint, renderBudgets } from "./status.ts";
 import { paint, print, printJson, renderTable } from "./table.ts";
-import { pause, terminalScreen, watch } from "./watch.ts";
+import { terminalScreen, watchUntilInterrupted } from "./watch.ts";
 
 export interface UpstreamsOptions {
   readonly watch?: boolean | undefined;
@@ -19,7 +19,7 @@ export async function upstreamsCommand(options: GlobalOptions, given: UpstreamsO
   const places = await findPlaces(options.config);
   const ask = async (): Promise<readonly UpstreamView[]> => (await askStatus(controlSocketPath(places.data_dir))).upstreams;
   const look = async (): Promise<string[]> => renderUpstreams(await ask(), places.organization.time_zone, Date.now());
-  if (screen !== undefined) await watch(look, screen, pause);
+  if (screen !== undefined) await watchUntilInterrupted(look, screen);
   else if (options.json) printJson({ upstreams: (await ask()).map((upstream) => Object.assign({ state: stateOf(upstream) }, upstream)) });
   else print(...(await look()));
   return 0;

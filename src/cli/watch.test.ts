@@ -1,6 +1,6 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { PosternError } from "../mail/errors.ts";
-import { watch } from "./watch.ts";
+import { watch, watchUntilInterrupted } from "./watch.ts";
 
 /** Draws one picture for each look, and ends with the last. */
 async function drawn(rows: number, ...looks: (() => Promise<readonly string[]>)[]): Promise<string[]> {
@@ -40,3 +40,28 @@ test("a relay that does not answer is said so, and asked again", async () => {
   expect(first).toContain("postern: the daemon is not running");
   expect(second).toContain("back");
 });
+
+test.each(["SIGINT", "SIGTERM"] as const)(
+  "%s while the relay is asked ends the command at once, and lets the terminal wrap lines again",
+  async (signal) => {
+    const writes: string[] = [];
+    const others: unknown[] = [...process.listeners("SIGINT"), ...process.listeners("SIGTERM")];
+    const asked = Promise.withResolvers<void>();
+    const exit = vi.spyOn(process, "exit").mockReturnValue(undefined as never);
+    const silent = new Promise<string[]>(() => {});
+    const look = (): Promise<string[]> => {
+      asked.resolve();
+      return silent;
+    };
+
+    void watchUntilInterrupted(look, { rows: 24, write: (text) => void writes.push(text) });
+    await asked.promise;
+    for (const listener of process.listeners(signal)) if (!others.includes(listener)) listener(signal);
+
+    expect(exit).toHaveBeenCalledWith(0);
+    expect(writes.at(-1)).toBe("\u001b[?7h");
+    for (const name of ["SIGINT", "SIGTERM"] as const)
+      for (const listener of process.listeners(name)) if (!others.includes(listener)) process.off(name, listener);
+    exit.mockRestore();
+  },
+);

@@ -1,4 +1,5 @@
 /** Keeps a picture on the terminal fresh until Ctrl-C. */
+import { setTimeout as wait } from "node:timers/promises";
 import { describeError, PosternError } from "../mail/errors.ts";
 
 const EVERY_MS = 2_000;
@@ -20,19 +21,18 @@ export function terminalScreen(json: boolean): Screen {
   };
 }
 
-/** Resolves after 2 s, or at Ctrl-C with `true`. */
-export function pause(): Promise<boolean> {
-  return new Promise((resolve) => {
-    const stop = (): void => {
-      clearTimeout(timer);
-      resolve(true);
-    };
-    const timer = setTimeout(() => {
-      process.off("SIGINT", stop);
-      resolve(false);
-    }, EVERY_MS);
-    process.once("SIGINT", stop);
-  });
+/** Lines are cut at the edge: a picture that wraps scrolls away. A terminal that was left like this would cut all that comes after. */
+const CUT = "\u001b[?7l";
+const UNCUT = "\u001b[?7h";
+
+/** Draws until Ctrl-C or SIGTERM, which end the command at once, also where the relay does not answer just then. */
+export async function watchUntilInterrupted(look: () => Promise<readonly string[]>, screen: Screen): Promise<void> {
+  const end = (): void => {
+    screen.write(UNCUT);
+    process.exit(0);
+  };
+  process.once("SIGINT", end).once("SIGTERM", end);
+  await watch(look, screen, () => wait(EVERY_MS, false));
 }
 
 /**
@@ -41,8 +41,7 @@ export function pause(): Promise<boolean> {
  * @param ended - waits for the next turn; true: it was the last
  */
 export async function watch(look: () => Promise<readonly string[]>, screen: Screen, ended: () => Promise<boolean>): Promise<void> {
-  // Long lines are cut at the edge: a picture that wraps scrolls away.
-  screen.write("\u001b[?7l\u001b[2J");
+  screen.write(`${CUT}\u001b[2J`);
   try {
     do {
       const lines = await look().catch((error: unknown) => [`postern: ${describeError(error)}`]);
@@ -50,7 +49,7 @@ export async function watch(look: () => Promise<readonly string[]>, screen: Scre
       screen.write(`\u001b[H${fitting.map((line) => `${line}\u001b[K\n`).join("")}\u001b[J`);
     } while (!(await ended()));
   } finally {
-    screen.write("\u001b[?7h");
+    screen.write(UNCUT);
   }
 }
 
