@@ -1,5 +1,4 @@
 /** `postern auth login`: a person signs an upstream in, once, with a code in a browser. */
-import { userInfo } from "node:os";
 import { controlSocketPath } from "../admin/control-socket.ts";
 import type { Config, GraphConfig, SmtpAuthConfig } from "../config/config.ts";
 import { entraOptions } from "../daemon/doors.ts";
@@ -10,6 +9,7 @@ import { signInByDeviceCode } from "../upstream/oauth/device-code.ts";
 import type { CodeToShow } from "../upstream/oauth/device-code.ts";
 import type { Refusal } from "../upstream/upstream.ts";
 import { openControlClient } from "./control-client.ts";
+import { operatorName } from "./operator.ts";
 import type { GlobalOptions } from "./options.ts";
 import { readConfig } from "./settings.ts";
 import { formatDuration, harmless, paint, print } from "./table.ts";
@@ -91,7 +91,7 @@ async function tellDaemon(config: Config, name: string): Promise<boolean> {
   try {
     const client = openControlClient(controlSocketPath(config.data_dir));
     // Deferred mail only: what an operator holds is not ours to let go. The door itself is tried in any case.
-    await client.post("/api/v1/queue/retry", { filter: { lane: name, states: ["deferred"] }, by: userInfo().username });
+    await client.post("/api/v1/queue/retry", { filter: { lane: name, states: ["deferred"] }, by: operatorName() });
     return true;
   } catch {
     return false;
