@@ -7,6 +7,11 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (process.argv[2] !== "run") process.exit(0);
 });
 
+// Nor does a fault come of one that nobody reads: the command's end, and its exit code, are what they are.
+process.stderr.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
+
 const code = await main(process.argv.slice(2));
 process.exitCode = code;
 // All is written and closed by now. Left to itself the process would wait for look-ups of names that nobody answers, one after the other, which can take

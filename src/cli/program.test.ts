@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -228,6 +229,8 @@ describe("a command line that is wrong", () => {
     [["queue", "list", "--state", "lost"], 64, "--state"],
     [["queue", "list", "--older-than", "10"], 64, "--older-than"],
     [["queue", "list", "--to", "*@contoso.com"], 64, "give a part of the address, such as @contoso.com"],
+    [["queue", "list", "--device", ""], 64, "--device: expected a text, not an empty one"],
+    [["queue", "delete", "--from", "", "--yes"], 64, "--from"],
     [["queue", "list", "--limit", "0"], 64, "--limit"],
     [["queue", "delete"], 64, "--all"],
     [["queue", "bounce"], 64, "--all"],
@@ -249,6 +252,15 @@ describe("a command line that is wrong", () => {
     const outcome = await postern(["queue", "lst"]);
 
     expect(outcome.stderr.trimEnd().split("\n")).toHaveLength(1);
+  });
+
+  test("a fault that nobody reads ends with its exit code all the same", async () => {
+    const child = spawn(process.execPath, [PROGRAM, "queue", "lst"], { stdio: ["ignore", "ignore", "pipe"] });
+    child.stderr.destroy();
+
+    const [code] = (await once(child, "close")) as [number];
+
+    expect(code).toBe(64);
   });
 
   test("without a command it points to the help and exits 64", async () => {

@@ -23,6 +23,9 @@ const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600
  * @throws PosternError E_USAGE naming the option
  */
 export function toFilter(ids: readonly string[], options: QueueOptions, now: number): QueueFilter {
+  // A variable of a script that holds nothing, most of all.
+  for (const name of ["upstream", "client", "device", "from", "to"] as const)
+    if (options[name] === "") throw new PosternError("E_USAGE", `--${name}: expected a text, not an empty one`);
   return {
     ...(ids.length > 0 && { ids: ids.map(readQueueId) }),
     ...(options.state !== undefined && { states: options.state.split(",").map(readState) }),
@@ -31,7 +34,7 @@ export function toFilter(ids: readonly string[], options: QueueOptions, now: num
     ...(options.device !== undefined && { device: options.device }),
     ...(options.from !== undefined && { from: readPart("--from", options.from) }),
     ...(options.to !== undefined && { to: readPart("--to", options.to) }),
-    ...(options.olderThan !== undefined && { acceptedBefore: now - readAge(options.olderThan) }),
+    ...(options.olderThan !== undefined && { acceptedBefore: now - readAge(options.olderThan, now) }),
   };
 }
 
@@ -55,8 +58,10 @@ function readPart(option: string, text: string): string {
   throw new PosternError("E_USAGE", `${option}: ${JSON.stringify(text)} is a pattern; give a part of the address, such as @contoso.com`);
 }
 
-function readAge(text: string): number {
+function readAge(text: string, now: number): number {
   const match = /^(\d{1,9})([smhd])$/.exec(text);
   if (match === null) throw new PosternError("E_USAGE", `--older-than: ${JSON.stringify(text)} is not an age such as 30s, 5m, 4h or 2d`);
-  return Number(match[1]) * (UNIT_MS[match[2] ?? ""] ?? 0);
+  const age = Number(match[1]) * (UNIT_MS[match[2] ?? ""] ?? 0);
+  // Nothing is older than the count of time.
+  return Math.min(age, now);
 }
