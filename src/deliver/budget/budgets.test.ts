@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { FakeUpstream } from "../../../test/fakes/fake-upstream.ts";
 import type { PosternEvent } from "../../mail/events.ts";
 import { ManualClock } from "../../platform/clock.ts";
+import { releaseMemory } from "../../platform/memory.ts";
 import type { AttemptCounts, Counted } from "../../queue/queue.ts";
 import type { CountedAs, UpstreamLimits, UpstreamType } from "../../upstream/upstream.ts";
 import { Budgets } from "./budgets.ts";
@@ -397,4 +398,51 @@ test("whatever the order of starts, ends and crashes, by two doors of one mailbo
     }),
     { numRuns: 300 },
   );
+});
+
+describe("the budgets of doors that reloads replaced", () => {
+  /** Each has its lane wait for it, as the deliverer does. */
+  function reloads(times: number, underWay: (budget: DoorBudget, at: number) => void): { bench: Bench; old: WeakRef<object>[] } {
+    const bench = new Bench(door("a", { recipientsPerDay: 100 }));
+    const old: WeakRef<object>[] = [];
+    for (let at = 0; at < times; at++) {
+      const lane = { name: `lane ${at}` };
+      bench.door("a").onFree(() => void lane.name);
+      underWay(bench.door("a"), at);
+      old.push(new WeakRef(lane));
+      bench.budgets.update([door("a", { recipientsPerDay: 100 })], ["contoso.com"], new Set(["a"]));
+    }
+    return { bench, old };
+  }
+
+  async function kept(old: readonly WeakRef<object>[]): Promise<number> {
+    await new Promise((resolve) => setImmediate(resolve));
+    releaseMemory();
+    return old.filter((one) => one.deref() !== undefined).length;
+  }
+
+  test("are forgotten, with their lanes, once nothing is under way by them", async () => {
+    const { bench, old } = reloads(20, () => {});
+
+    expect(await kept(old)).toBe(0);
+    expect(bench.remaining()).toEqual({ "a recipients_per_day": 100 });
+  });
+
+  test("hand on what is under way, over several reloads, and what begins after them", () => {
+    const costs: [DoorBudget, Cost | undefined][] = [];
+    const { bench } = reloads(3, (budget) => {
+      budget.take(1, 1);
+      costs.push([budget, budget.begin([{ address: "anna@contoso.com" }], 10)]);
+    });
+    const idle = bench.door("a");
+    bench.budgets.update([door("a", { recipientsPerDay: 100 })], ["contoso.com"], new Set(["a"]));
+    bench.budgets.update([door("a", { recipientsPerDay: 100 })], ["contoso.com"], new Set(["a"]));
+    idle.take(1, 1);
+    costs.push([idle, idle.begin([{ address: "anna@contoso.com" }], 10)]);
+    const during = bench.door("a").places(bench.now).recipients;
+
+    for (const [budget, cost] of costs) budget.end(cost, undefined, "10.0.0.1", bench.now, bench.now);
+
+    expect([during, bench.door("a").places(bench.now).recipients]).toEqual([96, 100]);
+  });
 });

@@ -131,8 +131,15 @@ export class DoorBudget {
   succeededBy(successor: DoorBudget): void {
     this.#successor = successor;
     successor.#predecessor = this;
-    successor.#inherit(this);
-    for (let old = this.#predecessor; old !== undefined; old = old.#predecessor) successor.#inherit(old);
+    let newer = successor;
+    for (let old = newer.#predecessor; old !== undefined; old = old.#predecessor) {
+      // One with nothing under way has nothing to hand on, and would be kept for good, with its lane and its connections.
+      if (old.#inUse === 0 && old.#underWay.size === 0) continue;
+      successor.#inherit(old);
+      newer.#predecessor = old;
+      newer = old;
+    }
+    newer.#predecessor = undefined;
   }
 
   #inherit(old: DoorBudget): void {
