@@ -358,7 +358,7 @@ describe("with a daemon", () => {
 
     const outcome = await postern(["queue", "list", "--config", config, "--upstream", "scans"]);
 
-    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    expect(outcome).toMatchObject({ code: 64, stdout: expect.stringContaining("due now") });
     expect(filters.at(-1)).toEqual({ lane: "scans", states: ["queued", "delivering", "deferred", "held"] });
     expect(outcome.stdout).toContain(
       `${ID}\t2026-01-05 10:00:00\t4.0 KiB\theld (upstream)\tscans\t10.20.0.7\tscan@contoso.com\tanna\\x1b[31m@contoso.com\t535 `,
@@ -463,6 +463,22 @@ describe("with a daemon", () => {
     expect(refused).toMatchObject({ code: 64, stderr: expect.stringContaining("--yes") });
     expect(JSON.parse(done.stdout)).toMatchObject({ busy: 1 });
     expect(acts).toMatchObject([{ verb, filter: { states: ["held"] } }]);
+  });
+
+  test("a verb takes as many queue ids as a command line holds", async () => {
+    await startDaemon();
+    const unknown = Array.from({ length: 900 }, (_, at) => `${ID.slice(0, -3)}${String(at).padStart(3, "0")}`);
+
+    const outcome = await postern(["queue", "retry", ...unknown, ID, "--config", config]);
+    const none = await postern(["queue", "hold", ...unknown, "--config", config]);
+
+    expect(outcome).toMatchObject({ code: 64, stdout: expect.stringContaining("due now") });
+    expect(filters.map(({ ids }) => ids?.length)).toEqual([400, 400, 101, 400, 400, 100]);
+    for (const { code, stderr } of [outcome, none])
+      expect({ code, stderr }).toEqual({
+        code: 64,
+        stderr: expect.stringMatching(/^postern: no message has the queue id (\w{26}, ){4}\w{26} or of the 895 others\n$/),
+      });
   });
 
   test("queue bounce says how many it ended, and how many it could not touch", async () => {

@@ -4,7 +4,7 @@ import { controlSocketPath } from "../admin/control-socket.ts";
 import { PosternError } from "../mail/errors.ts";
 import { WAITING_STATES } from "../mail/message.ts";
 import { formatReply } from "../mail/reply.ts";
-import type { ActResult, OperatorAct, QueueEntry } from "../queue/queue.ts";
+import type { ActResult, OperatorAct, QueueEntry, QueueFilter } from "../queue/queue.ts";
 import { openControlClient } from "./control-client.ts";
 import { operatorName } from "./operator.ts";
 import type { GlobalOptions } from "./options.ts";
@@ -113,8 +113,10 @@ export async function actCommand(
   await checkNames(options.config, queueSource(places), given);
   const client = openControlClient(controlSocketPath(places.data_dir));
   const look = async (): Promise<readonly QueueEntry[]> => {
-    const wanted = filter.ids === undefined ? { ...filter, states: filter.states ?? WAITING_STATES } : filter;
-    return ((await client.get(`/api/v1/queue?${toQuery(wanted, MOST_LISTED)}`)) as { entries: QueueEntry[] }).entries;
+    const found: QueueEntry[] = [];
+    for (const wanted of questions(filter))
+      found.push(...((await client.get(`/api/v1/queue?${toQuery(wanted, MOST_LISTED)}`)) as { entries: QueueEntry[] }).entries);
+    return found;
   };
   const asks = needsConfirmation(verb, { everything, named: ids.length > 0, onTerminal: process.stdin.isTTY });
   // Looked at first: without the daemon there is nothing to be asked about.
@@ -127,13 +129,33 @@ export async function actCommand(
   const named = before ?? (doubtful || result.recipients + result.busy === 0 ? await look() : []);
   const there = new Set([...touched, ...named.map(({ queueId }) => queueId)]);
   // A list that was cut short proves nothing of those that are not in it.
-  const unknown = named.length === MOST_LISTED ? [] : (filter.ids ?? []).filter((id) => !there.has(id));
+  const unknown = named.length >= MOST_LISTED ? [] : (filter.ids ?? []).filter((id) => !there.has(id));
   if (unknown.length < ids.length || ids.length === 0) {
     if (options.json) printJson(result);
     else printResult(verb, result, named);
   }
-  if (unknown.length > 0) throw new PosternError("E_NO_SUCH_MESSAGE", `no message has the queue id ${unknown.join(" or ")}`);
+  if (unknown.length > 0) throw new PosternError("E_NO_SUCH_MESSAGE", `no message has the queue id ${listed(unknown)}`);
   return 0;
+}
+
+/** Queue ids in one question: they stand in its first line, which has bounds. */
+const MOST_ASKED = 400;
+
+/** What is looked at before or after an act, in questions that are not too long. */
+function questions(filter: QueueFilter): QueueFilter[] {
+  const { ids } = filter;
+  if (ids === undefined) return [{ ...filter, states: filter.states ?? WAITING_STATES }];
+  return Array.from({ length: Math.ceil(ids.length / MOST_ASKED) }, (_, at) => ({
+    ...filter,
+    ids: ids.slice(at * MOST_ASKED, (at + 1) * MOST_ASKED),
+  }));
+}
+
+const MOST_NAMED = 5;
+
+function listed(ids: readonly string[]): string {
+  const more = ids.length - MOST_NAMED;
+  return more <= 0 ? ids.join(" or ") : `${ids.slice(0, MOST_NAMED).join(", ")} or of the ${more} others`;
 }
 
 const PAST = { retry: "retried", hold: "held", release: "released", bounce: "bounced", delete: "deleted" } as const;
