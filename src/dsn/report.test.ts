@@ -300,3 +300,11 @@ describe("the little MIME", () => {
     expect(mailDate(Date.UTC(2026, 0, 1, 0), "America/New_York")).toBe("Wed, 31 Dec 2025 19:00:00 -0500");
   });
 });
+
+test("no sender that a shell would take for more than a word stands in the command of a summary", () => {
+  const entries = SUMMARY.entries.map((entry) => ({ ...entry, sender: "`reboot`@contoso.com" }));
+
+  const { content } = buildSummary({ ...SUMMARY, entries });
+
+  expect(content.toString()).toMatch(/postern queue list --state bounced,expired\r\n/);
+});

@@ -25,6 +25,11 @@ export interface SummaryFacts extends ReportHeader {
   readonly messages: number;
 }
 
+/** For a sender that is fit to stand in a command that somebody pastes into a shell: a device may have said anything. */
+function fromOption(sender: string): string {
+  return /^[\w.+-]+@[\w.-]+$/.test(sender) ? ` --from ${sender}` : "";
+}
+
 /** Writes the summary. What is too much for the list is counted, and found with the command it names. */
 export function buildSummary(facts: SummaryFacts): Report {
   const { hostname, entries, messages, timeZone } = facts;
@@ -48,7 +53,7 @@ export function buildSummary(facts: SummaryFacts): Report {
   }
   if (messages > entries.length) lines.push(`  ${words.andMore(messages - entries.length)}`);
   const states = warning ? "deferred" : "bounced,expired";
-  lines.push("", words.command(`postern queue list --state ${states} --from ${sender}`), "");
+  lines.push("", words.command(`postern queue list --state ${states}${fromOption(sender)}`), "");
 
   const groups = entries.flatMap(({ queueId, recipients, remote, lastAttemptAt }) =>
     recipients.map((recipient) => ({ recipient, remote, lastAttemptAt, queueId })),
