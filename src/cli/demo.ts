@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { rmSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -35,6 +36,7 @@ export interface DemoOptions extends GlobalOptions {
   readonly once: boolean;
 }
 
+const EX_TEMPFAIL = 75;
 const SENDER = "scanner@contoso.com";
 const RECIPIENT = "anna@contoso.com";
 /** A short name without a domain, as such devices say it. */
@@ -51,7 +53,12 @@ export async function demoCommand(options: DemoOptions): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), "postern-demo-"));
   const ended = Promise.withResolvers<void>();
   const unwatch = watchSignals({
-    stop: (_signal, again) => (again ? process.exit(0) : ended.resolve()),
+    stop: (_signal, again) => {
+      if (!again) return ended.resolve();
+      // Whoever asks twice does not want to wait; what was not proved is not said to be, and keys are not left behind.
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+      process.exit(EX_TEMPFAIL);
+    },
     reload: () => {},
   });
   const say = (...lines: string[]): void => {

@@ -1,9 +1,11 @@
 /** `postern demo --once`: proves the whole way and leaves nothing behind. */
 import { readdir, readFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type Server } from "node:net";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { DEFAULT_PORTS } from "../../src/simulator/simulator.ts";
+import { PROGRAM } from "../support/postern.ts";
 import { tempDir } from "../support/temp-dir.ts";
 import { demoOnce } from "./process.ts";
 
@@ -25,6 +27,22 @@ test("it shows the scan's way, says that it arrived, exits 0, and leaves nothing
   expect(stdout).toMatch(/The scan arrived in the mailbox of anna@contoso\.com, its PDF byte for byte as the printer sent it\.\n$/);
   expect(await readdir(folder.path)).toEqual([]);
   expect(await processesOf(folder.path)).toEqual([]);
+});
+
+test("interrupted twice it ends at once, proves nothing by its exit code, and leaves nothing on disk", async () => {
+  await using folder = await tempDir();
+  const env = { ...process.env, TMPDIR: folder.path };
+  const child = spawn(process.execPath, [PROGRAM, "demo", "--once"], { env, stdio: "ignore" });
+  const ended = once(child, "exit");
+  await vi.waitUntil(async () => (await readdir(folder.path)).length > 0, { timeout: 20_000, interval: 10 });
+
+  // Two that come together count as one.
+  const asking = setInterval(() => child.kill("SIGINT"), 50);
+  const [code] = (await ended) as [number];
+  clearInterval(asking);
+
+  expect(code).toBe(75);
+  expect(await readdir(folder.path)).toEqual([]);
 });
 
 test("with its own ports busy it takes others; as JSON it is one object", async () => {
