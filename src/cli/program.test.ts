@@ -358,7 +358,7 @@ describe("with a daemon", () => {
 
     const outcome = await postern(["queue", "list", "--config", config, "--upstream", "scans"]);
 
-    expect(outcome).toMatchObject({ code: 64, stdout: expect.stringContaining("due now") });
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
     expect(filters.at(-1)).toEqual({ lane: "scans", states: ["queued", "delivering", "deferred", "held"] });
     expect(outcome.stdout).toContain(
       `${ID}\t2026-01-05 10:00:00\t4.0 KiB\theld (upstream)\tscans\t10.20.0.7\tscan@contoso.com\tanna\\x1b[31m@contoso.com\t535 `,
