@@ -181,7 +181,7 @@ afterEach(async () => {
 });
 
 /** The control socket of a daemon, with a queue that answers from the samples. */
-async function startDaemon(): Promise<void> {
+async function startDaemon(listed: readonly QueueEntry[] = [ENTRY]): Promise<void> {
   daemon = await startAdmin({
     listen: [],
     controlSocket: controlSocketPath(join(folder, "data")),
@@ -189,7 +189,7 @@ async function startDaemon(): Promise<void> {
       list: (filter) => {
         filters.push(filter);
         const { ids, lane = ENTRY.lane, client = ENTRY.client } = filter;
-        return Promise.resolve((ids?.includes(ID) ?? true) && lane === ENTRY.lane && client === ENTRY.client ? [ENTRY] : []);
+        return Promise.resolve((ids?.includes(ID) ?? true) && lane === ENTRY.lane && client === ENTRY.client ? [...listed] : []);
       },
       show: (id) => Promise.resolve(id === ID ? MESSAGE : undefined),
       find: () => Promise.resolve([]),
@@ -391,6 +391,16 @@ describe("with a daemon", () => {
     expect(code).toBe(64);
     expect(stderr).toBe(`postern: --client: "flor" is neither in the configuration nor ${place}; did you mean floor?\n`);
     expect(acts).toEqual([]);
+  });
+
+  test.each([
+    ["1", "(the first 3; --limit shows more)\n"],
+    ["3", "(the first 3; --limit shows more)\n"],
+    ["4", ""],
+  ])("queue list --limit %s of a message with three recipients says whether there is more", async (limit, said) => {
+    await startDaemon([1, 2, 3].map((number) => Object.assign({}, ENTRY, { recipient: `user${number}@contoso.com` })));
+
+    expect((await postern(["queue", "list", "--limit", limit, "--config", config])).stderr).toBe(said);
   });
 
   test("queue list --json gives the entries as they are", async () => {

@@ -39,7 +39,11 @@ export async function listCommand(options: GlobalOptions, given: QueueOptions & 
         entries.map((entry) => listRow(entry, places.organization.time_zone)),
       ),
     );
-    if (entries.length === limit) remark(`(the first ${limit}; --limit shows more)`);
+    // A message is never cut in two: there may be more of them than were asked for.
+    if (entries.length >= limit)
+      remark(
+        `(the first ${entries.length}; ${limit < MOST_LISTED ? "--limit shows more" : "--device, --from and the like choose among them"})`,
+      );
   }
   return 0;
 }
@@ -203,7 +207,7 @@ async function confirmed(verb: OperatorAct["verb"], fitting: readonly QueueEntry
     throw new PosternError("E_USAGE", `queue ${verb}: not on a terminal, so --yes is needed for anything but queue ids`);
   const found = fitting.filter(({ state }) => WAITING_STATES.some((waiting) => waiting === state));
   const amount =
-    found.length === MOST_LISTED ? `${MOST_LISTED} recipients or more` : `${found.length} recipient${found.length === 1 ? "" : "s"}`;
+    found.length >= MOST_LISTED ? `${MOST_LISTED} recipients or more` : `${found.length} recipient${found.length === 1 ? "" : "s"}`;
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
     return /^y(es)?$/i.test((await terminal.question(`${question(verb, amount)} [y/N] `)).trim());

@@ -145,7 +145,8 @@ function render(trace: Trace, words: readonly string[], timeZone: string, limit:
   if (message !== undefined) lines.push(...renderMessage(message, timeZone));
   else if (messages.length > 0) {
     lines.push(...renderFound(messages, timeZone));
-    if (messages.length === limit) lines.push(`(the latest ${limit}; --limit shows more)`);
+    if (messages.length === limit)
+      lines.push(`(the latest ${limit}; ${limit < MOST_FOUND ? "--limit shows more" : "more words choose among them"})`);
     lines.push("", "postern trace QUEUE-ID tells the whole story of one.");
   }
   if (refusals.length > 0) {
