@@ -1,5 +1,7 @@
 /** Talks to the running daemon over its control socket. */
+import { existsSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
+import { dirname } from "node:path";
 import { createInterface } from "node:readline";
 import { POSTERN_ERRORS, PosternError } from "../mail/errors.ts";
 import type { PosternErrorCode } from "../mail/errors.ts";
@@ -126,7 +128,7 @@ function explain(error: NodeJS.ErrnoException, socketPath: string): Error {
     case "ECONNREFUSED":
       return new PosternError(
         "E_UNAVAILABLE",
-        `the daemon is not running (no answer on ${socketPath}): start it with systemctl start postern or postern run`,
+        `the daemon is not running (no answer on ${socketPath}): start it with systemctl start postern or postern run${movedHint(socketPath)}`,
         { cause: error },
       );
     case "EACCES":
@@ -137,6 +139,11 @@ function explain(error: NodeJS.ErrnoException, socketPath: string): Error {
     default:
       return new PosternError("E_TEMPORARY", `the daemon's answer was cut off: ${error.code ?? error.message}`, { cause: error });
   }
+}
+
+/** Where no relay ever ran, one may run all the same: with the data_dir that the file named before. */
+function movedHint(socketPath: string): string {
+  return existsSync(dirname(socketPath)) ? "" : "; where data_dir was changed in the file, restart the one that runs";
 }
 
 function readAnswer(status: number, text: string): unknown {

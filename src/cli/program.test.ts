@@ -584,6 +584,8 @@ describe("without a daemon", () => {
 
       expect(outcome).toMatchObject({ code: 69, stdout: "" });
       expect(outcome.stderr).toContain("the daemon is not running (no answer on ");
+      // Nothing ever ran there: what runs may still have the data_dir of before.
+      expect(outcome.stderr).toContain("; where data_dir was changed in the file, restart the one that runs");
       expect(outcome.stderr.trimEnd().split("\n")).toHaveLength(1);
     },
   );
