@@ -27,7 +27,7 @@ export interface UpstreamView {
   readonly nextDueAt: number | undefined;
   /** Present while the door is closed. */
   readonly hold: LaneHold | undefined;
-  /** Present while nothing goes out for a fault that passes: unreachable, throttled. `resumeAt` undefined: being tried now. */
+  /** Present while nothing goes out for a fault that passes: unreachable, throttled. `resumeAt` undefined: with the next mail that is due. */
   readonly trouble:
     | { readonly cause: string; readonly remedy: string | undefined; readonly since: number; readonly resumeAt: number | undefined }
     | undefined;

@@ -42,12 +42,17 @@ test("a door that is paused says for how long, and what to do about it, as one t
   const trouble = { cause: "the next hop cannot be reached", remedy: "Check the firewall", since: 0, resumeAt: undefined };
   const upstream = { name: "scans", waiting: 3, budgets: [], trouble } as unknown as UpstreamView;
 
-  expect(renderWhy(upstream, "UTC", 7 * 60_000)).toEqual([
+  const now = 7 * 60_000;
+  const again = "(postern queue retry --upstream scans: now)";
+  expect(renderWhy(upstream, "UTC", now)).toEqual([
     "",
     "scans",
-    "  paused for 7m: the next hop cannot be reached; being tried now",
+    `  paused for 7m: the next hop cannot be reached; tried with the next mail ${again}`,
     "  remedy: Check the firewall",
   ]);
+  expect(renderWhy({ ...upstream, nextDueAt: 12 * 60_000 }, "UTC", now)[2]).toBe(
+    `  paused for 7m: the next hop cannot be reached; tried with the next mail, due 1970-01-01 00:12:00 ${again}`,
+  );
 });
 
 test("of a held door whose limits leave no room no time is told that is past", () => {

@@ -45,7 +45,8 @@ export function renderWhy(upstream: UpstreamView, timeZone: string, now: number)
     if (hold.reply !== undefined) lines.push(`reply: ${harmless(formatReply(hold.reply))}`);
     if (hold.remedy !== undefined) lines.push(`remedy: ${harmless(hold.remedy, 1000)}`);
   } else if (trouble !== undefined) {
-    const again = trouble.resumeAt === undefined ? "being tried now" : `tried again ${formatTime(trouble.resumeAt, timeZone)}`;
+    const again =
+      trouble.resumeAt === undefined ? triedWith(upstream, timeZone, now) : `tried again ${formatTime(trouble.resumeAt, timeZone)}`;
     lines.push(`paused for ${formatDuration(now - trouble.since)}: ${harmless(trouble.cause)}; ${again}`);
     if (trouble.remedy !== undefined) lines.push(`remedy: ${harmless(trouble.remedy, 1000)}`);
   } else if (slowed !== undefined) {
@@ -55,4 +56,10 @@ export function renderWhy(upstream: UpstreamView, timeZone: string, now: number)
   if (pace !== undefined) lines.push(pace);
   if (lastError !== undefined) lines.push(`last error ${formatTime(lastError.at, timeZone)}: ${harmless(lastError.text)}`);
   return lines.length === 0 ? [] : ["", paint("bold", name), ...lines.map((line) => `  ${line}`)];
+}
+
+/** The pause is over, and the next message finds out whether the door works: with nothing due that may be a while. */
+function triedWith({ name, nextDueAt }: UpstreamView, timeZone: string, now: number): string {
+  const next = nextDueAt === undefined || nextDueAt <= now ? "" : `, due ${formatTime(nextDueAt, timeZone)}`;
+  return `tried with the next mail${next} (postern queue retry --upstream ${name}: now)`;
 }

@@ -24,7 +24,7 @@ export interface DoorTrouble {
   /** When it began, and when it was met last, without a success between, in ms since the epoch. */
   readonly since: number;
   readonly metAt: number;
-  /** When it is tried again; undefined while that is under way. */
+  /** When it is tried again; undefined when the next message that is due does. */
   readonly resumeAt: number | undefined;
 }
 

@@ -33,7 +33,7 @@ const Upstream = z
         cause: z.string(),
         remedy: z.string().optional(),
         since: time("Since when."),
-        resumeAt: time("When it is tried again; absent: now.").optional(),
+        resumeAt: time("When it is tried again; absent: with the next mail that is due.").optional(),
       })
       .optional()
       .describe("Present while nothing goes out for a fault that passes."),
