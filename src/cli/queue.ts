@@ -1,11 +1,11 @@
 /** `postern queue …`: lists, shows and acts on mail in the queue. */
-import { createInterface } from "node:readline/promises";
 import { controlSocketPath } from "../admin/control-socket.ts";
 import { PosternError } from "../mail/errors.ts";
 import { WAITING_STATES } from "../mail/message.ts";
 import { formatReply } from "../mail/reply.ts";
 import type { ActResult, OperatorAct, QueueEntry, QueueFilter } from "../queue/queue.ts";
 import { openControlClient } from "./control-client.ts";
+import { saysYes } from "./confirm.ts";
 import { operatorName } from "./operator.ts";
 import type { GlobalOptions } from "./options.ts";
 import type { QueueOptions } from "./queue-filter.ts";
@@ -123,14 +123,19 @@ export async function actCommand(
     return found;
   };
   const asks = needsConfirmation(verb, { everything, named: ids.length > 0, onTerminal: process.stdin.isTTY });
-  // Looked at first: without the daemon there is nothing to be asked about.
-  if (asks && given.yes !== true && !(await confirmed(verb, await look()))) throw new PosternError("E_USAGE", `nothing was ${PAST[verb]}`);
-  // Before: what is held by a door may have left by the time that a retry is answered.
-  const before = verb === "retry" ? await look() : undefined;
-  const result = (await client.post(`/api/v1/queue/${verb}`, { filter, by: operatorName() })) as ActResult;
+  const mustConfirm = asks && given.yes !== true;
+  // Looked at first. For a question: without the daemon, or with nothing that fits, there is nothing to be asked about. For a retry: what is held by
+  // a door may have left by the time that it is answered.
+  const before = mustConfirm || verb === "retry" ? await look() : undefined;
+  const isVain = mustConfirm && process.stdin.isTTY && before !== undefined && !before.some(isWaiting);
+  if (mustConfirm && !isVain && !(await confirmed(verb, before ?? []))) throw new PosternError("E_USAGE", `nothing was ${PAST[verb]}`);
+  const result: ActResult = isVain
+    ? { changed: [], recipients: 0, messages: 0, busy: 0 }
+    : ((await client.post(`/api/v1/queue/${verb}`, { filter, by: operatorName() })) as ActResult);
   const touched = new Set(result.changed.map(({ queueId }) => queueId));
   const doubtful = (filter.ids ?? []).some((id) => !touched.has(id));
-  const named = before ?? (doubtful || result.recipients + result.busy === 0 ? await look() : []);
+  const named =
+    (isVain || verb === "retry" ? before : undefined) ?? (doubtful || result.recipients + result.busy === 0 ? await look() : []);
   const there = new Set([...touched, ...named.map(({ queueId }) => queueId)]);
   // A list that was cut short proves nothing of those that are not in it.
   const unknown = named.length >= MOST_LISTED ? [] : (filter.ids ?? []).filter((id) => !there.has(id));
@@ -201,17 +206,16 @@ function question(verb: OperatorAct["verb"], amount: string): string {
   return `${amount}, the whole queue: ${verb} all?`;
 }
 
+function isWaiting({ state }: QueueEntry): boolean {
+  return WAITING_STATES.some((waiting) => waiting === state);
+}
+
 /** Asks on a terminal; elsewhere `--yes` must have said so. */
 async function confirmed(verb: OperatorAct["verb"], fitting: readonly QueueEntry[]): Promise<boolean> {
   if (!process.stdin.isTTY)
     throw new PosternError("E_USAGE", `queue ${verb}: not on a terminal, so --yes is needed for anything but queue ids`);
-  const found = fitting.filter(({ state }) => WAITING_STATES.some((waiting) => waiting === state));
+  const found = fitting.filter(isWaiting);
   const amount =
     found.length >= MOST_LISTED ? `${MOST_LISTED} recipients or more` : `${found.length} recipient${found.length === 1 ? "" : "s"}`;
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return /^y(es)?$/i.test((await terminal.question(`${question(verb, amount)} [y/N] `)).trim());
-  } finally {
-    terminal.close();
-  }
+  return await saysYes(question(verb, amount));
 }
