@@ -28,8 +28,8 @@ export type Admission = { readonly client: string; readonly how: "allowed" | "le
 
 /** Addresses of names, kept fresh by somebody else. */
 export interface HostAddresses {
-  /** The listed name that has this address now. */
-  nameOf(address: string): string | undefined;
+  /** The listed names that have this address now; one device may have several. */
+  namesOf(address: string): readonly string[];
 }
 
 export class Admissions {
@@ -59,8 +59,8 @@ export class Admissions {
     const allowed = this.#allowed.get(address);
     if (allowed !== undefined && this.#on(listener).some(({ name }) => name === allowed.client))
       return { client: allowed.client, how: "allowed" };
-    const host = this.#names.nameOf(address);
-    const named = host === undefined ? undefined : this.#on(listener).find(({ hosts }) => hosts.includes(host));
+    const names = this.#names.namesOf(address);
+    const named = names.length === 0 ? undefined : this.#on(listener).find(({ hosts }) => names.some((name) => hosts.includes(name)));
     if (named !== undefined) return { client: named.name, how: "named" };
     const now = this.#now();
     const learning = this.#on(listener).find(

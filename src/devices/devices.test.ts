@@ -136,6 +136,19 @@ describe("a name of a DHCP client", () => {
     expect(devices.admit("10.9.0.5", "printers")).toBeUndefined();
   });
 
+  test("is one of several that a device has: each listener finds the client that lists one of them, whichever was answered last", async () => {
+    const clients = [
+      { ...FLOOR, name: "scans", listeners: ["printers"], hosts: ["scan.corp.local"] },
+      { ...FLOOR, name: "app", listeners: ["submission"], hosts: ["erp.corp.local"] },
+      { ...FLOOR, name: "rest", listeners: ["printers", "submission"], hosts: ["alias.corp.local"] },
+    ];
+    const devices = await start({ clients, lookUp: () => Promise.resolve(["10.9.0.5"]) });
+    await devices.lookAgain("10.9.0.5", "printers");
+
+    expect(devices.admit("10.9.0.5", "printers")).toEqual({ client: "scans", how: "named" });
+    expect(devices.admit("10.9.0.5", "submission")).toEqual({ client: "app", how: "named" });
+  });
+
   test("keeps its address while the name server does not answer, but not for ever", async () => {
     let answer: () => Promise<readonly string[]> = () => Promise.resolve(["10.9.0.5"]);
     const devices = await start({ clients: [named], lookUp: () => answer() });

@@ -28,7 +28,7 @@ export class HostBook implements HostAddresses {
   readonly #clock: Clock;
   readonly #known = new Map<string, Known>();
   #names: readonly string[] = [];
-  #byAddress = new Map<string, string>();
+  #byAddress = new Map<string, string[]>();
   #refreshing: Promise<void> | undefined;
   #refreshedAt = -Infinity;
   #cancel: (() => void) | undefined;
@@ -53,8 +53,8 @@ export class HostBook implements HostAddresses {
     this.#cancel?.();
   }
 
-  nameOf(address: string): string | undefined {
-    return this.#byAddress.get(address);
+  namesOf(address: string): readonly string[] {
+    return this.#byAddress.get(address) ?? [];
   }
 
   /** True when looking again could let an unknown address in. */
@@ -97,6 +97,9 @@ export class HostBook implements HostAddresses {
   }
 
   #index(): void {
-    this.#byAddress = new Map([...this.#known].flatMap(([name, { addresses }]) => addresses.map((address) => [address, name] as const)));
+    this.#byAddress = new Map();
+    for (const [name, { addresses }] of this.#known) {
+      for (const address of addresses) this.#byAddress.set(address, [...this.namesOf(address), name]);
+    }
   }
 }
