@@ -52,6 +52,24 @@ async function read(text: string, block: number): Promise<string[] | undefined> 
   return found;
 }
 
+const mixed = (...parts: string[]): string =>
+  `Content-Type: multipart/mixed; boundary=b\r\n\r\n${parts.map((part) => `--b\r\n${part}\r\n`).join("")}--b--\r\n`;
+
+test.each([
+  ["a header alone", mixed("Content-Type: text/csv; name=e.csv", "\r\nx"), ["text/csv: ", "text/plain: x"]],
+  ["a header alone at the end", mixed("\r\nx", "Content-Type: text/csv").replace("\r\n--b--\r\n", ""), ["text/plain: x", "text/csv: "]],
+  ["no header and no empty line", mixed("Just text\r\nof two lines", "\r\nx"), ["text/plain: Just text\r\nof two lines", "text/plain: x"]],
+  ["no empty line behind its header", mixed("Content-Type: text/html\r\n<p>x</p>"), ["text/html: <p>x</p>"]],
+  [
+    "parts of its own, and no empty line before them",
+    mixed("Content-Type: multipart/alternative; boundary=c\r\n--c\r\n\r\nx\r\n--c--"),
+    ["multipart/alternative > text/plain: x"],
+  ],
+  ["nothing at all", mixed("").replace("--b\r\n\r\n", "--b\r\n"), []],
+])("no octet of a part is lost that has %s", async (_, text, expected) => {
+  for (const block of [1, 7, 1000]) expect(await read(text, block)).toEqual(expected.map((part) => `multipart/mixed > ${part}`));
+});
+
 test("parts are found at every cut into blocks", async () => {
   const expected = [
     "multipart/mixed > multipart/alternative > text/plain: plain",

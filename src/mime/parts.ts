@@ -2,6 +2,7 @@
  * The parts of a message (RFC 2046) as places in its content, found while it streams by. Nothing is decoded, and memory does not grow with the
  * size of the message; only with the number of its parts, which is bounded.
  */
+import { fieldNameLength } from "./fields.ts";
 import { HeaderBlock, MOST_HEADER_OCTETS } from "./header-block.ts";
 import type { MessageContent } from "./header-block.ts";
 import { readParameterField } from "./parameters.ts";
@@ -53,13 +54,21 @@ class PartWalker {
       this.#headerEnds(at + length);
       return;
     }
+    const continues = this.#header.length > 0 && (line[0] === 0x20 || line[0] === 0x09);
+    if (!continues && fieldNameLength(line, 0, line.length) === 0) {
+      // The body has begun without an empty line before it, as readers of mail take it.
+      this.#headerEnds(at);
+      if (line[0] === DASH && line[1] === DASH) this.#delimiter(line, at);
+      return;
+    }
     this.#headerLength += length;
     if (this.#headerLength > MOST_HEADER_OCTETS || line.length < length) this.isBeyond = true;
     else this.#header.push(Buffer.from(line));
   }
 
   end(at: number): void {
-    if (this.#header !== undefined && this.leaves.length === 0 && this.#levels.length === 0) this.#headerEnds(at);
+    const isFirst = this.leaves.length === 0 && this.#levels.length === 0;
+    if (this.#header !== undefined && (isFirst || this.#header.length > 0)) this.#headerEnds(at);
     this.#leafEnds(at);
   }
 
@@ -69,6 +78,8 @@ class PartWalker {
       const { delimiter } = this.#levels[depth] ?? { delimiter: "" };
       const isLast = text === `${delimiter}--`;
       if (!isLast && text !== delimiter) continue;
+      // A part may be its header alone (RFC 2046 §5.1.1, body-part).
+      if (this.#header !== undefined && this.#header.length > 0) this.#headerEnds(at);
       // The line end before a delimiter belongs to it (RFC 2046 §5.1.1).
       this.#leafEnds(at - 2);
       this.#levels.length = isLast ? depth : depth + 1;
