@@ -6,7 +6,6 @@
  */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { describeError } from "../mail/errors.ts";
 import type { Reply } from "../mail/reply.ts";
 import { SessionInput } from "./input.ts";
 import type { InputConsumer } from "./input.ts";
@@ -17,6 +16,7 @@ import type { Member } from "../platform/members.ts";
 import { forget, readThrough } from "../platform/read-buffer.ts";
 import { escapeForTrace } from "./repair.ts";
 import { REPLIES, wireReply } from "./replies.ts";
+import { LEFT_IN_HANDSHAKE, tlsFault } from "./tls-faults.ts";
 
 /** Who is on the other side, decided when the connection was accepted. */
 export interface Peer {
@@ -240,7 +240,8 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
   #reportTlsFault(error: Error): void {
     if (this.#tlsFaultEmitted) return;
     this.#tlsFaultEmitted = true;
-    this.rejected("tls", REPLIES.tlsFailed, describeError(error), tlsRemedy(error, this.needsUpgrade, this.#saidSomething));
+    const { detail, remedy } = tlsFault(error, { implicit: this.needsUpgrade, saidSomething: this.#saidSomething });
+    this.rejected("tls", REPLIES.tlsFailed, detail, remedy);
   }
 
   /** Octets of the client's came. Asked before TLS is on, while the socket below is the one we have. */
@@ -404,25 +405,4 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
     this.rejected(reason, reply, detail, remedy);
     this.reply(reply);
   }
-}
-
-const LEFT_IN_HANDSHAKE = "the device ended the connection within the handshake";
-
-/**
- * @param implicit - TLS was to begin with the first octet: a device that speaks in clear, or waits for a greeting, has the wrong port
- * @param saidSomething - octets of the device's came
- */
-function tlsRemedy(error: Error, implicit: boolean, saidSomething: boolean): string | undefined {
-  if (implicit && (!saidSomething || /wrong version number|http request/i.test(error.message))) {
-    return "this port speaks TLS from the first octet on: switch the device to SSL/TLS, or give it a port without or with STARTTLS";
-  }
-  if (/unsupported protocol|no shared cipher|version too low/i.test(error.message)) {
-    return "the device knows only old TLS: give it a client of its own with tls: { min_version: TLSv1 }, or switch encryption off in the device";
-  }
-  const trust = "import it there, or give the listener one the device trusts";
-  if (/unknown ca|bad certificate|certificate unknown/i.test(error.message))
-    return `the device does not trust the listener's certificate: ${trust}`;
-  if (error.message === LEFT_IN_HANDSHAKE || error.message.includes("ECONNRESET"))
-    return `a device that does not trust the listener's certificate ends so: ${trust}`;
-  return undefined;
 }

@@ -315,6 +315,21 @@ test.skipIf(!hasTool("openssl"))(
   },
 );
 
+test.skipIf(!hasTool("openssl"))("a device that does not trust the certificate is told of in its own words, with what helps", async () => {
+  const relay = await startRelay({ mode: "implicit", certificate });
+
+  await using client = await startProcess("openssl", ["s_client", "-connect", `127.0.0.1:${relay.port}`, "-verify_return_error"], {
+    input: "",
+  });
+  await client.exited;
+
+  expect(await relay.rejected).toMatchObject({
+    reason: "tls",
+    detail: expect.stringMatching(/^\S+ alert (?:unknown ca|bad certificate)$/),
+    remedy: expect.stringContaining("the device does not trust the listener's certificate"),
+  });
+});
+
 test("a certificate that does not fit its key is refused before anything listens", async () => {
   const other = await ensureSelfMadeCertificate(join(folder, "other"), "other.contoso.com", { named: [] }, systemClock);
 
