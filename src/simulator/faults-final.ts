@@ -150,6 +150,14 @@ export const FINAL_FAULTS: readonly FaultDefinition[] = [
     action: said("554 5.6.0 Invalid message content"),
   },
   {
+    name: "too-many-recipients-final",
+    stage: "final",
+    hosts: EVERY_HOST,
+    row: 37,
+    meaning: "over the recipients of one message, told at the end",
+    action: said("452 4.5.3 Too many recipients"),
+  },
+  {
     name: "replication",
     stage: "final",
     hosts: EVERY_HOST,

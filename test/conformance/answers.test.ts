@@ -40,7 +40,7 @@ const NUMBERS = FAULTS.flatMap(({ action }) => (action.kind === "aadsts" ? [acti
 
 describe("the judge understands what the stand-in says", () => {
   test.each(REPLIES)("%s by %s at %s is row %i", (_name, host, stage, row, text) => {
-    const { id } = judgeRefusal(refused(stage, text), context(host));
+    const { id } = judgeRefusal(refused(stage, text), context(host), { severalRecipients: true });
     const found = ANSWERS.find((candidate) => candidate.id === id);
     // Rows of other services than Exchange Online have no number of their own.
     const numbers = found?.catalogue?.map((number) => Number.parseInt(number, 10)) ?? (found === undefined ? [] : [row]);

@@ -76,6 +76,7 @@ export const RECIPIENTS: readonly AnswerRow[] = [
   },
   {
     id: "too-many-in-all",
+    catalogue: ["37c"],
     from: "any",
     enhanced: /^[45]\.5\.3$/,
     words: /^(?!.*ATTR38)/,
