@@ -8,7 +8,7 @@ import type { MessageView, QueueEntry } from "../queue/queue.ts";
 import { openControlClient, type ControlClient } from "./control-client.ts";
 import { operatorName } from "./operator.ts";
 import type { GlobalOptions } from "./options.ts";
-import { readConfig } from "./settings.ts";
+import { findPlaces } from "./settings.ts";
 import { harmless, paint, print, printJson } from "./table.ts";
 import { EXIT_CODES, outcomeOf, POLL_MS, readWait, type TestOptions, type TestOutcome } from "./test.ts";
 
@@ -33,7 +33,7 @@ export async function testAlertCommand(options: GlobalOptions, given: TestOption
       "E_USAGE",
       "--to, --from and --upstream do not go with --alert: alerts go where alerts in the configuration says",
     );
-  const client = openControlClient(controlSocketPath((await readConfig(options.config)).data_dir));
+  const client = openControlClient(controlSocketPath((await findPlaces(options.config)).data_dir));
   const { ways } = (await client.post("/api/v1/alerts/test", { by: operatorName() })) as AlertTestAnswer;
   if (ways.length === 0)
     throw new PosternError(

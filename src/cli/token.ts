@@ -3,14 +3,14 @@ import { controlSocketPath } from "../admin/control-socket.ts";
 import { tokenFilePath } from "../access/token-file.ts";
 import { ROLES, type Role, type TokenView } from "../access/token.ts";
 import { Tokens } from "../access/tokens.ts";
-import type { Config } from "../config/config.ts";
+import type { Places } from "../config/places.ts";
 import { readDuration } from "../config/values.ts";
 import { PosternError } from "../mail/errors.ts";
 import { systemClock } from "../platform/clock.ts";
 import { isUnavailable, openControlClient, type ControlClient } from "./control-client.ts";
 import { operatorName } from "./operator.ts";
 import type { GlobalOptions } from "./options.ts";
-import { readConfig } from "./settings.ts";
+import { findPlaces } from "./settings.ts";
 import { cell, formatTime, harmless, print, printJson, remark, renderTable } from "./table.ts";
 
 /** `token add NAME --role ROLE`. Prints the token, for this once. */
@@ -21,10 +21,10 @@ export async function addTokenCommand(
 ): Promise<number> {
   const role = readRole(given.role);
   const expiresAt = given.expires === undefined ? undefined : systemClock.now() + readSpan(given.expires);
-  const config = await readConfig(options.config);
+  const places = await findPlaces(options.config);
   const by = operatorName();
   const { token, view } = await withoutDaemon(
-    config,
+    places,
     async (client) => (await client.post("/api/v1/tokens/add", { name, role, expiresAt, by })) as Added,
     async (tokens) => await tokens.add({ name, role, expiresAt, by }),
   );
@@ -34,16 +34,16 @@ export async function addTokenCommand(
   }
   // The token alone on standard output, so that it can go into a file or a program.
   print(token);
-  const until = view.expiresAt === undefined ? "does not expire" : `expires ${formatTime(view.expiresAt, config.organization.time_zone)}`;
+  const until = view.expiresAt === undefined ? "does not expire" : `expires ${formatTime(view.expiresAt, places.organization.time_zone)}`;
   process.stderr.write(`token ${view.name}, role ${view.role}, ${until}. It is not shown again: only its hash is kept.\n`);
   return 0;
 }
 
 /** `token list`. */
 export async function listTokensCommand(options: GlobalOptions): Promise<number> {
-  const config = await readConfig(options.config);
+  const places = await findPlaces(options.config);
   const tokens = await withoutDaemon(
-    config,
+    places,
     async (client) => ((await client.get("/api/v1/tokens")) as { tokens: readonly TokenView[] }).tokens,
     async (file) => await file.list(),
   );
@@ -53,7 +53,7 @@ export async function listTokensCommand(options: GlobalOptions): Promise<number>
     print(
       ...renderTable(
         COLUMNS,
-        tokens.map((token) => row(token, config.organization.time_zone)),
+        tokens.map((token) => row(token, places.organization.time_zone)),
       ),
     );
   return 0;
@@ -61,10 +61,10 @@ export async function listTokensCommand(options: GlobalOptions): Promise<number>
 
 /** `token revoke NAME`. */
 export async function revokeTokenCommand(options: GlobalOptions, name: string): Promise<number> {
-  const config = await readConfig(options.config);
+  const places = await findPlaces(options.config);
   const by = operatorName();
   await withoutDaemon(
-    config,
+    places,
     async (client) => void (await client.post("/api/v1/tokens/revoke", { name, by })),
     async (tokens) => {
       if (!(await tokens.revoke(name, by))) throw new PosternError("E_USAGE", `there is no token ${harmless(name, 63)}`);
@@ -103,17 +103,17 @@ function row({ name, role, createdAt, createdBy, expiresAt, lastUsedAt }: TokenV
 }
 
 async function withoutDaemon<T>(
-  config: Config,
+  places: Places,
   ask: (client: ControlClient) => Promise<T>,
   file: (tokens: Tokens) => Promise<T>,
 ): Promise<T> {
   try {
-    return await ask(openControlClient(controlSocketPath(config.data_dir)));
+    return await ask(openControlClient(controlSocketPath(places.data_dir)));
   } catch (error) {
     // Of the two, only that nobody is there: a daemon that says no has said so.
     if (!isUnavailable(error)) throw error;
   }
-  return await file(new Tokens({ path: tokenFilePath(config.data_dir), clock: systemClock }));
+  return await file(new Tokens({ path: tokenFilePath(places.data_dir), clock: systemClock }));
 }
 
 function readRole(text: string): Role {
