@@ -17,7 +17,7 @@ import { startDaemon } from "../daemon/daemon.ts";
 import type { Daemon } from "../daemon/daemon.ts";
 import { PosternError } from "../mail/errors.ts";
 import { formatReply } from "../mail/reply.ts";
-import { createObserver } from "../observe/observer.ts";
+import { createObserver, type Observer } from "../observe/observer.ts";
 import { systemClock } from "../platform/clock.ts";
 import { packageFile } from "../platform/place.ts";
 import { watchSignals } from "../platform/signals.ts";
@@ -71,8 +71,7 @@ export async function demoCommand(options: DemoOptions): Promise<number> {
   try {
     simulator = await startStandIn(folder);
     const configFile = join(folder, "postern.yaml");
-    const config = await writeConfig(configFile, simulator);
-    daemon = await startDaemon(config, { observer, clock: systemClock });
+    daemon = await startRelay(configFile, simulator, observer);
     const port = daemon.addresses[0]?.port ?? 0;
     say(
       paint("bold", "Postern demo"),
@@ -109,7 +108,7 @@ export async function demoCommand(options: DemoOptions): Promise<number> {
     say("", paint("green", `The scan arrived in the mailbox of ${RECIPIENT}, its PDF byte for byte as the printer sent it.`));
     if (options.once) return 0;
 
-    say("", ...hints(config, configFile, logFile, simulator, port));
+    say("", ...hints(daemon, configFile, logFile, simulator, port));
     await ended.promise;
     return 0;
   } finally {
@@ -121,8 +120,9 @@ export async function demoCommand(options: DemoOptions): Promise<number> {
   }
 }
 
-/** On its own ports where they are free, on others else. */
+/** On its own ports where they are free, on others else: some time passes between the look and the taking. */
 async function startStandIn(folder: string): Promise<Simulator> {
+  const directory = join(folder, "stand-in");
   const ports = {
     submission: await portOrFree(DEFAULT_PORTS.submission),
     mx: await portOrFree(DEFAULT_PORTS.mx),
@@ -135,7 +135,29 @@ async function startStandIn(folder: string): Promise<Simulator> {
     arc: await portOrFree(DEFAULT_PORTS.arc),
     view: await portOrFree(DEFAULT_PORTS.view),
   };
-  return await startSimulator({ directory: join(folder, "stand-in"), ports, demoCredentials: true });
+  try {
+    return await startSimulator({ directory, ports, demoCredentials: true });
+  } catch (error) {
+    if (!isPortTaken(error)) throw error;
+  }
+  return await startSimulator({ directory, demoCredentials: true });
+}
+
+async function startRelay(configFile: string, simulator: Simulator, observer: Observer): Promise<Daemon> {
+  const start = async (portFor: (port: number) => Promise<number>): Promise<Daemon> =>
+    await startDaemon(await writeConfig(configFile, simulator, portFor), { observer, clock: systemClock });
+  try {
+    return await start(portOrFree);
+  } catch (error) {
+    if (!isPortTaken(error)) throw error;
+  }
+  return await start(() => Promise.resolve(0));
+}
+
+/** Whether another program has it, wherever in what came of that it is said. */
+function isPortTaken(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return ("code" in error && error.code === "EADDRINUSE") || isPortTaken(error.cause);
 }
 
 /** The port itself when it can be bound on loopback, else 0. */
@@ -153,9 +175,9 @@ async function portOrFree(port: number): Promise<number> {
 }
 
 /** config/demo.yaml with the ports and folders of this run. */
-async function writeConfig(file: string, simulator: Simulator): Promise<Config> {
+async function writeConfig(file: string, simulator: Simulator, portFor: (port: number) => Promise<number>): Promise<Config> {
   const document = parseDocument(await readFile(packageFile("config/demo.yaml"), "utf8"));
-  const listen = async (port: number): Promise<string> => `127.0.0.1:${await portOrFree(port)}`;
+  const listen = async (port: number): Promise<string> => `127.0.0.1:${await portFor(port)}`;
   document.commentBefore = " Written by postern demo; gone when it ends.";
   document.setIn(["data_dir"], "relay");
   document.setIn(["listeners", "printers", "listen"], await listen(2525));
@@ -225,8 +247,8 @@ function trace(view: MessageView, message: ReceivedMessage, job: PrinterResult):
   ]);
 }
 
-function hints(config: Config, configFile: string, logFile: string, simulator: Simulator, port: number): string[] {
-  const admin = config.admin.listen;
+function hints(daemon: Daemon, configFile: string, logFile: string, simulator: Simulator, port: number): string[] {
+  const [admin] = daemon.adminAddresses;
   const postern = `npx postern --config ${configFile}`;
   return [
     paint("bold", "Everything stays up until Ctrl-C. Try in another terminal:"),
@@ -234,7 +256,7 @@ function hints(config: Config, configFile: string, logFile: string, simulator: S
     `  printf 'From: ${SENDER}\\nSubject: Hello\\n\\nHello\\n' | curl -s smtp://127.0.0.1:${port}/PRINTER --mail-from ${SENDER} --mail-rcpt ${RECIPIENT} -T -`,
     `  ${postern} status`,
     `  ${postern} queue list --state delivered`,
-    `  curl -s http://127.0.0.1:${admin.port}/metrics | grep ^postern_`,
+    ...(admin === undefined ? [] : [`  curl -s http://127.0.0.1:${admin.port}/metrics | grep ^postern_`]),
     "",
     ...renderPairs([
       ["mailboxes, faults", simulator.viewUrl],

@@ -6,6 +6,7 @@ import { createServer, type Server } from "node:net";
 import { expect, test, vi } from "vitest";
 import { DEFAULT_PORTS } from "../../src/simulator/simulator.ts";
 import { PROGRAM } from "../support/postern.ts";
+import { startProcess } from "../support/process.ts";
 import { tempDir } from "../support/temp-dir.ts";
 import { demoOnce } from "./process.ts";
 
@@ -69,4 +70,28 @@ test("with its own ports busy it takes others; as JSON it is one object", async 
     arrived: { mailbox: "anna@contoso.com", id: expect.any(String), sizeBytes: expect.any(Number) },
   });
   expect(await readdir(folder.path)).toEqual([]);
+});
+
+test("where its port for metrics is busy it names the one that it took", async () => {
+  await using folder = await tempDir();
+  const busy = createServer();
+  const settled = Promise.race([once(busy, "listening"), new Promise((resolve) => busy.once("error", resolve))]);
+  busy.listen(8025, "127.0.0.1");
+  await settled;
+  await using demo = await startProcess(process.execPath, [PROGRAM, "demo"], { env: { ...process.env, TMPDIR: folder.path } });
+
+  const line = await demo.waitForLine((text) => text.includes("/metrics"), 25_000);
+  const answer = await fetch(/http:\S+/.exec(line)?.[0] ?? "");
+  busy.close();
+
+  expect(await answer.text()).toContain("postern_ready 1");
+  expect(await demo.stop("SIGINT")).toMatchObject({ code: 0 });
+});
+
+test("two that are started together do not take each other's ports", { timeout: 60_000 }, async () => {
+  await using folder = await tempDir();
+
+  const ends = await Promise.all([1, 2].map(async () => await demoOnce(folder.path)));
+
+  expect(ends.map(({ code, stderr }) => [code, stderr])).toEqual([1, 2].map(() => [0, ""]));
 });
