@@ -181,7 +181,7 @@ afterEach(async () => {
 });
 
 /** The control socket of a daemon, with a queue that answers from the samples. */
-async function startDaemon(listed: readonly QueueEntry[] = [ENTRY]): Promise<void> {
+async function startDaemon(listed: readonly QueueEntry[] = [ENTRY], acted = { recipients: 1, messages: 1 }): Promise<void> {
   daemon = await startAdmin({
     listen: [],
     controlSocket: controlSocketPath(join(folder, "data")),
@@ -201,8 +201,7 @@ async function startDaemon(listed: readonly QueueEntry[] = [ENTRY]): Promise<voi
           return Promise.resolve({ changed: [], recipients: 0, messages: 0, busy: 0 });
         return Promise.resolve({
           changed: [{ queueId: ID, recipient: ENTRY.recipient, lane: "scans" }],
-          recipients: 1,
-          messages: 1,
+          ...acted,
           busy: 1,
         });
       },
@@ -473,6 +472,27 @@ describe("with a daemon", () => {
     expect(refused).toMatchObject({ code: 64, stderr: expect.stringContaining("--yes") });
     expect(JSON.parse(done.stdout)).toMatchObject({ busy: 1 });
     expect(acts).toMatchObject([{ verb, filter: { states: ["held"] } }]);
+  });
+
+  test("a retry of more than an answer names counts all, and tells of what it left", async () => {
+    const waits = { state: "deferred", heldBy: undefined } as const;
+    await startDaemon(
+      [
+        { ...ENTRY, recipient: "ben@contoso.com" },
+        { ...ENTRY, ...waits, recipient: "carol@contoso.com" },
+      ],
+      {
+        recipients: 1500,
+        messages: 1200,
+      },
+    );
+
+    const outcome = await postern(["queue", "retry", "--all", "--config", config]);
+
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    expect(outcome.stdout).toMatch(
+      /^1500 recipients of 1200 messages due now\n1 recipient held by upstream scans, .*\n1 being delivered right now: not touched\n$/,
+    );
   });
 
   test("a verb takes as many queue ids as a command line holds", async () => {
