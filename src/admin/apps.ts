@@ -36,7 +36,23 @@ export function createApp(sources: AdminSources, callerOf: (c: Context) => Calle
       return answer(c, await route.handle(sources, asked));
     });
   }
+  answerOtherMethods(app);
   return app;
+}
+
+/** What is there, but not by this method (RFC 9110 section 15.5.6). Comes after the routes, names before parameters. */
+function answerOtherMethods(app: Hono): void {
+  const methods = Map.groupBy(ROUTES, ({ path }) => path);
+  for (const [path, routes] of [...methods].toSorted(([a], [b]) => Number(a.includes(":")) - Number(b.includes(":")))) {
+    const allowed = routes.flatMap(({ method }) => (method === "get" ? ["GET", "HEAD"] : [method.toUpperCase()])).join(", ");
+    app.all(`/api/v1${path}`, (c) => {
+      c.header("allow", allowed);
+      return c.json(
+        { error: { code: "method", message: `${c.req.method} is not for ${c.req.path.slice(0, 200)}; allowed: ${allowed}` } },
+        405,
+      );
+    });
+  }
 }
 
 function checkRole(route: Route, { role, token, address }: Caller, c: Context, { emit }: AdminSources): void {

@@ -287,6 +287,18 @@ describe("roles", () => {
     expect([acts, reloadedBy]).toEqual([[], []]);
   });
 
+  test.each([
+    ["PUT", "/api/v1/queue", "GET, HEAD"],
+    ["DELETE", `/api/v1/queue/${ID}`, "GET, HEAD"],
+    ["PUT", "/api/v1/queue/hold", "POST"],
+    ["GET", "/api/v1/reload", "POST"],
+  ])("%s %s is told which methods there are", async (method, path, allow) => {
+    const answer = await ask(path, bearer(await tokenOf("administrator")), { method });
+
+    expect(answer).toMatchObject({ status: 405, text: expect.stringContaining(`allowed: ${allow}`) });
+    expect(answer.headers).toMatchObject({ allow });
+  });
+
   test("what a token does is logged under its name, and nobody else's can be given", async () => {
     const token = await tokenOf("administrator", "portal");
 
