@@ -1,4 +1,5 @@
 /** Every door and every credential, on the whole product: a device's scan to the stand-in, on real sockets and TLS. */
+import { createHash } from "node:crypto";
 import { accessSync, constants, mkdirSync, rmdirSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -11,6 +12,7 @@ import { CONNECTOR_ADDRESS, DEFAULT_CLIENT_ID, DEFAULT_HVE_PASSWORD } from "../.
 import { signInByDeviceCode } from "../../src/upstream/oauth/device-code.ts";
 import { startFakeDns, type DnsName, type FakeDns } from "../fakes/dns.ts";
 import { makeTestAuthority, type TestAuthority, type Validity } from "../fakes/test-ca.ts";
+import { submit } from "./submit.ts";
 import { ANNA, SCANNER, startContoso, type Contoso, type ContosoOptions } from "./tenant.ts";
 
 const DAY_MS = 86_400_000;
@@ -19,6 +21,17 @@ const OUTSIDE = "customer@fabrikam.example";
 const MAILBOX_PASSWORD = "canary~of~the~scanner";
 /** Where msal reads key files of the Azure Arc agent; it cannot be told otherwise. */
 const ARC_KEYS = "/var/opt/azcmagent/tokens";
+
+const SMUGGLED = "MAIL FROM:<evil@contoso.com>\r\nRCPT TO:<anna@contoso.com>\r\nDATA\r\nsmuggled\r\n";
+/** Latin-1: all that some server has taken for the end of data, dots where blocks end, 8-bit octets, a line as long as may be, no last line end. */
+const ODD_BODY = [
+  ...["\n.\n", "\r.\r", "\n.\r\n", "\r\n.\r", "\r\n.\n", "\r.\r\n", "\r\n.\r\n", "\r\r\n.\r\n"].map((end) => `first${end}${SMUGGLED}`),
+  "x".repeat(998),
+  ...[64 * 1024, 256 * 1024].map((block) => `${`.${"d".repeat(61)}.\r\n`.repeat(block / 64)}..\r\n.`),
+  "\u00e4\u00f6\u00fc \u00c3\u00bc \u00ff\0.",
+].join("\r\n");
+/** With the repairs that the documentation tells of. */
+const REPAIRED_BODY = `${ODD_BODY.replaceAll("\0", " ").replace(/\r*\n|\r/g, "\r\n")}\r\n`;
 
 const ROUTES = [{ name: "default", via: ["door"] }];
 
@@ -214,16 +227,25 @@ const DOORS: readonly DoorCase[] = [
   },
 ];
 
-test.each(DOORS)("$what takes a scan to where it belongs", async ({ door, options, from = SCANNER, to = ANNA, arrived }) => {
-  contoso = await startContoso({ routes: ROUTES, ...options, upstreams: (sim) => ({ door: door(sim) }) });
-  const { sim, scan, event } = contoso;
+test.each(DOORS)(
+  "$what takes a scan to where it belongs, octet for octet",
+  async ({ door, options, from = SCANNER, to = ANNA, arrived }) => {
+    contoso = await startContoso({ routes: ROUTES, ...options, upstreams: (sim) => ({ door: door(sim) }) });
+    const { sim, relay, event } = contoso;
+    const content = Buffer.from(`From: ${from}\r\nTo: ${to}\r\nSubject: Scan\r\n\r\n${ODD_BODY}`, "latin1");
 
-  const queueId = await scan(from, to);
-  await event("recipient.delivered", (delivered) => delivered.queueId === queueId);
+    const queueId = await submit(relay().addresses[0]?.port ?? 0, { from, to: [to], content });
+    await event("recipient.delivered", (delivered) => delivered.queueId === queueId);
 
-  expect(sim.messages()).toHaveLength(1);
-  expect(sim.messages()[0]).toMatchObject({ recipients: [to], tls: expect.stringMatching(/^TLSv1\.[23]$/), ...arrived });
-});
+    expect(sim.messages()).toHaveLength(1);
+    expect(sim.messages()[0]).toMatchObject({
+      recipients: [to],
+      tls: expect.stringMatching(/^TLSv1\.[23]$/),
+      bodySha256: createHash("sha256").update(REPAIRED_BODY, "latin1").digest("hex"),
+      ...arrived,
+    });
+  },
+);
 
 function canMakeArcKeys(): boolean {
   try {
