@@ -363,8 +363,9 @@ export abstract class Connection extends SMTPConnection implements InputConsumer
     const wire = this.#out;
     if (wire === "") return;
     this.#out = "";
-    // During a handshake the socket below carries records: a line of ours would break it.
-    if (!this._upgrading && this._socket.writable) this._socket.write(wire, "latin1");
+    // During a handshake, and before one that waits for its turn, the socket below carries records: a line of ours would break it.
+    const inClear = !this._upgrading && (!this.needsUpgrade || this.#tls !== undefined);
+    if (inClear && this._socket.writable) this._socket.write(wire, "latin1");
   }
 
   protected hangUp(reply: Reply): void {

@@ -176,6 +176,18 @@ test.each(["opportunistic", "implicit"] as const)(
   },
 );
 
+test("a connection that waits for its handshake hears no line in clear when the relay stops", async () => {
+  const relay = await startRelay({ mode: "implicit", certificate }, { handshakesPerDevice: 1 });
+  await using first = await LineClient.open(relay.port);
+  await using second = await LineClient.open(relay.port);
+  const opened = (): number => relay.events.filter(({ type }) => type === "session.opened").length;
+  await expect.poll(opened).toBe(2);
+
+  await running[0]?.stop(0);
+
+  expect([await first.end(), await second.end()]).toEqual(["", ""]);
+});
+
 test("a device that never gets through a handshake is seen before it is refused", async () => {
   const relay = await startRelay({ mode: "implicit", certificate });
   await using client = await LineClient.open(relay.port);
