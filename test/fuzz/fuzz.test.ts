@@ -58,6 +58,9 @@ test.each<[string, ClientName, string, string, Accepted[]]>([
   ["a promise that was not kept", "app", MAIL, HEARD, []],
   ["a reply out of order", "app", MAIL, HEARD.replace("250 2.1.5 Ok\r\n", ""), [taken()]],
   ["half a reply", "app", MAIL, "220 x\r\nfoo\r\n", []],
+  ["mail of somebody who did not sign in", "guest", MAIL, HEARD, [taken()]],
+  ["a sign-in without a password", "guest", MAIL, "220 x\r\n235 2.7.0 Ok\r\n", []],
+  ["mail of a balancer itself", "balancer", MAIL, HEARD, [taken()]],
   ["a word to a stranger", "unlisted", MAIL, "220 x\r\n", []],
 ])("the oracle sees %s", (_, client, sent, heard, accepted) => {
   expect(wrong(client, Buffer.from(sent), heard, accepted)).toBeDefined();

@@ -9,6 +9,8 @@ export function wrong(client: ClientName, sent: Buffer, heard: string, accepted:
 
 function wrongAccepted(client: ClientName, sent: Buffer, accepted: readonly Accepted[]): string | undefined {
   if (client === "unlisted" && accepted.length > 0) return "mail of an unlisted address was taken";
+  if (client === "guest" && accepted.length > 0) return "mail of somebody who did not sign in was taken";
+  if (client === "balancer" && accepted.length > 0) return "mail of a balancer itself was taken";
   // Each message needs its own MAIL, RCPT, DATA and end of data, in this order and behind those of the one before.
   const whole = /mail[^]*?rcpt[^]*?data[^]*?\n\.\r\n/gi;
   const most = sent.toString("latin1").match(whole)?.length ?? 0;
@@ -42,6 +44,7 @@ function wrongReplies(client: ClientName, heard: string, accepted: readonly Acce
   if (broken !== undefined) return `a reply that is none: ${JSON.stringify(broken)}`;
   if (client === "unlisted" && !/^(?:554 5\.7\.1 [^\r]*\r\n)?$/.test(heard))
     return `an unlisted address heard ${JSON.stringify(heard.slice(0, 200))}`;
+  if (client === "guest" && /^235 /m.test(heard)) return "somebody signed in without a password";
   let mail = false;
   let recipients = 0;
   let data = false;

@@ -19,8 +19,15 @@ export interface Figures {
   readonly sessions: number;
 }
 
+/** Ports of the listeners for those who come through a balancer, inside TLS, or sign in. */
+export interface Ways {
+  readonly balanced: number;
+  readonly secured: number;
+  readonly submission: number;
+}
+
 export type FromRelay =
-  | { readonly kind: "ready"; readonly port: number }
+  | { readonly kind: "ready"; readonly port: number; readonly ways: Ways }
   | { readonly kind: "fault"; readonly text: string }
   | ({ readonly kind: "accepted" } & Accepted)
   | ({ readonly kind: "figures" } & Figures);
@@ -29,6 +36,7 @@ export type ToRelay = "figures" | "collect" | "stop";
 
 export interface HostileRelay extends AsyncDisposable {
   readonly port: number;
+  readonly ways: Ways;
   readonly pid: number;
   readonly accepted: readonly Accepted[];
   /** Uncaught errors and unhandled rejections so far, and the exit of the process. */
@@ -43,9 +51,9 @@ export async function startHostileRelay(): Promise<HostileRelay> {
   const accepted: Accepted[] = [];
   const faults: string[] = [];
   const asking: ((figures: Figures) => void)[] = [];
-  const ready = Promise.withResolvers<number>();
+  const ready = Promise.withResolvers<{ port: number; ways: Ways }>();
   child.on("message", (message: FromRelay) => {
-    if (message.kind === "ready") ready.resolve(message.port);
+    if (message.kind === "ready") ready.resolve(message);
     else if (message.kind === "fault") faults.push(message.text);
     else if (message.kind === "accepted") accepted.push(message);
     else asking.shift()?.(message);
@@ -55,9 +63,10 @@ export async function startHostileRelay(): Promise<HostileRelay> {
     if (!stopping) faults.push(`the process ended: ${code ?? signal}`);
     ready.reject(new Error(`the relay ended before it was ready: ${code ?? signal}`));
   });
-  const port = await ready.promise;
+  const { port, ways } = await ready.promise;
   return {
     port,
+    ways,
     pid: child.pid ?? 0,
     accepted,
     faults,
