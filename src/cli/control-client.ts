@@ -58,10 +58,10 @@ function exchange(socketPath: string, method: string, path: string, body: string
       let length = 0;
       response.on("data", (part: Buffer) => {
         length += part.length;
-        if (length > MOST_ANSWER_BYTES) outgoing.destroy(new Error("the answer is too long"));
+        if (length > MOST_ANSWER_BYTES) outgoing.destroy(new PosternError("E_TEMPORARY", "the daemon's answer is too long"));
         else parts.push(part);
       });
-      response.on("error", reject);
+      response.on("error", (error: NodeJS.ErrnoException) => reject(explain(error, socketPath)));
       response.on("end", () => {
         try {
           resolve(readAnswer(response.statusCode ?? 0, Buffer.concat(parts).toString("utf8")));
