@@ -201,6 +201,7 @@ describe("rates", () => {
     await relay.waits(() => client.write("MAIL FROM:<a@contoso.com>\r\n"));
 
     client.reset();
+    await client.end();
     await relay.until(() => relay.events.some(({ type }) => type === "session.closed"));
     relay.clock.advance(5_000);
 
@@ -271,6 +272,7 @@ describe("time", () => {
     expect(await client.reply()).toMatch(/^421 4\.4\.2 The data came too slowly/);
     expect(relay.rejected()).toEqual(["data-rate"]);
     expect(relay.sink.messages).toEqual([]);
+    await client.end();
     await relay.until(() => relay.events.some(({ type }) => type === "session.closed"));
     expect(relay.events.find(({ type }) => type === "session.unfinished")).toMatchObject({ cause: "fewer than 1024 octets a minute came" });
   });
@@ -288,6 +290,7 @@ describe("time", () => {
     }
 
     expect(await client.reply()).toMatch(/^421 4\.4\.2 The data came too slowly/);
+    await client.end();
     await relay.until(() => relay.events.some(({ type }) => type === "session.closed"));
     expect(relay.rejected()).toEqual(["session-time", "data-rate"]);
     expect(relay.events.find(({ type }) => type === "session.unfinished")).toMatchObject({ cause: "fewer than 1024 octets a minute came" });
